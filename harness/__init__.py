@@ -1,0 +1,1 @@
+"""c10k: compares server architectures at 10,000 connections and says why they differ."""

@@ -1,0 +1,65 @@
+"""Merges, packs and reads latency histograms, all in the layout that the engine records."""
+
+import zlib
+from collections.abc import Iterable
+from typing import TypedDict
+
+from hdrh.histogram import HdrHistogram
+
+LOWEST_US = 1
+HIGHEST_US = 60_000_000
+DIGITS = 3
+
+# Below this many values the 99.9th percentile is the opinion of fewer than ten of them.
+P999_COUNT_MIN = 10_000
+
+
+class Percentiles(TypedDict):
+    """Latencies in microseconds; None where there are too few values to say."""
+
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    p999: float | None
+    max: float | None
+    mean: float | None
+    count: int
+
+
+def merge(payloads: Iterable[bytes]) -> HdrHistogram:
+    """Return one histogram with the values of all `payloads` (uncompressed V2 encodings).
+
+    No payload gives an empty histogram. Raises HdrCookieException when one is not a V2 payload.
+    """
+    merged = HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
+    for payload in payloads:
+        merged.add(HdrHistogram.decode(zlib.compress(payload, 1), b64_wrap=False))
+    return merged
+
+
+def encode(histogram: HdrHistogram) -> str:
+    """Return the compressed V2 encoding in base64, which `HdrHistogram.decode` reads."""
+    text: bytes = histogram.encode()
+    return text.decode("ascii")
+
+
+def decode(text: str) -> HdrHistogram:
+    """Return the histogram that `encode` packed."""
+    return HdrHistogram.decode(text)
+
+
+def percentiles(histogram: HdrHistogram) -> Percentiles:
+    """Return the usual percentiles in microseconds, with the resolution of the histogram."""
+    count = int(histogram.get_total_count())
+    if count == 0:
+        return Percentiles(p50=None, p90=None, p99=None, p999=None, max=None, mean=None, count=0)
+    at = histogram.get_percentile_to_value_dict([50.0, 90.0, 99.0, 99.9])
+    return Percentiles(
+        p50=float(at[50.0]),
+        p90=float(at[90.0]),
+        p99=float(at[99.0]),
+        p999=float(at[99.9]) if count >= P999_COUNT_MIN else None,
+        max=float(histogram.get_max_value()),
+        mean=float(histogram.get_mean_value()),
+        count=count,
+    )
