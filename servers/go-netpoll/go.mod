@@ -1,0 +1,3 @@
+module c10k/go-netpoll
+
+go 1.19
