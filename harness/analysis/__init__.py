@@ -1,0 +1,52 @@
+"""Trials → medians, intervals and ranks. Pure: records in, frozen values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.analysis import control, xrays
+from harness.analysis.cells import cells
+from harness.analysis.frame import frame
+from harness.analysis.ranking import contrasts, headline, rank
+from harness.analysis.results import Analysis
+from harness.record import Record, is_nonconforming
+
+__all__ = ["Analysis", "analyse"]
+
+
+def analyse(
+    campaign: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[Record]
+) -> Analysis:
+    """Compute all figures of a campaign from its raw records.
+
+    Args:
+        campaign: `campaign.json`.
+        records: the lines of `trials.jsonl`.
+        outcomes: the lines of `outcomes.jsonl`.
+    """
+    laid_out = frame(campaign, records, outcomes)
+    counted = xrays.with_calls(cells(laid_out), campaign.get("xray") or ())
+    found, again = control.apart(campaign, counted)
+    chosen = headline(campaign, found)
+    experimental = {
+        variant.get("name")
+        for variant in campaign.get("variants") or ()
+        if variant.get("status") == "experimental" or is_nonconforming(variant)
+    }
+    ranked_void = chosen.is_ranked and any(
+        cell.key == chosen.key and cell.count("void") and cell.variant not in experimental
+        for cell in found
+    )
+    superseded = int((~laid_out["is_used"].astype(bool)).sum())
+    groups = rank(campaign, chosen, found)
+    return Analysis(
+        headline=chosen,
+        groups=groups,
+        cells=found,
+        contrasts=contrasts(groups, found),
+        superseded=superseded,
+        ranked_void=ranked_void,
+        control=again,
+        floor=control.floor(campaign, found, again),
+    )

@@ -1,0 +1,157 @@
+"""Two campaigns: by how much did a variant change? Pure arithmetic on their cells.
+
+The trials of two campaigns share no block, so nothing can be paired: the ratio of the geometric
+means gets Welch's interval, whose degrees of freedom allow for unequal spread (Welch 1947,
+Satterthwaite 1946). The three outcomes and Holm's correction are those of a ranking.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import stats
+
+from harness.analysis.intervals import (
+    CONFIDENCE,
+    TRIALS_MIN,
+    Comparison,
+    Interval,
+    holm,
+    outcome_of,
+)
+from harness.analysis.results import Analysis, CellKey
+
+# What has to be the same for a difference to mean the server. Changed code, images or kernels
+# are what a comparison is for: they are shown, not refused.
+PLAN_KEYS = ("trials", "server_cpus", "timing", "traffic", "scenarios")
+RUN_KEYS = ("workers", "isolated")
+HOST_KEYS = ("machine", "cpu_model", "cpus_server", "cpus_load", "backend")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One variant in one cell, before and after.
+
+    Attributes:
+        before: median echoes per second of server CPU in the first campaign; None: not measured.
+        after: the same in the second.
+        comparison: ratio after / before; None with fewer than three trials on either side.
+    """
+
+    variant: str
+    key: CellKey
+    before: float | None
+    after: float | None
+    comparison: Comparison | None
+
+    @property
+    def change(self) -> float | None:
+        """Relative change: −0.03 is 3 % less than before; None where it cannot be told."""
+        return self.comparison.ratio - 1 if self.comparison else None
+
+
+@dataclass(frozen=True, slots=True)
+class Unlike:
+    """Something of plan or host that differs between two campaigns."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+def unlike(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Unlike, ...]:
+    """What forbids to compare two `campaign.json`: another plan, or another class of host."""
+    found = [*_differing("", RUN_KEYS, before, after)]
+    for part, keys in (("profile", PLAN_KEYS), ("environment", HOST_KEYS)):
+        found += _differing(f"{part}.", keys, before.get(part) or {}, after.get(part) or {})
+    return tuple(found)
+
+
+def environment_difference(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[Unlike, ...]:
+    """Facts of the environments and sources that differ, for the table above the figures."""
+    one, other = before.get("environment") or {}, after.get("environment") or {}
+    found = [*_differing("", sorted({*one, *other}), one, other)]
+    for key, words in (("digest", "sources of "), ("image", "image of "), ("build", "build of ")):
+        first, second = _digests(before, key), _digests(after, key)
+        found += _differing(words, sorted({*first} & {*second}), first, second)
+    return tuple(found)
+
+
+def _digests(campaign: Mapping[str, Any], key: str) -> dict[str, str]:
+    """Name → what a person needs of a digest to tell it from another."""
+    return {
+        str(variant.get("name")): _told(key, str(variant.get(key) or ""))
+        for variant in campaign.get("variants") or ()
+    }
+
+
+def _told(key: str, text: str) -> str:
+    return text if key == "build" else text.removeprefix("sha256:")[:12]
+
+
+def _differing(
+    prefix: str, keys: Sequence[str], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> list[Unlike]:
+    return [
+        Unlike(f"{prefix}{key}", before.get(key), after.get(key))
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def changes(before: Analysis, after: Analysis, key: CellKey | None) -> tuple[Change, ...]:
+    """Compare every variant of either campaign in the cell `key`, Holm-corrected."""
+    if key is None:
+        return ()
+    names = sorted({cell.variant for side in (before, after) for cell in side.cells})
+    medians: dict[str, tuple[float | None, float | None]] = {}
+    values: dict[str, tuple[list[float], list[float]]] = {}
+    for name in names:
+        estimates = [
+            cell.efficiency if (cell := side.cell(name, key)) else None for side in (before, after)
+        ]
+        first, second = (found.median if found else None for found in estimates)
+        medians[name] = (first, second)
+        one, other = ([v for _, v in found.blocks] if found else [] for found in estimates)
+        if min(len(one), len(other)) >= TRIALS_MIN:
+            values[name] = (one, other)
+    compared = compare_unpaired(values)
+    return tuple(Change(name, key, *medians[name], compared.get(name)) for name in names)
+
+
+def compare_unpaired(
+    pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+) -> dict[str, Comparison]:
+    """Ratio second / first of each pair of samples: positive values, three or more on each side."""
+    p_values = {name: welch(*pair)[2] for name, pair in pairs.items()}
+    compared = {}
+    for name, alpha, rejected in holm(p_values, 1 - CONFIDENCE):
+        ratio, interval, p = welch(*pairs[name], alpha=alpha)
+        outcome = outcome_of(ratio, interval, rejected)
+        count = min(len(pairs[name][0]), len(pairs[name][1]))
+        compared[name] = Comparison(ratio, interval, 1 - alpha, p, outcome, count)
+    return compared
+
+
+def welch(
+    first: Sequence[float], second: Sequence[float], alpha: float = 1 - CONFIDENCE
+) -> tuple[float, Interval, float]:
+    """Ratio of geometric means second / first, its 1 − α interval, and p that the ratio is 1."""
+    one = [math.log(value) for value in first]
+    other = [math.log(value) for value in second]
+    middle = statistics.fmean(other) - statistics.fmean(one)
+    share_one = statistics.variance(one) / len(one)
+    share_other = statistics.variance(other) / len(other)
+    error = math.sqrt(share_one + share_other)
+    if error == 0:
+        return math.exp(middle), Interval(math.exp(middle), math.exp(middle)), float(middle == 0)
+    freedom = error**4 / (share_one**2 / (len(one) - 1) + share_other**2 / (len(other) - 1))
+    half = error * float(stats.t.ppf(1 - alpha / 2, freedom))
+    interval = Interval(math.exp(middle - half), math.exp(middle + half))
+    return math.exp(middle), interval, float(2 * stats.t.sf(abs(middle) / error, freedom))

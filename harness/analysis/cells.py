@@ -1,0 +1,149 @@
+"""The data frame → one `Cell` per variant and point, over its trials."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, cast
+
+import pandas as pd
+
+from harness.analysis import explain
+from harness.analysis.histograms import merged_latency
+from harness.analysis.intervals import Estimate, estimate
+from harness.analysis.results import (
+    MEMORY_KINDS,
+    STATUSES,
+    Cell,
+    CellKey,
+    Latency,
+    Memory,
+    Ramp,
+    Reason,
+)
+
+USABLE = ("valid", "noisy")
+# DESIGN.md, Statistics: raw throughput is "a capacity where the server's CPUs were ≥ 95 % busy".
+SATURATED_BUSY_MIN = 0.95
+
+
+def cells(frame: pd.DataFrame) -> tuple[Cell, ...]:
+    """Aggregate the used rows per variant and key, sorted by key and variant."""
+    used = frame[frame["is_used"].astype(bool)]
+    found = []
+    for (variant, key), rows in used.groupby(["variant", "key"], sort=False):
+        found.append(_cell(str(variant), cast(CellKey, key), rows))
+    return tuple(sorted(found, key=lambda cell: (cell.key.order, cell.variant)))
+
+
+def _cell(variant: str, key: CellKey, rows: pd.DataFrame) -> Cell:
+    usable = rows[rows["status"].isin(USABLE)]
+    has_traffic = key.scenario != "ramp"
+    busy = _median(usable, "server_busy")
+    return Cell(
+        variant=variant,
+        key=key,
+        status=_status(set(rows["status"])),
+        counts=tuple(_counts(rows["status"])),
+        reasons=_reasons(rows["reasons"]),
+        held=_held(rows),
+        efficiency=_estimate(usable, "efficiency") if has_traffic else None,
+        rate=_estimate(usable, "rate") if has_traffic else None,
+        saturated=None if busy is None or not has_traffic else busy >= SATURATED_BUSY_MIN,
+        server_busy=busy,
+        generator_busy=_median(usable, "generator_busy"),
+        cpu_us_per_echo=_estimate(usable, "cpu_us_per_echo") if has_traffic else None,
+        latency_us=_latency(key, usable) if has_traffic else None,
+        memory=_memory(usable),
+        threads=_median(usable, "threads"),
+        ramp=None if has_traffic else _ramp(usable if len(usable) else rows),
+        offered_per_s=_median(rows, "offered_per_s"),
+        self_delay_p99_us=_median(usable, "self_delay_p99_us"),
+        **{name: _median(usable, name) for name in explain.COLUMNS},
+    )
+
+
+def _status(statuses: set[str]) -> str:
+    """A ceiling is a result; else what the usable trials are; else what stopped them."""
+    for status in ("capped", "noisy", "valid", "void"):
+        if status in statuses:
+            return status
+    return "missing"
+
+
+def _counts(statuses: Iterable[str]) -> Iterable[tuple[str, int]]:
+    counted = Counter(statuses)
+    return ((status, counted[status]) for status in STATUSES if counted[status])
+
+
+def _reasons(rows: Iterable[Any]) -> tuple[Reason, ...]:
+    """One entry per gate, with the text of the first trial that tripped it."""
+    texts: dict[str, str] = {}
+    trials: Counter[str] = Counter()
+    for reasons in rows:
+        for code, text in reasons:
+            texts.setdefault(code, text)
+            trials[code] += 1
+    return tuple(Reason(code, text, trials[code]) for code, text in texts.items())
+
+
+def _held(rows: pd.DataFrame) -> int | None:
+    held = rows["held"].dropna()
+    return int(held.min()) if len(held) else None
+
+
+def _estimate(rows: pd.DataFrame, column: str) -> Estimate | None:
+    known = rows[["block", column]].dropna()
+    return estimate(dict(zip(known["block"].astype(int), known[column], strict=True)))
+
+
+def _median(rows: pd.DataFrame, column: str) -> float | None:
+    known = rows[column].dropna()
+    return float(known.median()) if len(known) else None
+
+
+def _texts(column: Iterable[Any]) -> list[str]:
+    return [value for value in column if isinstance(value, str) and value]
+
+
+def _latency(key: CellKey, rows: pd.DataFrame) -> Latency | None:
+    return merged_latency(_texts(rows["histogram"]), with_curve=key.is_open_loop)
+
+
+def _memory(rows: pd.DataFrame) -> Memory | None:
+    memory = Memory(**{kind: _median(rows, kind) for kind in MEMORY_KINDS})
+    return memory if memory.observed else None
+
+
+def _ramp(rows: pd.DataFrame) -> Ramp | None:
+    if rows["failed"].isna().all():
+        return None
+    return Ramp(
+        time_to_n_s=_estimate(rows, "time_to_n_s"),
+        connect_p99_us=_median(rows, "connect_p99_us"),
+        hello_p99_us=_median(rows, "hello_p99_us"),
+        failed=_most(rows, "failed"),
+        overflows=_most(rows, "overflows"),
+        timeline=_timeline(rows),
+    )
+
+
+def _timeline(rows: pd.DataFrame) -> tuple[tuple[float, float], ...]:
+    """Of the trial nearest to the median time, which stands for all: curves have no average."""
+    drawn = [
+        (seconds, line)
+        for seconds, line in zip(rows["time_to_n_s"], rows["timeline"], strict=True)
+        if isinstance(line, tuple) and line
+    ]
+    if not drawn:
+        return ()
+    middle = _median(rows, "time_to_n_s")
+    if middle is None:
+        return drawn[0][1]
+    known = [(abs(seconds - middle), line) for seconds, line in drawn if seconds == seconds]
+    return min(known)[1] if known else drawn[0][1]
+
+
+def _most(rows: pd.DataFrame, column: str) -> int:
+    known = rows[column].dropna()
+    return int(known.max()) if len(known) else 0

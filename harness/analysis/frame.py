@@ -1,0 +1,207 @@
+"""Records → one data frame, one row per planned or measured cell of each trial.
+
+Rule 1: a cell of a trial counts once: by the last attempt at it (harness/attempts.py). The others
+stay in the frame with `is_used` false.
+Rule 2: what was planned and not measured has a row too, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis import explain
+from harness.analysis.results import MEMORY_KINDS, CellKey
+from harness.attempts import Attempts, attempt_of, trial_of
+from harness.gates import judge
+from harness.gates.checks import SERVER_CPU_MS_MIN
+from harness.record import Record, VariantFacts, facts_of, number
+
+NOT_MEASURED = {
+    "running": "not measured yet",
+    "interrupted": "the campaign was interrupted before it",
+}
+NO_CAPACITY = "the server's capacity could not be measured, so no rate is a share of it"
+COLUMNS = (
+    "variant",
+    "block",
+    "trial",
+    "attempt",
+    "key",
+    "is_used",
+    "status",
+    "reasons",
+    "histogram",
+    "timeline",
+)
+NUMBERS: dict[str, tuple[str, ...]] = {
+    "rate": ("echoes_per_s",),
+    "server_busy": ("server", "cpu_busy"),
+    "generator_busy": ("generator", "cpu_busy"),
+    "threads": ("server", "threads"),
+    "time_to_n_s": ("ramp", "time_to_n_s"),
+    "connect_p99_us": ("connect_us", "p99"),
+    "hello_p99_us": ("hello_us", "p99"),
+    "failed": ("ramp", "failed"),
+    "overflows": ("tcp", "ListenOverflows"),
+    "offered_per_s": ("rate_offered_per_s",),
+    "self_delay_p99_us": ("self_delay_us", "p99"),
+}
+DERIVED = ("efficiency", "cpu_us_per_echo", "held", *explain.COLUMNS, *MEMORY_KINDS)
+
+
+def frame(
+    campaign: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[Record]
+) -> pd.DataFrame:
+    """Judge every record and lay out all cells that were planned or measured."""
+    facts = {str(variant.get("name")): facts_of(variant) for variant in _variants(campaign)}
+    attempts = Attempts(records, outcomes)
+    measured: dict[tuple[str, int, CellKey], dict[str, Any]] = {}
+    for record in records:
+        row = _row(record, facts.get(str(record.get("variant")), VariantFacts()))
+        row["is_used"] = attempts.is_used(record)
+        measured[row["trial"], row["attempt"], row["key"]] = row
+    rows = [*measured.values(), *_missing(campaign, measured, outcomes, attempts)]
+    laid_out = pd.DataFrame(rows, columns=[*COLUMNS, *NUMBERS, *DERIVED])
+    return laid_out.astype(dict.fromkeys((*NUMBERS, *DERIVED), "float64"))
+
+
+def key_of(cell: Record) -> CellKey:
+    """The key of a record, or of a cell of the plan."""
+    connections = number(cell, "connections_requested") or number(cell, "connections") or 0
+    rate = number(cell, "rate_offered_per_s") or number(cell, "rate_per_s")
+    share = number(cell, "rate_share")
+    return CellKey(
+        scenario=str(cell.get("scenario")),
+        connections=int(connections),
+        active=int(number(cell, "active") or 0),
+        payload_bytes=int(number(cell, "payload_bytes") or 0),
+        depth=int(number(cell, "depth") or 1),
+        rate_offered_per_s=None if share else rate,
+        rate_share=share,
+        closing=str(closing) if (closing := cell.get("closing")) else None,
+    )
+
+
+def planned_cells(campaign: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], CellKey]]:
+    """Each `(trial of the plan, key)` of `campaign.json`, in the order of the plan."""
+    for trial in campaign.get("plan") or ():
+        for step in trial.get("steps") or ():
+            for cell in step.get("cells") or ():
+                yield trial, key_of(cell)
+
+
+def profile_name(campaign: Mapping[str, Any]) -> str:
+    """The profile's name; of one that was given as a file, the file's, without its directory."""
+    name = (campaign.get("profile") or {}).get("name")
+    return PurePath(str(name)).stem if name else "unnamed"
+
+
+def _variants(campaign: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return campaign.get("variants") or ()
+
+
+def _row(record: Record, facts: VariantFacts) -> dict[str, Any]:
+    verdict = judge(record, facts)
+    ramp = record.get("ramp") or {}
+    row: dict[str, Any] = {
+        "variant": str(record.get("variant")),
+        "block": int(number(record, "block") or 0),
+        "trial": trial_of(record),
+        "attempt": attempt_of(record),
+        "key": key_of(record),
+        "status": verdict.status,
+        "reasons": verdict.reasons,
+        "histogram": record.get("histogram"),
+        "timeline": tuple((float(ms), float(n)) for ms, n in ramp.get("timeline") or ()),
+        # Where connections come and go, how many there were at the lowest says nothing.
+        "held": None if record.get("closing") else number(record, "connections_established_min"),
+    }
+    row |= {name: number(record, *path) for name, path in NUMBERS.items()}
+    return row | _derived(record)
+
+
+def _derived(record: Record) -> dict[str, float | None]:
+    """Figures from raw counters, never from what the record derived itself."""
+    rate = number(record, "echoes_per_s")
+    cpus = _cpus_used(record)
+    connections = number(record, "connections_requested") or 0.0
+    derived: dict[str, float | None] = {
+        "efficiency": rate / cpus if rate and cpus else None,
+        "cpu_us_per_echo": cpus / rate * 1e6 if rate and cpus else None,
+        **explain.columns(record),
+    }
+    for kind in MEMORY_KINDS:
+        used = number(record, "server", "memory_bytes", kind)
+        baseline = number(record, "server", "memory_baseline_bytes", kind)
+        known = used is not None and baseline is not None and connections
+        derived[kind] = (used - baseline) / connections if known else None  # type: ignore[operator]
+    return derived
+
+
+def _cpus_used(record: Record) -> float | None:
+    """The server's CPU seconds per second.
+
+    Its run time is read just outside the window's edges, hence over an interval of its own. Too
+    little of it is no figure; in a closed loop a gate then voids the cell.
+    """
+    cpu_ns = number(record, "server", "cpu_ns")
+    interval_ns = number(record, "server", "interval_ns")
+    if interval_ns is None:
+        interval_ns = (number(record, "window_s") or 0) * 1e9
+    if not cpu_ns or not interval_ns or cpu_ns < SERVER_CPU_MS_MIN * 1e6:
+        return None
+    return cpu_ns / interval_ns
+
+
+def _missing(
+    campaign: Mapping[str, Any],
+    measured: Mapping[tuple[str, int, CellKey], dict[str, Any]],
+    outcomes: Sequence[Record],
+    attempts: Attempts,
+) -> Iterator[dict[str, Any]]:
+    capped = {
+        (row["trial"], row["attempt"], row["key"].connections): row["reasons"]
+        for row in measured.values()
+        if row["status"] == "capped"
+    }
+    ended = {(trial_of(line), attempt_of(line)): line for line in outcomes}
+    default = NOT_MEASURED.get(str(campaign.get("state")), "no record of it")
+    for trial, number_of_cell, key in _numbered_cells(campaign):
+        name = trial_of(trial)
+        attempt = attempts.at(name, number_of_cell)
+        if (name, attempt, key) in measured:
+            continue
+        above = capped.get((name, attempt, key.connections))
+        text = _why_missing(ended.get((name, attempt)), NO_CAPACITY if key.rate_share else default)
+        yield {
+            "variant": str(trial.get("variant")),
+            "block": int(number(trial, "block") or 0),
+            "trial": name,
+            "attempt": attempt,
+            "key": key,
+            "is_used": True,
+            "status": "capped" if above else "missing",
+            "reasons": above or (("missing", text),),
+        }
+
+
+def _numbered_cells(
+    campaign: Mapping[str, Any],
+) -> Iterator[tuple[Mapping[str, Any], int, CellKey]]:
+    """The planned cells, each with its number in its trial."""
+    place: tuple[str, int] = ("", -1)
+    for trial, key in planned_cells(campaign):
+        name = trial_of(trial)
+        place = (name, place[1] + 1 if place[0] == name else 0)
+        yield trial, place[1], key
+
+
+def _why_missing(outcome: Record | None, default: str) -> str:
+    if outcome is None or outcome.get("outcome") != "failed":
+        return default
+    text = outcome.get("text") or outcome.get("code") or "without a word"
+    return f"the trial failed before it: {text}"

@@ -1,0 +1,284 @@
+"""What the analysis hands on: plain frozen values, from which findings and report are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.analysis.intervals import Comparison, Estimate
+
+MEMORY_KINDS = ("user", "stack", "kernel", "sockets")
+STATUSES = ("valid", "noisy", "void", "capped", "missing")
+SCENARIO_ORDER = ("ramp", "idle", "active")
+
+
+@dataclass(frozen=True, slots=True)
+class CellKey:
+    """What was measured, whichever the variant.
+
+    Attributes:
+        rate_offered_per_s: of an open loop whose rate all variants share.
+        rate_share: of an open loop whose rate is this share of the variant's own capacity; the
+            rate itself, being each variant's own, is in the cell.
+        closing: how connections end in churn; None where they stay.
+    """
+
+    scenario: str
+    connections: int
+    active: int
+    payload_bytes: int
+    depth: int
+    rate_offered_per_s: float | None
+    rate_share: float | None = None
+    closing: str | None = None
+
+    @property
+    def is_open_loop(self) -> bool:
+        """Whether its messages left at a fixed rate, whatever came back."""
+        return self.rate_offered_per_s is not None or self.rate_share is not None
+
+    @property
+    def order(self) -> tuple[int, str, int, int, int, int, float, float, str]:
+        """Sorts scenarios as profiles name them, then by size."""
+        known = self.scenario in SCENARIO_ORDER
+        place = SCENARIO_ORDER.index(self.scenario) if known else len(SCENARIO_ORDER)
+        return (
+            place,
+            self.scenario,
+            self.connections,
+            self.active,
+            self.payload_bytes,
+            self.depth,
+            self.rate_offered_per_s or 0.0,
+            self.rate_share or 0.0,
+            self.closing or "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why cells are not valid: a gate's code, one text of it, and in how many trials it tripped."""
+
+    code: str
+    text: str
+    trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Percentiles in µs of the merged histogram; p999 is None below 10,000 values.
+
+    Attributes:
+        curve: `(1 / (1 - p), µs)` from the median outwards, as far as ten values lie beyond; kept
+            of open loops alone, since only theirs is a latency that a client sees.
+    """
+
+    p50: float
+    p90: float
+    p99: float
+    p999: float | None
+    max: float
+    count: int
+    curve: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes per connection above the baseline, by kind; None where it was not observed."""
+
+    user: float | None
+    stack: float | None
+    kernel: float | None
+    sockets: float | None
+
+    @property
+    def total(self) -> float:
+        """Of the kinds that were observed."""
+        return sum(value for _, value in self.observed)
+
+    @property
+    def observed(self) -> tuple[tuple[str, float], ...]:
+        """`(kind, bytes per connection)` of each kind that was observed."""
+        kinds = ((kind, getattr(self, kind)) for kind in MEMORY_KINDS)
+        return tuple((kind, value) for kind, value in kinds if value is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """How the connections were opened.
+
+    Attributes:
+        time_to_n_s: from the first connect to the last verified hello.
+        connect_p99_us: median over trials of the p99 of connect().
+        hello_p99_us: median over trials of the p99 of the first echo.
+        failed: connections that were never established, most of all trials.
+        overflows: ListenOverflows, most of all trials.
+        timeline: `(ms since the first connect, established)` of the median trial.
+    """
+
+    time_to_n_s: Estimate | None
+    connect_p99_us: float | None
+    hello_p99_us: float | None
+    failed: int
+    overflows: int
+    timeline: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of one variant over its trials.
+
+    Void, capped and missing trials are counted and explained, and stay out of every figure.
+
+    Attributes:
+        status: valid | noisy | void | capped | missing.
+        counts: trials by status, without the zeros.
+        held: connections established, lowest of all trials that say; None when none does.
+        efficiency: echoes per second of server CPU time.
+        rate: echoes per second.
+        saturated: whether the server's CPUs were busy enough for `rate` to be its capacity.
+        server_busy: share of the server CPUs' time, median.
+        generator_busy: share of the load CPUs' time, median.
+        cpu_us_per_echo: server CPU time.
+        offered_per_s: the rate of an open loop, median.
+        self_delay_p99_us: p99 of what the generator itself added to a latency of an open loop,
+            median.
+        waits_per_echo: calls that only wait, as the server counted them itself.
+        events_per_wake_up: descriptors that such a call reported; None where nothing waits so.
+        syscalls_per_echo: what an x-ray counted besides waits and locks, and the waits of this very
+            cell; None where the server waits and does not count how often.
+        voluntary_per_echo: context switches of threads that went to sleep by themselves.
+        involuntary_per_echo: those of threads that the scheduler put aside.
+        user_share, system_share, softirq_share: of the time that the server's CPUs were busy.
+    """
+
+    variant: str
+    key: CellKey
+    status: str
+    counts: tuple[tuple[str, int], ...]
+    reasons: tuple[Reason, ...]
+    held: int | None
+    efficiency: Estimate | None
+    rate: Estimate | None
+    saturated: bool | None
+    server_busy: float | None
+    generator_busy: float | None
+    cpu_us_per_echo: Estimate | None
+    latency_us: Latency | None
+    memory: Memory | None
+    threads: float | None
+    switches_per_echo: float | None
+    ramp: Ramp | None
+    offered_per_s: float | None = None
+    self_delay_p99_us: float | None = None
+    waits_per_echo: float | None = None
+    events_per_wake_up: float | None = None
+    syscalls_per_echo: float | None = None
+    voluntary_per_echo: float | None = None
+    involuntary_per_echo: float | None = None
+    user_share: float | None = None
+    system_share: float | None = None
+    softirq_share: float | None = None
+
+    def count(self, status: str) -> int:
+        """How many of its trials have that status."""
+        return dict(self.counts).get(status, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The one cell that ranks.
+
+    Attributes:
+        key: the cell, or None when the plan has no idle cell.
+        is_ranked: whether this campaign can rank at all.
+        why_not: one sentence when it cannot.
+    """
+
+    key: CellKey | None
+    is_ranked: bool
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One variant at the headline.
+
+    Attributes:
+        rank: "1=", "3", or "—" when it is not ranked.
+        comparison: with the best; None for the best itself and for the unranked.
+        is_best: whether the others are compared with it.
+        held: connections it held at the headline's N; None when unknown.
+        memory_ratio: its memory per connection over the median of all variants at the headline.
+        note: why it has no rank; empty when it has one.
+    """
+
+    variant: str
+    rank: str
+    is_best: bool
+    comparison: Comparison | None
+    cell: Cell | None
+    held: int | None
+    memory_ratio: float | None
+    note: str
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is first, alone or tied."""
+        return self.rank in ("1", "1=")
+
+
+@dataclass(frozen=True, slots=True)
+class RankGroup:
+    """Variants of one width, which alone are comparable."""
+
+    workers: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """A variant against the best of its group, at any cell with traffic.
+
+    The best is the headline's, so its own cells elsewhere may be the slower ones.
+    """
+
+    variant: str
+    best: str
+    key: CellKey
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """All that was computed from one campaign.
+
+    Attributes:
+        superseded: records of attempts that a later one replaced; in the data, in no figure.
+        ranked_void: whether a cell that was to be ranked is void.
+        control: cells of the second run of the variant that runs twice; in no figure.
+        floor: that variant against itself, the noise floor; empty without such a pair.
+    """
+
+    headline: Headline
+    groups: tuple[RankGroup, ...]
+    cells: tuple[Cell, ...]
+    contrasts: tuple[Contrast, ...]
+    superseded: int
+    ranked_void: bool
+    control: tuple[Cell, ...] = ()
+    floor: tuple[Contrast, ...] = ()
+
+    def cell(self, variant: str, key: CellKey | None) -> Cell | None:
+        """The cell of `variant` at `key`, or None."""
+        found = (cell for cell in self.cells if cell.variant == variant and cell.key == key)
+        return next(found, None)
+
+    def contrast(self, variant: str, key: CellKey) -> Contrast | None:
+        """The contrast of `variant` at `key`, or None."""
+        found = (one for one in self.contrasts if one.variant == variant and one.key == key)
+        return next(found, None)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows of all groups."""
+        return tuple(row for group in self.groups for row in group.rows)

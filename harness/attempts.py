@@ -1,0 +1,110 @@
+"""Which attempt of a trial speaks for a cell. Pure: lines of the store in, numbers out.
+
+Rule 1: a trial that ended badly beside its server is run again as a whole; the last run that ended
+counts.
+Rule 2: a noisy cell is measured again by itself. The last attempt at it counts, whatever it shows:
+a rule that looked at the figures would pick the ones it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.gates import GATES
+from harness.record import Record, number
+
+REPEATED_STATUS = "noisy"
+# The end of a trial all of whose rates are shares of a capacity that is not known.
+NO_CAPACITY = "no-capacity"
+# What voids a cell that somebody else on its CPUs held up, and what says that somebody did.
+VOID_OF_DISTURBED = {"not-reachable", "little", "cpu-time"}
+DISTURBED_BY = {"load-waited", "shared-cpu", "steal"}
+EFFECTS = {gate.code: gate.effect for gate in GATES}
+
+
+class Attempts:
+    """The attempts at the cells of a campaign."""
+
+    def __init__(self, records: Sequence[Record], outcomes: Sequence[Record]) -> None:
+        self._whole = _last(records) | _last(line for line in outcomes if not repeats(line))
+        self._again: dict[tuple[str, int], int] = {}
+        for line in outcomes:
+            for cell in repeats(line) if is_result(line) else ():
+                place = (trial_of(line), cell)
+                self._again[place] = max(attempt_of(line), self._again.get(place, 0))
+
+    def at(self, trial: str, cell: int) -> int:
+        """The attempt that speaks for the cell; 1 where there was none."""
+        whole = self._whole.get(trial, 1)
+        return max(whole, self._again.get((trial, cell), whole))
+
+    def is_used(self, record: Record) -> bool:
+        """Whether the record speaks for its cell."""
+        cell = int(number(record, "cell") or 0)
+        return attempt_of(record) == self.at(trial_of(record), cell)
+
+    def used(self, records: Iterable[Record]) -> list[Record]:
+        """The records that speak for their cells."""
+        return [record for record in records if self.is_used(record)]
+
+
+def to_repeat(records: Sequence[Record], outcomes: Sequence[Record], trial: str) -> list[int]:
+    """The cells of a trial that were noisy at last, or void beside somebody else."""
+    attempts = Attempts(records, outcomes)
+    return sorted(
+        int(record["cell"])
+        for record in attempts.used(line for line in records if trial_of(line) == trial)
+        if record.get("status") == REPEATED_STATUS or _was_disturbed(record)
+    )
+
+
+def left_out(
+    records: Sequence[Record], outcomes: Sequence[Record], trial: str, planned: Sequence[int]
+) -> list[int]:
+    """Those cells of a trial that it ended without; none that was tried by itself since."""
+    ends = [line for line in outcomes if trial_of(line) == trial and is_result(line)]
+    if not ends or (ends[-1].get("outcome") != "done" and ends[-1].get("code") != NO_CAPACITY):
+        return []
+    used = Attempts(records, outcomes).used(line for line in records if trial_of(line) == trial)
+    known = {int(record["cell"]) for record in used}
+    known |= {cell for line in ends for cell in repeats(line)}
+    return [cell for cell in planned if cell not in known]
+
+
+def repeats(outcome: Record) -> Sequence[int]:
+    """The cells that the attempt measured again; empty for one at the whole trial."""
+    return outcome.get("repeats") or ()
+
+
+def is_result(outcome: Mapping[str, object]) -> bool:
+    """Whether an attempt's end says something of its server; what failed before or beside it is
+    run again by a resume."""
+    code = str(outcome.get("code") or "")
+    return code not in ("build-failed", "nonconforming", "not-available") and not code.startswith(
+        "load-"
+    )
+
+
+def trial_of(line: Record) -> str:
+    """The trial's name, as records, outcomes and the plan spell it."""
+    return str(line.get("trial") or line.get("id"))
+
+
+def attempt_of(line: Record) -> int:
+    """The number of the attempt, from 1."""
+    return int(number(line, "attempt") or 1)
+
+
+def _was_disturbed(record: Record) -> bool:
+    """Whether it is void by nothing but what others on its CPUs, who were seen, can do to it."""
+    codes = {str(code) for code, _ in record.get("reasons") or ()}
+    void = {code for code in codes if EFFECTS.get(code) == "void"}
+    return bool(void) and void <= VOID_OF_DISTURBED and bool(codes & DISTURBED_BY)
+
+
+def _last(lines: Iterable[Record]) -> dict[str, int]:
+    last: dict[str, int] = {}
+    for line in lines:
+        trial = trial_of(line)
+        last[trial] = max(last.get(trial, 0), attempt_of(line))
+    return last

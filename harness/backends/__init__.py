@@ -1,0 +1,1 @@
+"""Where servers run: one small interface, one file per backend."""

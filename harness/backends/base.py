@@ -1,0 +1,278 @@
+"""The interface of a backend, and what all backends share.
+
+A backend prepares variants (build, once per campaign) and opens trials. An open trial is a load
+process that has been started in a private network namespace; the caller follows its events, starts
+the server when the load says hello, and stops the server when the load says done. Leaving the
+trial removes all that it started, whatever happened.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol
+
+from harness.conformance.results import MAIN
+from harness.cpus import CpuSplit
+from harness.errors import C10kError, ServerFault
+from harness.limits import SYSCTLS, Asked
+from harness.plan import Trial
+from harness.profiles.profile import Timeouts
+from harness.variants import Variant
+
+ADDRESS = "tcp://127.0.0.1:7000"
+LISTEN = "tcp://0.0.0.0:7000"
+# Marks everything that a campaign starts: a container's label, a process's environment variable.
+LABEL = "c10k.campaign"
+MARK = "C10K_CAMPAIGN"
+LOG_TAIL_LINES = 20
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A variant that can be started: `what` is an image id or a command.
+
+    `runtime` is what it prints with `--version`, None for one that does not declare `runtime`.
+    """
+
+    variant: Variant
+    what: str
+    digest: str
+    runtime: str | None = None
+
+
+class Context(Protocol):
+    """What a backend needs to know to run something beside a server.
+
+    Attributes:
+        name: what it is, unique in the campaign.
+        module: the Python module that runs beside the server.
+    """
+
+    @property
+    def campaign(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def module(self) -> str: ...
+    @property
+    def prepared(self) -> Prepared: ...
+    @property
+    def cpus(self) -> CpuSplit: ...
+    @property
+    def asked(self) -> Asked: ...
+    @property
+    def timeouts(self) -> Timeouts: ...
+
+    def variables(
+        self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None
+    ) -> dict[str, str]:
+        """What tells the module its task.
+
+        `directory` is where server and module may both write, None where any place will do.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TrialContext:
+    """All that a backend needs to know to run one trial; in an x-ray nothing is timed."""
+
+    module: ClassVar[str] = "harness.load"
+
+    campaign: str
+    trial: Trial
+    prepared: Prepared
+    cpus: CpuSplit
+    asked: Asked
+    timeouts: Timeouts
+    workers: int
+    xray: bool = False
+
+    @property
+    def name(self) -> str:
+        """The trial's id."""
+        return self.trial.id
+
+    def variables(
+        self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None
+    ) -> dict[str, str]:
+        """The trial, as the load process reads it."""
+        del directory  # a trial's server listens on TCP
+        ceiling = self.prepared.variant.file.limits
+        spec = json.dumps(
+            {
+                "schema": 1,
+                "campaign": self.campaign,
+                "trial": self.trial.id,
+                "variant": self.trial.variant,
+                "address": ADDRESS,
+                "seed": self.trial.seed,
+                "server_cpus": self.cpus.server,
+                "load_cpus": self.cpus.load,
+                "workers": self.workers,
+                "prepare_namespace": prepare_namespace,
+                "sysctls": sysctls,
+                "connections_max": ceiling.connections_max if ceiling else None,
+                "beyond": ceiling.beyond if ceiling else None,
+                "reason": ceiling.reason if ceiling else None,
+                "timeouts": self.timeouts.model_dump(exclude={"build_s"}),
+                "steps": [asdict(step) for step in self.trial.steps],
+                "counters": self.prepared.variant.file.counters and not self.xray,
+                "xray": self.xray,
+            }
+        )
+        return {"C10K_TRIAL": spec}
+
+    def asked_json(self) -> dict[str, Any]:
+        """The limits that were asked for, for the record."""
+        return {**asdict(self.asked), "sysctls": SYSCTLS, "cpus": list(self.cpus.server)}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerExit:
+    """How a server ended: its exit code (None: it had to be killed) and its last log lines."""
+
+    exit_code: int | None
+    log: str
+
+
+class OpenTrial(Protocol):
+    """A load process that is running, and its server."""
+
+    clamps: list[str]
+
+    def next_event(self, timeout_s: float) -> Event | None:
+        """The load's next event; None when it ended.
+
+        Raises:
+            LoadSilent: nothing came within `timeout_s`.
+        """
+
+    def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
+        """Start one fresh server beside the load, in the place of one of the same name.
+
+        Raises:
+            ServerFault: it cannot be started at all.
+        """
+
+    def await_server(self, name: str, within_s: float) -> ServerExit:
+        """Wait for a server to end by itself; one that does not is killed."""
+
+    def stop_server(self, name: str = MAIN) -> ServerExit:
+        """SIGTERM, wait, SIGKILL if need be; returns how it ended."""
+
+    def server_log(self) -> str:
+        """What the server has written to stderr so far."""
+
+    def memory(self) -> Event | None:
+        """Kernel and socket memory charged to the server (bytes), or None if nobody tells."""
+
+    def throttled(self) -> int | None:
+        """In how many periods a CPU quota stopped the server so far; None if nobody tells."""
+
+    def load_log(self) -> str:
+        """The last lines that the load process wrote to stderr."""
+
+
+class Backend(Protocol):
+    """Builds variants and runs trials."""
+
+    name: str
+    isolated: bool
+
+    def prepare_load(self, timeout_s: float) -> None:
+        """Make sure that the load can be started; before the first `prepare`.
+
+        Raises:
+            HostNotFit: it cannot.
+        """
+
+    def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
+        """Build the variant.
+
+        Raises:
+            ServerFault: it does not build.
+        """
+
+    def open(self, context: Context) -> AbstractContextManager[OpenTrial]:
+        """Start the load of a trial; on leaving, nothing that the trial started is left."""
+
+    def sweep(self) -> list[str]:
+        """Remove what an earlier campaign left behind and say what it was."""
+
+    def environment(self) -> dict[str, Any]:
+        """Facts about the backend for `campaign.json`."""
+
+
+class LoadSilent(C10kError):
+    """The load process wrote nothing for too long."""
+
+
+class EventStream:
+    """Lines of JSON from a stream of bytes, read by a thread so that waiting can time out."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self.stray: list[str] = []
+        threading.Thread(target=self._read, args=(chunks,), daemon=True).start()
+
+    def next(self, timeout_s: float) -> Event | None:
+        """The next event; None at the end of the stream.
+
+        Raises:
+            LoadSilent: nothing came within `timeout_s`.
+        """
+        try:
+            return self._queue.get(timeout=timeout_s)
+        except queue.Empty:
+            raise LoadSilent(f"the load process said nothing for {timeout_s:.0f} s") from None
+
+    def _read(self, chunks: Iterator[bytes]) -> None:
+        rest = b""
+        try:
+            for chunk in chunks:
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._take(line)
+        except (OSError, ValueError) as error:  # the stream was closed under the reader
+            self.stray.append(f"the load's output ended: {error}")
+        finally:
+            self._queue.put(None)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            self.stray.append(line.decode(errors="replace"))
+            return
+        self._queue.put(event)
+
+
+def told_runtime(variant: Variant, output: bytes) -> str:
+    """The one line that `--version` printed.
+
+    Raises:
+        ServerFault: it is none, or more than one.
+    """
+    lines = output.decode(errors="replace").strip().splitlines()
+    if len(lines) != 1:
+        raise ServerFault(
+            f"{variant.name}: started with `--version`, it is to tell its runtime in one line; "
+            f"it printed {len(lines)}",
+            code="build-failed",
+        )
+    return lines[0]
+
+
+def tail(text: str, lines: int = LOG_TAIL_LINES) -> str:
+    """The last lines of a log."""
+    return "\n".join(text.strip().splitlines()[-lines:])

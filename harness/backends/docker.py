@@ -1,0 +1,369 @@
+"""Trials in containers: the load owns the namespaces, one fresh server joins them.
+
+    load     network none, its sysctls, init as PID 1, the load's CPUs
+    server   --network container:LOAD --pid container:LOAD, the server's CPUs and ulimits
+
+Both run under one non-root uid, read-only, without capabilities and under one seccomp profile for
+all variants, so that its cost is the same for each. Nothing is mounted from the host; a volume in
+memory at /run/c10k carries a `unix://` listener. Everything has our label, for clean-up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+from docker.models.containers import Container
+from docker.types import LogConfig, Ulimit
+
+from harness import counters, lock
+from harness.backends import cgroups, images
+from harness.backends.base import (
+    LABEL,
+    LISTEN,
+    MARK,
+    NOTHING,
+    Context,
+    Event,
+    EventStream,
+    Prepared,
+    ServerExit,
+    tail,
+)
+from harness.conformance.results import MAIN
+from harness.errors import HostNotFit, ServerFault
+from harness.limits import BACKLOG, SYSCTLS
+from harness.variants import Variant
+
+# One uid for server and load: the load may then read the server's /proc (proc(5), ptrace(2)
+# PTRACE_MODE_READ_FSCREDS), and neither is root.
+USER = "7007:7007"
+# Campaigns with locks of their own (C10K_LOCK) may run at once: none sweeps up another one's.
+LOCK_LABEL = "c10k.lock"
+RUN_DIRECTORY = "/run/c10k"
+SECCOMP = Path(__file__).with_name("seccomp.json")
+API_TIMEOUT_S = 120
+LOAD_STOP_S = 5
+# Threads and processes of a server that is asked for its runtime only.
+VERSION_PIDS = 1_024
+# Two lines of counters for each cell, and what else a server says.
+LOG_LINES = 2_000
+
+
+class DockerBackend:
+    """Runs servers and load in containers of the engine that the environment names."""
+
+    name = "docker"
+    isolated = True
+
+    def __init__(self) -> None:
+        try:
+            self.client = docker.from_env(timeout=API_TIMEOUT_S)
+            self._version = self.client.version()
+        except docker.errors.DockerException as error:
+            where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+            raise HostNotFit(
+                f"no Docker engine answers at {where}: {error}",
+                hint="Start it, set DOCKER_HOST, or use `--backend process`.",
+            ) from None
+        self._memory_max = self.client.info()["MemTotal"] // 2
+        self._harness_image: str | None = None
+
+    def prepare_load(self, timeout_s: float) -> None:
+        """Find the harness's own image, or build it from the clone."""
+        self._harness_image = images.harness_image(self.client, timeout_s)
+
+    def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
+        """Build the variant's image unless it exists."""
+        image = images.build_variant(self.client, variant, timeout_s)
+        runtime = None
+        if variant.file.runtime:
+            runtime = images.runtime_of(
+                self.client, variant, image, timeout_s, **self.alone(variant.name)
+            )
+        return Prepared(variant, image, image, runtime)
+
+    def alone(self, campaign: str) -> dict[str, Any]:
+        """The options of a server outside a trial, as confined as in one."""
+        return {
+            **_confined(campaign),
+            "network_mode": "none",
+            "pids_limit": VERSION_PIDS,
+            "mem_limit": self._memory_max,
+            "memswap_limit": self._memory_max,
+        }
+
+    @contextmanager
+    def open(self, context: Context) -> Iterator[DockerTrial]:
+        """Start the load container; remove it, the server and the volume on leaving."""
+        assert self._harness_image is not None  # noqa: S101 (prepare_load() made sure)
+        trial = DockerTrial(self.client, self._harness_image, context, self._memory_max)
+        try:
+            trial.start_load()
+            yield trial
+        finally:
+            trial.close()
+
+    def sweep(self) -> list[str]:
+        """Remove containers and volumes that carry our label, and the lock that we hold."""
+        swept = []
+        ours: dict[str, Any] = {"label": [LABEL, f"{LOCK_LABEL}={lock.default_path()}"]}
+        for container in self.client.containers.list(all=True, filters=ours):
+            with contextlib.suppress(docker.errors.NotFound):
+                container.remove(force=True, v=True)
+                swept.append(f"container {container.name}")
+        for volume in self.client.volumes.list(filters=ours):
+            with contextlib.suppress(docker.errors.NotFound):
+                volume.remove(force=True)
+                swept.append(f"volume {volume.name}")
+        return swept
+
+    def environment(self) -> dict[str, Any]:
+        """The engine's version, drivers and the base image."""
+        info = self.client.info()
+        return {
+            "engine": self._version.get("Version"),
+            "api": self._version.get("ApiVersion"),
+            "storage_driver": info.get("Driver"),
+            "cgroup_driver": info.get("CgroupDriver"),
+            "cgroup_version": info.get("CgroupVersion", "1"),
+            "security": info.get("SecurityOptions"),
+            "base": images.base_image(),
+            "harness_image": self._harness_image,
+        }
+
+
+class DockerTrial:
+    """One load container and the server containers that join it."""
+
+    def __init__(
+        self, client: docker.DockerClient, image: str, context: Context, memory_max: int
+    ) -> None:
+        self._client = client
+        self._image = image
+        self._context = context
+        self._memory_max = memory_max
+        self._name = f"c10k-{context.campaign}-{context.name}"
+        self._labels = {**_labels(context.campaign), "c10k.trial": context.name}
+        self._load: Container | None = None
+        self._servers: dict[str, Container] = {}
+        self._events: EventStream | None = None
+        self._exits: dict[str, ServerExit] = {}
+        self.clamps: list[str] = []
+
+    def start_load(self) -> None:
+        """Start the load container and follow its standard output."""
+        owner, group = USER.split(":")
+        self._client.volumes.create(
+            self._name,
+            driver="local",
+            driver_opts={
+                "type": "tmpfs",
+                "device": "tmpfs",
+                "o": f"size=1m,mode=0770,uid={owner},gid={group}",
+            },
+            labels=self._labels,
+        )
+        told = self._context.variables(
+            sysctls=SYSCTLS, prepare_namespace=False, directory=RUN_DIRECTORY
+        )
+        self._load = self._start(
+            image=self._image,
+            name=f"{self._name}-load",
+            entrypoint=["python", "-m", self._context.module],
+            command=[],
+            environment={**told, MARK: self._context.campaign},
+            network_mode="none",
+            init=True,
+            sysctls=dict(SYSCTLS),
+            cpuset_cpus=",".join(map(str, self._context.cpus.load)),
+            tmpfs={"/tmp": "size=64m"},  # noqa: S108 (inside the container)
+        )
+        self._events = EventStream(
+            self._load.attach(stdout=True, stderr=False, stream=True, logs=True)
+        )
+
+    def next_event(self, timeout_s: float) -> Event | None:
+        """The load's next event."""
+        assert self._events is not None  # noqa: S101 (start_load() ran)
+        return self._events.next(timeout_s)
+
+    def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
+        """Start a server container in the load's network and PID namespaces."""
+        assert self._load is not None  # noqa: S101 (start_load() ran)
+        self._exits.pop(name, None)
+        if name in self._servers:
+            _remove(self._servers.pop(name))
+        try:
+            self._servers[name] = self._start(
+                image=self._context.prepared.what,
+                name=f"{self._name}-server{'' if name == MAIN else f'-{name}'}",
+                environment={
+                    "LISTEN": LISTEN,
+                    "BACKLOG": str(BACKLOG),
+                    MARK: self._context.campaign,
+                    **variables,
+                },
+                network_mode=f"container:{self._load.id}",
+                pid_mode=f"container:{self._load.id}",
+                cpuset_cpus=",".join(map(str, self._context.cpus.server)),
+                mem_limit=self._memory_max,
+                memswap_limit=self._memory_max,
+            )
+        except HostNotFit as error:
+            variant = self._context.prepared.variant.name
+            raise ServerFault(
+                f"{variant}: its container does not start: {error.message}", code="not-started"
+            ) from None
+
+    def await_server(self, name: str, within_s: float) -> ServerExit:
+        """Wait for a server to end by itself; one that does not is killed."""
+        # What the engine says of a wait that took too long depends on the version of its client.
+        with contextlib.suppress(OSError, docker.errors.DockerException):
+            self._servers[name].wait(timeout=within_s)
+        return self._end(name, 0)
+
+    def stop_server(self, name: str = MAIN) -> ServerExit:
+        """SIGTERM, then SIGKILL after the profile's `stop_s`."""
+        return self._end(name, max(1, round(self._context.timeouts.stop_s)))
+
+    def server_log(self) -> str:
+        """What the server has written to stderr so far."""
+        return _log(self._servers[MAIN], stdout=False)
+
+    def memory(self) -> Event | None:
+        """Kernel memory charged to the server's cgroup."""
+        if MAIN not in self._servers:
+            return None
+        found = cgroups.kernel_memory(str(self._servers[MAIN].id))
+        return asdict(found) if found else None
+
+    def throttled(self) -> int | None:
+        """As the server's cgroup, and those around it, count."""
+        server = self._servers.get(MAIN)
+        return cgroups.throttled(str(server.id)) if server else None
+
+    def load_log(self) -> str:
+        """What the load wrote to stderr, and what it wrote to stdout that is no event."""
+        stray = self._events.stray if self._events else []
+        return tail("\n".join([*stray, _log(self._load, stdout=False)]))
+
+    def close(self) -> None:
+        """Remove the server, the load and the volume."""
+        for container in (*self._servers.values(), self._load):
+            if container is not None:
+                _remove(container)
+        with contextlib.suppress(docker.errors.APIError):
+            self._client.volumes.get(self._name).remove(force=True)
+
+    def _end(self, name: str, timeout_s: int) -> ServerExit:
+        if name not in self._exits:
+            server = self._servers.get(name)
+            self._exits[name] = (
+                ServerExit(None, "") if server is None else _ended(server, timeout_s)
+            )
+        return self._exits[name]
+
+    def _start(self, **options: Any) -> Container:
+        """Create and start; what the engine refuses is given up once, and recorded as a clamp."""
+        asked = self._context.asked
+        options |= {
+            **_confined(self._context.campaign),
+            "pids_limit": asked.pids,
+            "ulimits": [Ulimit(name="nofile", soft=asked.nofile, hard=asked.nofile)],
+            "labels": self._labels,
+            "volumes": {self._name: {"bind": RUN_DIRECTORY, "mode": "rw"}},
+        }
+        for _ in range(2 + len(SYSCTLS)):
+            try:
+                started: Container = self._client.containers.run(**options)
+                return started
+            except docker.errors.APIError as error:
+                explanation = str(error.explanation)
+                self._remove_failed(options["name"])
+                if not self._give_up(explanation, options):
+                    raise HostNotFit(
+                        f"the engine refuses `{options['name']}`: {explanation}"
+                    ) from None
+        raise HostNotFit(f"the engine refuses `{options['name']}` with the least of limits")
+
+    def _give_up(self, explanation: str, options: dict[str, Any]) -> bool:
+        """Drop the limit that the engine complains about; False if it is none of ours."""
+        if "rlimit" in explanation and options["ulimits"]:
+            options["ulimits"] = []  # then the engine's own default holds; it is read back inside
+            self.clamps.append(
+                f"nofile: asked for {self._context.asked.nofile:,}, refused by the engine"
+            )
+            return True
+        for name in options.get("sysctls", {}):
+            if name in explanation or name.replace(".", "/") in explanation:
+                del options["sysctls"][name]
+                self.clamps.append(f"{name}: asked for {SYSCTLS[name]}, refused by the engine")
+                return True
+        return False
+
+    def _remove_failed(self, name: str) -> None:
+        with contextlib.suppress(docker.errors.NotFound):
+            self._client.containers.get(name).remove(force=True)
+
+
+def _labels(campaign: str) -> dict[str, str]:
+    """By which everything that we start is found again."""
+    return {
+        LABEL: campaign,
+        LOCK_LABEL: str(lock.default_path()),
+        # Compose labels the image that it builds, and containers inherit an image's labels: it
+        # would take the load for a part of its project and stop everything when a load ends.
+        "com.docker.compose.project": "",
+        "com.docker.compose.service": "",
+    }
+
+
+def _confined(campaign: str) -> dict[str, Any]:
+    """What holds for every container: no rights, and a log that can be read."""
+    return {
+        "detach": True,
+        "user": USER,
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges", f"seccomp={SECCOMP.read_text()}"],
+        "labels": _labels(campaign),
+        # The counters come from the log, which an engine may be told to drop by default.
+        "log_config": LogConfig(type=LogConfig.types.JSON),
+    }
+
+
+def _ended(server: Container, timeout_s: int) -> ServerExit:
+    """Stop it unless it has ended; how it ended."""
+    try:
+        # The engine sends SIGKILL after the timeout; the exit code is then 137.
+        server.stop(timeout=timeout_s)
+        code = int(server.wait(timeout=API_TIMEOUT_S)["StatusCode"])
+    except docker.errors.APIError as error:
+        return ServerExit(None, f"stopping it failed: {error.explanation}")
+    killed = code == 128 + 9
+    return ServerExit(None if killed else code, tail(counters.condensed(_log(server, stdout=True))))
+
+
+def _remove(container: Container) -> None:
+    # Gone, or on its way: what an error leaves is found by its label.
+    with contextlib.suppress(docker.errors.APIError):
+        container.remove(force=True, v=True)
+
+
+def _log(container: Container | None, *, stdout: bool) -> str:
+    if container is None:
+        return ""
+    try:
+        return str(
+            container.logs(stdout=stdout, stderr=True, tail=LOG_LINES).decode(errors="replace")
+        )
+    except docker.errors.APIError:
+        return ""

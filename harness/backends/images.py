@@ -1,0 +1,185 @@
+"""Images of variants and of the harness, built by the engine and named by what went into them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import queue
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+from docker.models.containers import Container
+
+from harness.backends.base import tail, told_runtime
+from harness.errors import HostNotFit, ServerFault
+from harness.variants import Variant
+
+BASE_DEFAULT = "debian:bookworm-slim"
+HARNESS_IMAGE = "c10k/harness"
+VARIANT_LABEL = "c10k.variant"
+# One line is expected.
+LOG_LINES = 100
+
+
+def base_image() -> str:
+    """The base of all images: `C10K_BASE`, so that a host without a registry needs one only."""
+    return os.environ.get("C10K_BASE") or BASE_DEFAULT
+
+
+def build_variant(client: docker.DockerClient, variant: Variant, timeout_s: float) -> str:
+    """Build the variant's image unless one of the same content exists; return the image's id.
+
+    Raises:
+        ServerFault: it does not build; the fault carries the end of the build's output.
+    """
+    content = hashlib.sha256(f"{variant.digest()} {base_image()}".encode()).hexdigest()
+    tag = f"c10k/{variant.name}:{content[:16]}"
+    try:
+        return str(client.images.get(tag).id)
+    except docker.errors.ImageNotFound:
+        pass
+    try:
+        _build(
+            client,
+            timeout_s,
+            path=str(variant.context),
+            dockerfile=str(variant.dockerfile.relative_to(variant.context)),
+            tag=tag,
+            buildargs={"BASE": base_image()},
+            labels={VARIANT_LABEL: variant.name},
+        )
+    except _BuildFailed as failure:
+        raise ServerFault(
+            f"{variant.name}: its image does not build: {failure}",
+            code="build-failed",
+            hint=f"Try it alone: docker build -f {variant.dockerfile} {variant.context}",
+            log=failure.log,
+        ) from None
+    return str(client.images.get(tag).id)
+
+
+def runtime_of(
+    client: docker.DockerClient, variant: Variant, image: str, timeout_s: float, **options: Any
+) -> str:
+    """What the variant's server says of its runtime, in a container with these options.
+
+    Raises:
+        ServerFault: it says nothing, or does not end.
+    """
+    container = None
+    try:
+        container = client.containers.create(image, ["--version"], **options)
+        container.start()
+        code = _exit_code(container, timeout_s)
+        output: bytes = container.logs(stdout=True, stderr=code != 0, tail=LOG_LINES)
+    except docker.errors.DockerException as error:
+        raise _untold(variant, str(error)) from None
+    finally:
+        if container is not None:
+            # Gone, or on its way: what an error leaves is found by its label.
+            with contextlib.suppress(docker.errors.APIError):
+                container.remove(force=True, v=True)
+    if code is None:
+        raise _untold(variant, f"it did not end within {timeout_s:g} s")
+    if code != 0:
+        raise _untold(variant, f"it ended with {code}", output.decode(errors="replace"))
+    return told_runtime(variant, output)
+
+
+def _exit_code(container: Container, timeout_s: float) -> int | None:
+    """How the container ended; None if it did not in time."""
+    # What the engine says of a wait that took too long depends on the version of its client.
+    with contextlib.suppress(OSError, docker.errors.DockerException):
+        return int(container.wait(timeout=timeout_s)["StatusCode"])
+    return None
+
+
+def _untold(variant: Variant, reason: str, log: str = "") -> ServerFault:
+    return ServerFault(
+        f"{variant.name}: started with `--version`, it does not tell its runtime: {reason}",
+        code="build-failed",
+        log=tail(log),
+    )
+
+
+def harness_image(client: docker.DockerClient, timeout_s: float) -> str:
+    """The image that the load runs from; from a clone it is built first.
+
+    Raises:
+        HostNotFit: it is neither there nor can it be built.
+    """
+    named = os.environ.get("C10K_HARNESS_IMAGE")
+    if named:
+        try:
+            return str(client.images.get(named).id)
+        except docker.errors.ImageNotFound:
+            raise HostNotFit(
+                f"no image `{named}` (C10K_HARNESS_IMAGE)", hint="docker compose build"
+            ) from None
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "Dockerfile").is_file():
+        root = Path.cwd()
+    if not (root / "Dockerfile").is_file():
+        raise HostNotFit(
+            f"the Docker backend needs the image `{HARNESS_IMAGE}`, and {root} has no Dockerfile",
+            hint="Run `c10k` from the repository, or name an image with C10K_HARNESS_IMAGE.",
+        )
+    try:
+        _build(
+            client,
+            timeout_s,
+            path=str(root),
+            tag=HARNESS_IMAGE,
+            buildargs={"BASE": base_image()},
+        )
+    except _BuildFailed as failure:
+        raise HostNotFit(
+            f"the harness's own image does not build: {failure}",
+            hint=f"Its last lines:\n{failure.log}",
+        ) from None
+    return str(client.images.get(HARNESS_IMAGE).id)
+
+
+class _BuildFailed(Exception):
+    def __init__(self, message: str, log: str) -> None:
+        super().__init__(message)
+        self.log = log
+
+
+def _build(client: docker.DockerClient, timeout_s: float, **arguments: Any) -> None:
+    """Build with a deadline, whether the build is silent or never ends talking."""
+    lines: list[str] = []
+    messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    # A thread reads, because nothing but silence ends a read from the engine.
+    threading.Thread(target=_pump, args=(client, arguments, messages), daemon=True).start()
+    deadline_s = time.monotonic() + timeout_s
+    error = None
+    try:
+        while (
+            message := messages.get(timeout=max(0.0, deadline_s - time.monotonic()))
+        ) is not None:
+            lines.append(message.get("stream", ""))
+            error = str(message["error"]).strip() if "error" in message else error
+    except queue.Empty:
+        error = f"took longer than {timeout_s:.0f} s"
+    if error:
+        raise _BuildFailed(error, tail("".join(lines)))
+
+
+def _pump(
+    client: docker.DockerClient,
+    arguments: dict[str, Any],
+    messages: queue.SimpleQueue[dict[str, Any] | None],
+) -> None:
+    try:
+        for message in client.api.build(rm=True, forcerm=True, decode=True, **arguments):
+            messages.put(message)
+    except (OSError, ValueError, docker.errors.DockerException) as error:
+        messages.put({"error": str(error)})
+    finally:
+        messages.put(None)

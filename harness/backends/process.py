@@ -1,0 +1,375 @@
+"""Trials without Docker: plain processes in a private network namespace.
+
+    unshare --net │ taskset load CPUs │ python -m harness.load      makes the namespace
+    nsenter --net │ taskset server CPUs │ prlimit │ ./server        joins it
+
+`unshare`, `nsenter`, `taskset`, `prlimit` and `setpriv` are util-linux, which every Linux has. None
+of them forks here, so the PID that was started is the program's own. `setpriv --pdeathsig` has the
+kernel kill both when the harness dies, however it dies; it comes after `unshare` because entering a
+user namespace clears it (commit_creds in kernel/cred.c).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from harness import counters
+from harness.backends import cgroups
+from harness.backends.base import (
+    ADDRESS,
+    LISTEN,
+    MARK,
+    NOTHING,
+    Context,
+    Event,
+    EventStream,
+    Prepared,
+    ServerExit,
+    tail,
+    told_runtime,
+)
+from harness.conformance.results import MAIN
+from harness.errors import HostNotFit, ServerFault
+from harness.limits import BACKLOG, SYSCTLS, clamp
+from harness.lock import LOCK_VARIABLE
+from harness.variants import Variant
+
+TOOLS = ("unshare", "nsenter", "taskset", "prlimit", "setpriv")
+LOAD_STOP_S = 5.0
+
+
+class ProcessBackend:
+    """Runs servers and load as processes of this host."""
+
+    name = "process"
+
+    def __init__(self) -> None:
+        if missing := missing_tools():
+            raise HostNotFit(f"not found: {', '.join(missing)}", hint="apt-get install util-linux")
+        self._unshare, self._nsenter = namespace_commands()
+        self.isolated = bool(self._unshare)
+
+    def prepare_load(self, timeout_s: float) -> None:
+        """Nothing to do: the load is this very package."""
+
+    def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
+        """Run the variant's build command in its directory."""
+        run = variant.file.process
+        if run is None:
+            raise ServerFault(
+                f"{variant.name}: has no `[process]` in its variant.toml",
+                code="no-process",
+                hint="Add `[process] command`, or use `--backend docker`.",
+            )
+        missing = " ".join(run.missing_packages())
+        if missing:
+            raise ServerFault(
+                f"{variant.name}: not installed here: {missing}",
+                code="build-failed",
+                hint=f"apt-get install {missing}",
+            )
+        if run.build:
+            _build(variant.name, run.build, variant.directory, timeout_s)
+        runtime = _runtime(variant, timeout_s) if variant.file.runtime else None
+        return Prepared(variant, " ".join(run.command), variant.digest(), runtime)
+
+    @contextmanager
+    def open(self, context: Context) -> Iterator[ProcessTrial]:
+        """Start the load in a namespace of its own; kill load and server on leaving."""
+        if not self.isolated:
+            _require_free_port()
+        trial = ProcessTrial(context, self._unshare, self._nsenter)
+        try:
+            yield trial
+        finally:
+            trial.close()
+
+    def sweep(self) -> list[str]:
+        """Kill processes that carry our mark: the caller holds the host's lock, so all are old."""
+        swept = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            pid = int(path.parent.name)
+            if pid != os.getpid() and _kill_marked(pid, path):
+                swept.append(f"process {pid}")
+        return swept
+
+    def environment(self) -> dict[str, Any]:
+        """Whether trials have a network namespace of their own."""
+        return {"isolated": self.isolated, "namespace": " ".join(self._unshare) or None}
+
+
+@dataclass(slots=True)
+class _Server:
+    """A server that was started, what it writes to stderr, and how it ended once that is known."""
+
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    exit: ServerExit | None = None
+
+
+class ProcessTrial:
+    """One load process and its servers."""
+
+    def __init__(
+        self, context: Context, unshare: tuple[str, ...], nsenter: tuple[str, ...]
+    ) -> None:
+        self._context = context
+        self._nsenter = nsenter
+        self._servers: dict[str, _Server] = {}
+        self.clamps: list[str] = []
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        self._nofile, clamped = clamp("nofile", context.asked.nofile, hard)
+        if clamped:
+            self.clamps.append(str(clamped))
+        self._load_log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close())
+        told = context.variables(
+            sysctls=SYSCTLS if unshare else {}, prepare_namespace=bool(unshare), directory=None
+        )
+        self._load = subprocess.Popen(
+            [*unshare, *self._confined(context.cpus.load), sys.executable, "-m", context.module],
+            env={**os.environ, MARK: context.campaign, **told},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._load_log,
+            start_new_session=True,
+        )
+        assert self._load.stdout is not None  # noqa: S101 (for the type checker)
+        self._events = EventStream(iter(self._load.stdout.readline, b""))
+
+    def next_event(self, timeout_s: float) -> Event | None:
+        """The load's next event."""
+        return self._events.next(timeout_s)
+
+    def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
+        """Start a server in the load's namespace."""
+        variant = self._context.prepared.variant
+        assert variant.file.process is not None  # noqa: S101 (prepare() made sure)
+        self._discard(name)
+        join = [part.format(pid=self._load.pid) for part in self._nsenter]
+        log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _discard())
+        process = subprocess.Popen(
+            [*join, *self._confined(self._context.cpus.server), *variant.file.process.command],
+            cwd=variant.directory,
+            env={
+                **os.environ,
+                MARK: self._context.campaign,
+                "LISTEN": LISTEN,
+                "BACKLOG": str(BACKLOG),
+                **variables,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+        )
+        self._servers[name] = _Server(process, log)
+
+    def await_server(self, name: str, within_s: float) -> ServerExit:
+        """Wait for a server to end by itself; one that does not is killed."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._servers[name].process.wait(within_s)
+        return self._end(name, 0)
+
+    def stop_server(self, name: str = MAIN) -> ServerExit:
+        """SIGTERM, then SIGKILL after the profile's `stop_s`; the exit code as it was."""
+        return self._end(name, self._context.timeouts.stop_s)
+
+    def server_log(self) -> str:
+        """What the server has written to stderr so far."""
+        return _text(self._servers[MAIN].log)
+
+    def memory(self) -> Event | None:
+        """Nothing is charged per process: the load's own estimate stands."""
+        return None
+
+    def throttled(self) -> int | None:
+        """Servers run in the harness's own cgroup."""
+        return cgroups.throttled_here()
+
+    def load_log(self) -> str:
+        """What the load wrote to stderr, and what it wrote to stdout that is no event."""
+        return tail("\n".join([*self._events.stray, _text(self._load_log)]))
+
+    def close(self) -> None:
+        """Leave no process behind."""
+        for name in self._servers:
+            self.stop_server(name)
+        _stop(self._load, LOAD_STOP_S)
+        for name in list(self._servers):
+            self._discard(name)
+        _kill_group(self._load.pid)
+        self._load_log.close()
+
+    def _end(self, name: str, timeout_s: float) -> ServerExit:
+        server = self._servers.get(name)
+        if server is None:
+            return ServerExit(None, "")
+        if server.exit is None:
+            exit_code = _stop(server.process, timeout_s)
+            server.exit = ServerExit(exit_code, tail(counters.condensed(_text(server.log))))
+        return server.exit
+
+    def _discard(self, name: str) -> None:
+        """Leave nothing of a server: what it forked is in its session, too."""
+        server = self._servers.pop(name, None)
+        if server is not None:
+            _kill_group(server.process.pid)
+            server.process.wait()
+            server.log.close()
+
+    def _confined(self, cpus: tuple[int, ...]) -> list[str]:
+        return [
+            *("taskset", "--cpu-list", ",".join(map(str, cpus))),
+            *("prlimit", f"--nofile={self._nofile}:{self._nofile}"),
+            *("setpriv", "--pdeathsig", "KILL"),
+        ]
+
+
+def missing_tools() -> list[str]:
+    """Which of `TOOLS` are not installed."""
+    return [tool for tool in TOOLS if shutil.which(tool) is None]
+
+
+def namespace_commands() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """How to make and to join a network namespace here; two empty tuples where it is refused."""
+    if os.geteuid() == 0:
+        unshare: tuple[str, ...] = ("unshare", "--net")
+        nsenter: tuple[str, ...] = ("nsenter", "--target", "{pid}", "--net")
+    else:
+        unshare = ("unshare", "--user", "--map-current-user", "--keep-caps", "--net")
+        nsenter = ("nsenter", "--target", "{pid}", "--user", "--preserve-credentials", "--net")
+    done = subprocess.run([*unshare, "true"], capture_output=True, timeout=10, check=False)
+    return (unshare, nsenter) if done.returncode == 0 else ((), ())
+
+
+def _build(name: str, command: tuple[str, ...], directory: Path, timeout_s: float) -> None:
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ServerFault(
+            f"{name}: `{command[0]}` of its build command cannot be started: {error.strerror}",
+            code="build-failed",
+            hint=f"Is {command[0]} installed?",
+        ) from None
+    try:
+        output = process.communicate(timeout=timeout_s)[0]
+    except subprocess.TimeoutExpired as error:
+        raise ServerFault(
+            f"{name}: the build took longer than {timeout_s:.0f} s",
+            code="build-failed",
+            log=tail((error.stdout or b"").decode(errors="replace")),
+        ) from None
+    finally:
+        _kill_group(process.pid)  # the compilers that make started, if it was cut short
+    if process.returncode != 0:
+        raise ServerFault(
+            f"{name}: `{' '.join(command)}` in {directory} ended with {process.returncode}",
+            code="build-failed",
+            hint="The last lines of its output are below.",
+            log=tail(output.decode(errors="replace")),
+        )
+
+
+def _runtime(variant: Variant, timeout_s: float) -> str:
+    """What the server says of its runtime, started as it will be."""
+    assert variant.file.process is not None  # noqa: S101 (prepare() made sure)
+    command = [*variant.file.process.command, "--version"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=variant.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ServerFault(
+            f"{variant.name}: `{' '.join(command)}` does not tell its runtime: {error}",
+            code="build-failed",
+        ) from None
+    return told_runtime(variant, done.stdout)
+
+
+def _require_free_port() -> None:
+    """Without a namespace of its own a trial shares the host's ports."""
+    port = int(ADDRESS.rsplit(":", 1)[1])
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104 (as the server will)
+        except OSError as error:
+            raise HostNotFit(
+                f"port {port} is in use on this host: {error.strerror}",
+                hint="Network namespaces are refused here, so servers use the host's loopback: "
+                f"free the port (`ss -ltnp sport = :{port}` names its owner).",
+            ) from None
+
+
+def _stop(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
+    """Stop a child; its exit code, or None if it had to be killed."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return None
+    return process.returncode
+
+
+def _kill_group(group: int) -> None:
+    """Kill what a process left behind in its session (workers of a server that ended)."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _kill_marked(pid: int, environ: Path) -> bool:
+    """Kill `pid` if it carries our mark and the lock that we hold: others may run beside us.
+
+    By file descriptor, so that a reused PID is safe.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        pairs = (entry.partition(b"=") for entry in environ.read_bytes().split(b"\0"))
+        told = {name: value for name, _, value in pairs}
+        same_lock = told.get(LOCK_VARIABLE.encode()) == os.environb.get(LOCK_VARIABLE.encode())
+        if MARK.encode() in told and same_lock:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _text(file: Any) -> str:
+    # os.pread leaves the offset alone: the child appends through the same open file description.
+    size = os.fstat(file.fileno()).st_size
+    start = max(0, size - 65_536)
+    return os.pread(file.fileno(), size - start, start).decode(errors="replace")

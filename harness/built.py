@@ -1,0 +1,35 @@
+"""Which compiler made a binary, and with which flags: as the binary itself says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+# DW_AT_producer (DWARF 5, 3.1.1), which GCC fills with its switches (-grecord-gcc-switches, on by
+# default) wherever it is asked for -g, as our builds ask.
+# A stripped binary still has its .comment, without the switches.
+COMMENT = re.compile(rb"(?:GCC: \(|(?:Debian )?clang version )[^\0\n]{1,100}")
+PRODUCER = re.compile(
+    rb"(?:GNU C(?:\+\+)?\d+ \d+\.\d+|(?:Debian )?clang version \d+)[^\0\n]{0,400}"
+)
+ELF = b"\x7fELF"
+ENGINE = "harness.engine._engine"
+
+
+def producer(path: Path) -> str | None:
+    """Compiler and flags of a binary; None for one that does not say, and for what is none."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if not content.startswith(ELF):
+        return None
+    found = PRODUCER.search(content) or COMMENT.search(content)
+    return found[0].decode(errors="replace") if found else None
+
+
+def engine_producer() -> str | None:
+    """The same of the load engine."""
+    spec = importlib.util.find_spec(ENGINE)
+    return producer(Path(spec.origin)) if spec and spec.origin else None

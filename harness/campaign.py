@@ -1,0 +1,325 @@
+"""One run of the harness: prepare the variants, run the missing trials, draw the report.
+
+A new campaign and a resumed one take the same path: what is already in the store is not run again.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness import built, cpus, environment, plan, proving, selftest, xray
+from harness.admission import Admission
+from harness.backends.base import Backend, Prepared
+from harness.errors import Exit, Interrupted, ServerFault, UsageError
+from harness.interrupt import shielded
+from harness.profiles import profile as profiles
+from harness.progress import Progress
+from harness.rounds import Rounds
+from harness.store import REPORT_FILE, Campaign, campaigns
+from harness.trial import NOT_AVAILABLE, SERVER_CODES, Outcome
+from harness.variants import Variant
+
+# Bounded, so that a directory that somebody else fills cannot keep us looking for a name.
+NAME_TRIES = 100
+# The first that passes counts: what fails it on a good generator is somebody else on the CPUs.
+SELFTESTS_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `c10k run` was asked for."""
+
+    profile_name: str
+    profile: profiles.Profile
+    variants: tuple[Variant, ...]
+    seed: int
+    workers: int
+    argv: tuple[str, ...]
+    reports: Path
+    cpus_allowed: frozenset[int]
+    include_nonconforming: bool = False
+
+    @property
+    def split(self) -> cpus.CpuSplit:
+        """Which of the allowed CPUs the server gets and which the load."""
+        return cpus.split(cpus.cores_of(set(self.cpus_allowed)), self.profile.server_cpus)
+
+    @property
+    def connections_needed(self) -> int:
+        """The most connections that must be held: a declared ceiling below N is no fault of the
+        host's."""
+        ceilings = [variant.file.limits for variant in self.variants]
+        asked = self.profile.connections_max
+        declared = [ceiling.connections_max for ceiling in ceilings if ceiling]
+        if len(declared) < len(ceilings):
+            return asked
+        return min(asked, max(declared, default=asked))
+
+    @property
+    def trials(self) -> list[plan.Trial]:
+        """The plan, the same each time it is made."""
+        names = [variant.name for variant in self.variants]
+        return plan.make(self.profile, names, self.seed)
+
+    @property
+    def xrays(self) -> list[plan.Trial]:
+        """The trials in which nothing is timed, and system calls are counted."""
+        names = [variant.name for variant in self.variants]
+        return xray.trials(self.profile, names, self.seed)
+
+    @property
+    def profile_json(self) -> dict[str, Any]:
+        """The profile with its name, as `campaign.json` keeps it."""
+        return {"name": self.profile_name, **self.profile.model_dump(mode="json")}
+
+
+def create(request: Request, backend: Backend) -> Campaign:
+    """Write a new campaign with its plan; nothing runs yet."""
+    split = request.split
+    now = datetime.now(tz=UTC)
+    head = {
+        "created_utc": now.isoformat(timespec="seconds"),
+        "state": "running",
+        "profile": request.profile_json,
+        "seed": request.seed,
+        "argv": list(request.argv),
+        "workers": request.workers,
+        "backend": backend.name,
+        "isolated": backend.isolated,
+        "environment": _environment(request, backend),
+        "variants": _described(request, split),
+        "plan": [trial.as_json() for trial in request.trials],
+        "xray_plan": [trial.as_json() for trial in request.xrays],
+    }
+    profile = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(request.profile_name).stem)
+    stem = f"{now:%Y%m%d-%H%M%S}-{profile}"
+    for attempt in range(1, NAME_TRIES):
+        name = stem if attempt == 1 else f"{stem}-{attempt}"
+        if not (request.reports / name).exists():
+            return Campaign.create(request.reports, name, head)
+    raise UsageError(f"{request.reports}: holds {NAME_TRIES} campaigns of this second already")
+
+
+def require_same(campaign: Campaign, request: Request, backend: Backend) -> None:
+    """Refuse to resume under another plan or on another host.
+
+    Raises:
+        UsageError: plan, sources or environment changed since the campaign began.
+    """
+    head = campaign.head()
+    now = _environment(request, backend)
+    changed = environment.differences(head["environment"], now)
+    digests = {variant["name"]: variant["digest"] for variant in head["variants"]}
+    for variant in request.variants:
+        if variant.digest() != digests.get(variant.name):
+            changed.append(f"the sources of {variant.name} changed")
+    if [trial.id for trial in request.trials] != [trial["id"] for trial in head["plan"]]:
+        changed.append("the plan changed")
+    if request.profile_json != head["profile"]:
+        changed.append(f"the profile `{request.profile_name}` changed")
+    if changed:
+        raise UsageError(
+            f"{campaign.name} cannot be resumed: {'; '.join(changed)}",
+            hint="Start a new campaign; the old one keeps its report.",
+        )
+
+
+def run(campaign: Campaign, request: Request, backend: Backend, progress: Progress) -> Exit:
+    """Run all trials that have no outcome yet; the state on disk says how it ended.
+
+    Raises:
+        Interrupted: by a signal; everything measured so far is in the store.
+        HostNotFit: the host grants less than the plan needs.
+    """
+    try:
+        _run_missing(campaign, request, backend, progress)
+    except BaseException as error:
+        state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+        with shielded():
+            _tidy_up(error, backend.sweep)
+            _tidy_up(error, lambda: update(campaign, state=state))
+        raise
+    update(campaign, state="done")
+    return exit_code(campaign.outcomes())
+
+
+def exit_code(outcomes: Sequence[dict[str, Any]]) -> Exit:
+    """What the trials' outcomes make of the exit code (a void ranked cell is judged later)."""
+    last = {outcome["trial"]: outcome for outcome in outcomes}
+    codes = {outcome["code"] for outcome in last.values() if outcome["outcome"] == "failed"}
+    codes.discard(NOT_AVAILABLE)
+    if codes - SERVER_CODES:
+        return Exit.BUG
+    return Exit.SERVER_FAULT if codes else Exit.OK
+
+
+def _run_missing(
+    campaign: Campaign, request: Request, backend: Backend, progress: Progress
+) -> None:
+    rounds = Rounds(campaign, request, backend, progress)
+    missing = rounds.missing()
+    prepared = _prepare(campaign, request, backend, progress, missing, rounds)
+    gate = Admission(campaign, backend, progress, request.split, request.include_nonconforming)
+    refused = gate.refused(prepared, request.profile.conformance)
+    for trial in missing:
+        if (name := plan.program_of(trial.variant)) in refused:
+            rounds.end(trial, refused[name])
+            prepared.pop(name, None)
+    # Once for a campaign: a resume must not find a better moment, nor lose what was proven
+    if request.profile.selftest and missing and not campaign.head().get("selftest"):
+        _prove(campaign, request, backend, progress)
+    # Before the timed trials: as long as one of them is missing, every variant is prepared
+    xray.run(campaign, request, backend, progress, prepared)
+    rounds.run(missing, prepared)
+
+
+def _prove(campaign: Campaign, request: Request, backend: Backend, progress: Progress) -> None:
+    """The generator's self-test, before anybody has a figure.
+
+    A busy moment fails it as surely as a bad generator does, so it may be taken again, a bounded
+    number of times; every attempt is kept. One that fails to the last stops nothing, but its
+    campaign ranks nobody.
+    """
+    attempts: list[dict[str, Any]] = []
+    because = ""
+    for _ in range(SELFTESTS_MAX):
+        progress.say("proving the load generator")
+        attempts.append(proving.prove(backend, request.split, campaign.name).as_json())
+        update(campaign, selftest=attempts[-1] | {"earlier": attempts[:-1]})
+        because = selftest.why_not(attempts[-1])
+        if not because:
+            progress.say(f"the load generator passed its self-test, attempt {len(attempts)}")
+            return
+        progress.say(f"  {because}")
+    progress.say("no ranking: the report will say so. `c10k selftest` tries it on its own")
+
+
+def _prepare(
+    campaign: Campaign,
+    request: Request,
+    backend: Backend,
+    progress: Progress,
+    missing: Sequence[plan.Trial],
+    rounds: Rounds,
+) -> dict[str, Prepared]:
+    """Build what is needed; a variant that does not build has its missing trials failed."""
+    prepared: dict[str, Prepared] = {}
+    digests: dict[str, str] = {}
+    runtimes: dict[str, str | None] = {}
+    builds: dict[str, str | None] = {}
+    progress.say("preparing the load")
+    backend.prepare_load(request.profile.timeouts.build_s)
+    for variant in request.variants:
+        trials = [trial for trial in missing if plan.program_of(trial.variant) == variant.name]
+        if not trials:
+            continue
+        progress.say(f"building {variant.name}")
+        start = time.monotonic()
+        try:
+            prepared[variant.name] = backend.prepare(variant, request.profile.timeouts.build_s)
+            digests[variant.name] = prepared[variant.name].digest
+            runtimes[variant.name] = prepared[variant.name].runtime
+            builds[variant.name] = _build_of(variant, backend)
+        except ServerFault as fault:
+            outcome = Outcome(
+                outcome="failed",
+                code=fault.code,
+                text=f"{fault.message}. {fault.hint}".strip(),
+                log_tail=fault.log,
+                duration_s=round(time.monotonic() - start, 3),
+            )
+            for trial in trials:
+                rounds.end(trial, outcome)
+    head = campaign.head()
+    for entry in head["variants"]:
+        name = plan.program_of(entry["name"])
+        entry["image"] = digests.get(name, entry.get("image"))
+        entry["runtime"] = runtimes.get(name, entry.get("runtime"))
+        entry["build"] = builds.get(name, entry.get("build"))
+    head["environment"] = _environment(request, backend)
+    campaign.write_head(head)
+    return prepared
+
+
+def _environment(request: Request, backend: Backend) -> dict[str, Any]:
+    return environment.collect(
+        backend.name, request.split, request.cpus_allowed, backend.environment()
+    )
+
+
+def _build_of(variant: Variant, backend: Backend) -> str | None:
+    """Compiler and flags of a server that was built on this host; an image has its digest."""
+    run = variant.file.process
+    if run is None or backend.name != "process":
+        return None
+    return built.producer(variant.directory / run.command[0])
+
+
+def _tidy_up(error: BaseException, step: Callable[[], object]) -> None:
+    """Tidying up after `error` must neither hide it nor keep the next step from being taken."""
+    try:
+        step()
+    except Exception as second:
+        error.add_note(f"while tidying up: {second}")
+
+
+def _described(request: Request, split: cpus.CpuSplit) -> list[dict[str, Any]]:
+    """The variants, and the one that runs twice under its second name."""
+    entries = [_describe(variant, split) for variant in request.variants]
+    twice = [entry for entry in entries if entry["name"] == request.profile.same_twice]
+    return entries + [
+        entry
+        | {
+            "name": plan.again(entry["name"]),
+            "title": f"{entry['title']} (again)",
+            "same_as": entry["name"],
+        }
+        for entry in twice
+    ]
+
+
+def _describe(variant: Variant, split: cpus.CpuSplit) -> dict[str, Any]:
+    file = variant.file
+    return {
+        "name": variant.name,
+        "title": file.title,
+        "architecture": file.architecture,
+        "language": file.language,
+        "family": file.family,
+        "workers": variant.worker_count(len(split.server)),
+        "status": file.status,
+        "summary": file.summary,
+        "counters": file.counters,
+        "limits": file.limits.model_dump() if file.limits else None,
+        "digest": variant.digest(),
+    }
+
+
+def update(campaign: Campaign, **facts: Any) -> None:
+    """Change what `campaign.json` says of the campaign as a whole."""
+    campaign.write_head({**campaign.head(), **facts})
+
+
+def mark_abandoned(reports: Path, redraw: Callable[[Campaign], Any]) -> list[str]:
+    """Mark campaigns that were killed as interrupted, and draw what has no report yet.
+
+    The caller holds the host's lock, so no campaign that says "running" is.
+    """
+    marked = []
+    for campaign in campaigns(reports):
+        try:
+            if campaign.head()["state"] == "running":
+                update(campaign, state="interrupted")
+            elif (campaign.directory / REPORT_FILE).is_file():
+                continue
+            redraw(campaign)
+        except UsageError:
+            continue  # of another version, or damaged: not ours to mend, and no reason to stop
+        marked.append(campaign.name)
+    return marked

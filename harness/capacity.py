@@ -1,0 +1,70 @@
+"""How many echoes per second a variant can carry, measured once before a campaign's first block.
+
+Rates of the open loop are shares of it. Pure: a record of a calibration cell in, a capacity out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.record import Record, number
+
+# DESIGN.md, Statistics: raw throughput is "a capacity where the server's CPUs were ≥ 95 % busy".
+SATURATED_BUSY_MIN = 0.95
+USABLE = ("valid", "noisy")
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What one variant carries at one number of connections, all active, in a closed loop.
+
+    Attributes:
+        echoes_per_s: the capacity, in echoes per second.
+        extrapolated: the server's CPUs were not full, so it is the measured rate over their busy
+            share: what they would carry if each echo went on costing the same.
+        measured_per_s: the measured rate.
+        server_busy: busy share of the server's CPUs meanwhile.
+        generator_us_per_echo: CPU of the load per echo when it never waits; None: not observed.
+    """
+
+    connections: int
+    payload_bytes: int
+    depth: int
+    echoes_per_s: float
+    extrapolated: bool
+    measured_per_s: float
+    server_busy: float
+    generator_us_per_echo: float | None = None
+
+    def fits(self, connections: int, payload_bytes: int, depth: int) -> bool:
+        """Whether it was measured with these."""
+        return (self.connections, self.payload_bytes, self.depth) == (
+            connections,
+            payload_bytes,
+            depth,
+        )
+
+
+def of_record(record: Record) -> Capacity | None:
+    """The capacity that a calibration cell shows; None where it has no figure to believe."""
+    rate, busy = number(record, "echoes_per_s"), number(record, "server", "cpu_busy")
+    if record.get("status") not in USABLE or not rate or not busy:
+        return None
+    extrapolated = busy < SATURATED_BUSY_MIN
+    return Capacity(
+        connections=int(record["connections_requested"]),
+        payload_bytes=int(record["payload_bytes"]),
+        depth=int(record["depth"]),
+        echoes_per_s=rate / busy if extrapolated else rate,
+        extrapolated=extrapolated,
+        measured_per_s=rate,
+        server_busy=busy,
+        generator_us_per_echo=number(record, "generator", "cpu_us_per_echo"),
+    )
+
+
+def from_json(entries: Sequence[Mapping[str, Any]]) -> tuple[Capacity, ...]:
+    """Capacities as `campaign.json` keeps them."""
+    return tuple(Capacity(**entry) for entry in entries)

@@ -1,0 +1,166 @@
+"""`c10k check`: whether variants are valid, build, and conform to the contract."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness import draw, variants
+from harness.commands import options
+from harness.errors import Exit
+
+if TYPE_CHECKING:
+    from harness.backends.base import Backend, Prepared
+    from harness.conformance.results import CheckResult
+    from harness.variants import Variant
+    from harness.verdict import Subset, Verdict
+
+WIDTH = 100
+INDENT = " " * 12
+COLOURS = {"pass": "green", "fail": "red", "skip": "bright_black"}
+BUILD_S = 900.0
+
+
+def _complete_name(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    servers = context.params.get("servers_dir") or Path("servers")
+    names = (path.parent.name for path in servers.glob(f"*/{variants.VARIANT_FILE}"))
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]…", shell_complete=_complete_name)
+@options.backend
+@click.option("--quick", is_flag=True, help="Only the checks that a quick campaign begins with.")
+@options.servers_dir
+@options.reports
+@options.json
+def check(
+    names: tuple[str, ...],
+    backend: str,
+    quick: bool,
+    servers_dir: Path,
+    reports: Path,
+    as_json: bool,
+) -> int:
+    """Check whether variants are valid, build, and do what the contract says.
+
+    \b
+    c10k check                                  all variants, in containers
+    c10k check poll epoll-lt --quick            two of them, the quick checks
+    c10k check mine --backend process --json    without Docker, for programs
+    """
+    chosen = variants.select(variants.discover(servers_dir), list(names))
+    show: Callable[[str], None] = (lambda _: None) if as_json else click.echo
+    verdicts = check_all(chosen, backend, "quick" if quick else "full", reports, show)
+    if as_json:
+        told = [_as_json(verdict) for verdict in verdicts]
+        click.echo(draw.as_json({"schema": 1, "backend": backend, "servers": told}))
+    failed = [verdict.variant for verdict in verdicts if not verdict.conforms]
+    if failed:
+        show(f"do not conform: {', '.join(failed)}")
+    return exit_code(verdicts)
+
+
+def exit_code(verdicts: list[Verdict]) -> Exit:
+    """Whether all conform."""
+    return Exit.OK if all(verdict.conforms for verdict in verdicts) else Exit.SERVER_FAULT
+
+
+def check_all(
+    chosen: list[Variant],
+    backend: str,
+    subset: Subset,
+    reports: Path,
+    show: Callable[[str], None],
+) -> list[Verdict]:
+    """Build and judge each variant, whatever came of those before; `show` gets the lines.
+
+    Raises:
+        HostNotFit: a campaign is running, or the backend cannot work here.
+    """
+    from harness import cpus, launch, lock, verdict
+    from harness.interrupt import watched
+
+    with watched(), lock.held(f"c10k check in {Path.cwd()}"):
+        opened = launch.backend_named(backend)
+        opened.sweep()
+        split = cpus.split(cpus.cores_of(os.sched_getaffinity(0)), 1)
+        opened.prepare_load(BUILD_S)
+        os.sched_setaffinity(0, split.load)
+        cache = verdict.Cache(reports, opened.name)
+
+        def judged(prepared: Prepared) -> Verdict:
+            found = verdict.judge(
+                opened, prepared, subset, cpus=split, show=lambda one: show(_line(one))
+            )
+            cache.keep(prepared, found)
+            return found
+
+        verdicts = []
+        for variant in chosen:
+            show(f"{variant.name}: {subset} checks, {opened.name} backend")
+            verdicts.append(_prepared_and(judged, opened, variant, subset))
+            show(_ending(verdicts[-1]))
+        return verdicts
+
+
+def _prepared_and(
+    judged: Callable[[Prepared], Verdict], backend: Backend, variant: Variant, subset: Subset
+) -> Verdict:
+    """The verdict; that of a variant that does not build says so."""
+    from harness.errors import ServerFault
+    from harness.verdict import Verdict
+
+    start_s = time.monotonic()
+    try:
+        prepared = backend.prepare(variant, BUILD_S)
+    except ServerFault as fault:
+        told = f"{fault.message}. {fault.hint}".rstrip(". ")
+        spent_s = round(time.monotonic() - start_s, 3)
+        return Verdict(variant.name, subset, (), (fault.code, told), fault.log, spent_s)
+    return judged(prepared)
+
+
+def _line(result: CheckResult) -> str:
+    """One check's end; that of a failure with its explanation below."""
+    status = click.style(f"{result.status:4}", fg=COLOURS[result.status])
+    line = f"  {status}  {result.id:4} {result.name}: {result.text}"
+    if not result.explanation:
+        return line
+    told = textwrap.fill(result.explanation, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
+    return f"{line}\n{told}"
+
+
+def _ending(verdict: Verdict) -> str:
+    score, took = verdict.score, f"{verdict.duration_s:.1f} s"
+    if verdict.failure is not None:
+        code, text = verdict.failure
+        lines = [f"  {click.style(code, fg='red')}: {text}", *verdict.log.splitlines()]
+        return "\n".join(lines)
+    skipped = len(verdict.results) - score.applicable
+    beside = f", {skipped} do not apply" if skipped else ""
+    return f"  {score.passed} of {score.applicable} passed{beside}; {took}"
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    score = verdict.score
+    return {
+        "name": verdict.variant,
+        "subset": verdict.subset,
+        "conforms": verdict.conforms,
+        "passed": score.passed,
+        "applicable": score.applicable,
+        "duration_s": verdict.duration_s,
+        "failure": (
+            {"code": verdict.failure[0], "text": verdict.failure[1], "log": verdict.log}
+            if verdict.failure
+            else None
+        ),
+        "checks": [result.as_json() for result in verdict.results],
+    }

@@ -1,0 +1,50 @@
+"""`c10k new`: a directory for a server of your own, checked at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness import scaffold, variants
+from harness.commands import check, options
+from harness.errors import Exit
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(scaffold.SOURCES),
+    default="empty",
+    show_default=True,
+    help="What to begin with: a C++ variant, a Python one, or the contract alone.",
+)
+@options.backend
+@options.servers_dir
+@options.reports
+@click.option("--no-check", is_flag=True, help="Write the files and do not check them.")
+def new(
+    name: str, source: str, backend: str, servers_dir: Path, reports: Path, no_check: bool
+) -> int:
+    """Make servers/NAME from a server that works, and check that it still does.
+
+    \b
+    c10k new mine --from epoll-lt                    C++, one epoll set
+    c10k new mine --from asyncio --backend process   Python, checked without Docker
+    """
+    files = scaffold.render(name, source, servers_dir)
+    directory = scaffold.write(name, files, servers_dir)
+    click.echo(f"{directory}: {', '.join(sorted(files))}")
+    variant = variants.read(directory)
+    code = Exit.OK
+    if not no_check:
+        found = check.check_all([variant], backend, "quick", reports, click.echo)
+        code = check.exit_code(found)
+    server = next((file for file in sorted(files) if file.startswith("server")), "Dockerfile")
+    where = "" if backend == "docker" else f" --backend {backend}"
+    click.echo(f"next:\n  edit {directory / server}")
+    click.echo(f"  c10k check {name}{where}")
+    click.echo(f"  c10k run --servers {name},epoll-lt{where}")
+    return code

@@ -1,0 +1,68 @@
+"""Options that several commands share: one spelling, one default, one help text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+def servers_dir(command: Command) -> Command:
+    """`--servers-dir`: where the variants are."""
+    return click.option(
+        "--servers-dir",
+        type=click.Path(path_type=Path),
+        default=Path("servers"),
+        show_default=True,
+        help="Directory of the variants.",
+    )(command)
+
+
+def reports(command: Command) -> Command:
+    """`--reports`: where the campaigns are."""
+    return click.option(
+        "--reports",
+        type=click.Path(path_type=Path),
+        default=Path("reports"),
+        envvar="C10K_REPORTS",
+        show_default=True,
+        help="Directory of the campaigns.",
+    )(command)
+
+
+def backend(command: Command) -> Command:
+    """`--backend`: docker or process."""
+    return click.option(
+        "--backend",
+        type=click.Choice(["docker", "process"]),
+        default="docker",
+        envvar="C10K_BACKEND",
+        show_default=True,
+        help="Containers, or plain processes without Docker.",
+    )(command)
+
+
+def json(command: Command) -> Command:
+    """`--json`: data for programs instead of text."""
+    return click.option("--json", "as_json", is_flag=True, help="Data for programs.")(command)
+
+
+def output_format(*kinds: str, written: str) -> Callable[[Command], Command]:
+    """`--format`: the first of `kinds` is the default, and is what `written` says."""
+    return click.option(
+        "--format",
+        "kind",
+        type=click.Choice(kinds),
+        default=kinds[0],
+        show_default=True,
+        help=f"{written}; the others go to standard output.",
+    )
+
+
+def names(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:
+    """The names in a list with commas between them."""
+    return [name.strip() for name in (value or "").split(",") if name.strip()]

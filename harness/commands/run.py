@@ -1,0 +1,129 @@
+"""`c10k run`: run a campaign, or say what it would run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness import draw
+from harness.commands import options
+from harness.errors import Exit
+from harness.profiles import profile as profiles
+
+
+def _complete_profile(*_: Any) -> list[str]:
+    return profiles.names()
+
+
+@click.command()
+@click.option(
+    "--profile",
+    default="quick",
+    envvar="C10K_PROFILE",
+    show_default=True,
+    shell_complete=_complete_profile,
+    help=f"What to measure: {', '.join(profiles.names())}, or the path of a .toml file.",
+)
+@click.option(
+    "--servers",
+    callback=options.names,
+    envvar="C10K_SERVERS",
+    metavar="NAME,…",
+    help="Which variants; without it those of the profile, or all.",
+)
+@options.backend
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    envvar="C10K_SEED",
+    help="Of the order of trials and the choice of active connections; random without it.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0, max=64),
+    default=0,
+    envvar="C10K_WORKERS",
+    show_default=True,
+    help="Locust workers beside one master; 0 runs the load in one process.",
+)
+@click.option("--resume", metavar="CAMPAIGN", help="Run exactly the missing trials of a campaign.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and run nothing.")
+@click.option(
+    "--include-nonconforming",
+    is_flag=True,
+    help="Measure variants that fail a conformance check, too; they are never ranked.",
+)
+@options.servers_dir
+@options.reports
+@options.json
+def run(
+    profile: str,
+    servers: list[str],
+    backend: str,
+    seed: int | None,
+    workers: int,
+    resume: str | None,
+    dry_run: bool,
+    include_nonconforming: bool,
+    servers_dir: Path,
+    reports: Path,
+    as_json: bool,
+) -> int:
+    """Run a campaign and draw its report.
+
+    \b
+    c10k run                                       the profile quick, in containers
+    c10k run --backend process --profile smoke     without Docker
+    c10k run --resume 20260301-140200-quick        go on where a killed campaign stopped
+    """
+    from harness import launch, progress
+
+    if resume:
+        request = launch.request_to_resume(
+            resume,
+            servers_dir=servers_dir,
+            reports=reports,
+            include_nonconforming=include_nonconforming,
+        )
+        backend = _backend_of(resume, reports)
+    else:
+        request = launch.request_of(
+            profile=profile,
+            servers=servers,
+            servers_dir=servers_dir,
+            seed=seed,
+            workers=workers,
+            reports=reports,
+            argv=sys.argv[1:],
+            include_nonconforming=include_nonconforming,
+        )
+    if dry_run:
+        click.echo(draw.as_json(launch.dry_run(request)) if as_json else _plan_text(request))
+        return Exit.OK
+    display = progress.choose(as_json=as_json)
+    return launch.run(request, launch.backend_named(backend), display, resume)
+
+
+def _backend_of(campaign: str, reports: Path) -> str:
+    from harness.store import Campaign
+
+    return str(Campaign.open(reports, campaign).head()["backend"])
+
+
+def _plan_text(request: Any) -> str:
+    from harness import plan
+
+    split = request.split
+    lines = [
+        f"profile {request.profile_name}: {request.profile.summary}",
+        f"seed {request.seed}; server on CPU {', '.join(map(str, split.server))}, "
+        f"load on CPU {', '.join(map(str, split.load))}; "
+        f"about {plan.estimate_s(request.trials) / 60:.1f} min without builds",
+    ]
+    for trial in request.trials:
+        cells = ", ".join(f"{cell.scenario}@{cell.connections:,}" for cell in trial.cells)
+        lines.append(f"{trial.id}: {cells}")
+    return "\n".join(lines)

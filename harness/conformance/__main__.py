@@ -1,0 +1,65 @@
+"""`python -m harness.conformance`: take the server of `C10K_CONFORMANCE` through its checks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from typing import NoReturn
+
+from harness.conformance import spec as specs
+from harness.conformance import suite
+from harness.load import namespace
+from harness.load.events import Events, ReaderGone
+
+EXIT_USAGE = 2
+
+
+def main() -> NoReturn:
+    """Make the checks, then wait for SIGTERM; at SIGTERM exit with 0 at once."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    events = Events.take_stdout()
+    try:
+        spec = specs.read(os.environ.get(specs.VARIABLE, ""))
+        _say_hello(spec, events)
+        _run(spec, events)
+        while True:
+            signal.pause()
+    except specs.SpecError as error:
+        print(error, file=sys.stderr)
+        events.emit("failure", code="suite-error", text=str(error))
+        sys.exit(EXIT_USAGE)
+    except ReaderGone:
+        sys.exit(0)
+
+
+def _say_hello(spec: specs.Spec, events: Events) -> None:
+    if spec.prepare_namespace:
+        namespace.prepare(spec.sysctls)
+    cpus = namespace.pin(spec.cpus)
+    events.emit(
+        "hello",
+        pid=os.getpid(),
+        limits={"nofile": namespace.raise_nofile()},
+        sysctls=namespace.read_back(spec.sysctls),
+        cpus=cpus,
+        versions={"python": sys.version.split()[0]},
+    )
+
+
+def _run(spec: specs.Spec, events: Events) -> None:
+    try:
+        suite.run(spec, events.emit)
+    except suite.NotReady as error:
+        events.emit("failure", code="not-ready", text=str(error))
+    except ReaderGone:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        events.emit("failure", code="suite-error", text=f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,359 @@
+"""Lifecycle: it starts when told, listens where told, survives signals, and ends when told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.conformance import extras
+from harness.conformance.check import Group
+from harness.conformance.extras import Extra
+from harness.conformance.peers import (
+    SILENCE_S,
+    Pattern,
+    Peer,
+    exchange,
+    finish_connects,
+    message,
+)
+from harness.conformance.results import COUNTERS_COMPARED, MAIN, Failed, Skipped
+from harness.conformance.scene import Left, Scene
+from harness.conformance.target import Target, alive, send_signal, until
+from harness.load import procfs, sockets
+
+GROUP = Group("lifecycle")
+
+READY_S = 5.0
+STOP_S = 2.0
+OVERFLOW = 50
+ADMITTED_S = 0.4
+RETRIED_S = 8.0
+SYN_RETRY_S = 1.0  # TCP_TIMEOUT_INIT in net/tcp.h
+STORM_S, STORM_QUICK_S = 2.0, 0.5
+STORM_PAUSE_S = 0.001
+STOPS_EVERY = 20
+OWED = 2
+OWED_BYTES = 32 << 20
+STREAMS = 10
+
+
+@GROUP.check(
+    "T24",
+    "ready in time",
+    proves="The server answers within five seconds of its start.",
+    catches="It listens late, or long before it serves: whoever starts it would have to guess how "
+    "long to wait. Do what is slow after the first connections can be served.",
+    light=True,
+)
+def ready_in_time(scene: Scene) -> str:
+    """From the start of its process, as the kernel noted it, to the first echo."""
+    text = f"first echo {scene.facts.ready_s:.2f} s after the start of its process"
+    if scene.facts.ready_s > READY_S:
+        raise Failed(f"{text}; {READY_S:g} s are allowed")
+    return text
+
+
+@GROUP.check(
+    "T19",
+    "backlog",
+    proves="The queue of new connections is as long as BACKLOG says, and none of it is lost.",
+    catches="listen with a backlog of its own: with a short one, clients that connect at once wait "
+    "a second for the retransmission of their SYN (listen(2); METHOD.md, L21).",
+    connections=extras.SMALL_BACKLOG + OVERFLOW,
+    light=True,
+    extra=extras.backlog,
+)
+def backlog(scene: Scene) -> str:
+    """A server with BACKLOG=64 is stopped, 114 clients connect, it goes on."""
+    server = scene.another(extras.backlog(scene.spec))
+    queues = len(sockets.listeners(server.address))
+    count = extras.SMALL_BACKLOG + OVERFLOW
+    until(lambda: server.open_connections() == 0, STOP_S)
+    overflows = _listen_overflows()
+    with server.frozen():
+        peers = scene.begin_connects(count, to=server)
+        admitted = finish_connects(server.address, peers, ADMITTED_S)
+    # A queue of B holds B + 1: sk_acceptq_is_full() is `>` (net/sock.h)
+    least, most = extras.SMALL_BACKLOG, queues * (extras.SMALL_BACKLOG + 1)
+    text = f"BACKLOG={extras.SMALL_BACKLOG}, {count} connect at once: {admitted} are admitted"
+    if not least <= admitted <= most:
+        raise Failed(f"{text}, {most} are expected")
+    if admitted < count and _listen_overflows() == overflows:
+        raise Failed(f"{text}, but the kernel counts no overflow of its queue")
+    scene.idle(SYN_RETRY_S)
+    connected = finish_connects(server.address, peers, RETRIED_S)
+    if connected < count:
+        raise Failed(f"{text}, {connected} after {RETRIED_S:g} s")
+    exchange(peers, [b"served?"] * count, RETRIED_S)
+    return f"{text}, the others when they asked again; all were served"
+
+
+def _listen_overflows() -> int:
+    counters = procfs.counters(Path("/proc/net/netstat").read_text())
+    return counters["TcpExt"]["ListenOverflows"]
+
+
+@GROUP.check(
+    "T22",
+    "signals that mean nothing",
+    proves="SIGSTOP and SIGCONT, SIGCHLD and SIGWINCH under traffic change no byte.",
+    catches="A system call that a signal interrupts is not repeated (EINTR), or is taken for an "
+    "error: even without a handler a wait fails with EINTR after SIGCONT (signal(7)).",
+)
+def harmless_signals(scene: Scene) -> str:
+    """A signal every millisecond, some of them a stop, while messages go forth and back."""
+    peers = scene.connect_many(10)
+    echoes = 0
+    with _storm(scene.server) as storm:
+        end_s = time.monotonic() + (STORM_QUICK_S if scene.quick else STORM_S)
+        while time.monotonic() < end_s:
+            exchange(peers, [message(3000, seed) for seed in range(len(peers))], SILENCE_S)
+            echoes += len(peers)
+    for peer in peers:
+        peer.half_close()
+        peer.expect_end()
+    return f"{storm.sent:,} signals, {echoes:,} echoes of 3,000 bytes"
+
+
+class _Storm:
+    """A thread that sends signals until it is told to end."""
+
+    def __init__(self, server: Target) -> None:
+        self.sent = 0
+        self._server = server
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Send no more, and let the server go on."""
+        self._over.set()
+        self._thread.join()
+        self._server.thaw()
+
+    def _send(self) -> None:
+        pids = self._server.pids
+        while not self._over.wait(STORM_PAUSE_S):
+            send_signal(pids, signal.SIGWINCH if self.sent % 2 else signal.SIGCHLD)
+            if self.sent % STOPS_EVERY == 0:
+                send_signal(pids, signal.SIGSTOP)
+                send_signal(pids, signal.SIGCONT)
+            self.sent += 1
+
+
+@contextmanager
+def _storm(server: Target) -> Iterator[_Storm]:
+    storm = _Storm(server)
+    try:
+        yield storm
+    finally:
+        storm.end()
+
+
+@GROUP.check(
+    "T26b",
+    "IPv6",
+    proves="LISTEN=tcp://[::]:PORT is served.",
+    catches="An address family that is fixed in the code: take it from LISTEN (ipv6(7)).",
+    light=True,
+    extra=extras.ipv6,
+)
+def ipv6(scene: Scene) -> str:
+    """A server of its own, on the same machine's ::1."""
+    extra = extras.ipv6(scene.spec)
+    if extra is None:
+        raise Skipped("this network has no IPv6 address on its loopback")
+    return _serves(scene, extra)
+
+
+@GROUP.check(
+    "T26c",
+    "unix socket",
+    proves="LISTEN=unix:///PATH is served.",
+    catches="An address family that is fixed in the code: take it from LISTEN (unix(7)).",
+    light=True,
+    extra=extras.unix,
+)
+def unix_socket(scene: Scene) -> str:
+    """A server of its own, on a path in the directory that both can see."""
+    extra = extras.unix(scene.spec)
+    if extra is None:
+        raise Skipped("no directory is shared with the server")
+    return _serves(scene, extra)
+
+
+def _serves(scene: Scene, extra: Extra) -> str:
+    server = scene.another(extra)
+    peers = scene.connect_many(5, to=server)
+    for seed, peer in enumerate(peers):
+        peer.echo(message(50_000, seed))
+        peer.half_close()
+        peer.expect_end()
+    return f"{extra.environment['LISTEN']}: {len(peers)} connections of 50,000 bytes"
+
+
+@GROUP.check(
+    "T30",
+    "counters",
+    proves="The counters that the server prints at SIGUSR1 and at its end are what its clients "
+    "counted.",
+    catches="A connection or a byte that is counted twice or not at all: count what recv and send "
+    "returned, accept and close (harness/conformance/lifecycle.py knows what was sent); or a "
+    "SIGUSR1 that ends the server, or that it does not answer.",
+    light=True,
+    extra=extras.counted,
+)
+def counters(scene: Scene) -> str:
+    """A server that sees exactly known traffic; what it prints is read where it was started."""
+    extra = extras.counted(scene.spec)
+    if extra is None:
+        raise Skipped("declares no counters")
+    server = scene.another(extra)
+    probes = 1  # that one byte, echoed, told that it answers
+    total = probes
+    for seed, peer in enumerate(scene.connect_many(STREAMS, to=server, narrow=True)):
+        size = 1 + seed * 30_011
+        peer.fill(Pattern(seed), size)  # some find no space at once, and are owed the rest
+        peer.both_ways(Pattern(seed), size)
+        peer.half_close()
+        peer.expect_end()
+        total += size
+    until(lambda: server.open_connections() == 0, STOP_S)
+    at_signal = _counted(STREAMS + probes, total)
+    os.kill(server.root, signal.SIGUSR1)
+    try:
+        peer = scene.connect(to=server)
+        peer.echo(b"!")
+        peer.half_close()
+        peer.expect_end()
+    except Failed as failed:
+        raise Failed(f"after a SIGUSR1: {failed}") from None
+    until(lambda: server.open_connections() == 0, STOP_S)
+    at_end = _counted(STREAMS + probes + 1, total + 1)
+    raise Left("counters", server=extra.name, counters=at_end, at_signal=at_signal)
+
+
+def _counted(connections: int, size: int) -> dict[str, int]:
+    return dict(zip(COUNTERS_COMPARED, (connections, connections, size, size), strict=True))
+
+
+@GROUP.check(
+    "T21",
+    "SIGTERM",
+    proves="SIGTERM ends the server within two seconds, whatever is under way.",
+    catches="A wait that the signal does not end, output that is waited for without end, worker "
+    "processes that stay behind, or a port that cannot be bound again: SO_REUSEADDR "
+    "before bind (signal(7), socket(7)).",
+    light=True,
+    extra=extras.ending,
+)
+def sigterm(scene: Scene) -> str:
+    """100 connections are open, some of them owed more than they take."""
+    server = scene.another(extras.ending(scene.spec))
+    quiet = scene.connect_many(100 - OWED, to=server)
+    exchange(quiet, [b"here?"] * len(quiet), SILENCE_S)
+    owed = [_stalled(peer) for peer in scene.connect_many(OWED, to=server)]
+    pids = server.pids  # as they are now: those that stay behind are nobody's children then
+    os.kill(server.root, signal.SIGTERM)
+    start_s = time.monotonic()
+    if not until(lambda: not alive(pids), STOP_S):
+        left = ", ".join(map(str, alive(pids)))
+        server.kill()
+        raise Failed(f"{STOP_S:g} s after SIGTERM with 100 connections, process {left} runs on")
+    took_s = time.monotonic() - start_s
+    port = server.address.port
+    assert port is not None  # noqa: S101 (it listens on TCP)
+    # A process of many threads has ended before the last of them has, and files close with that
+    if not until(lambda: _bound_again(port) is None, STOP_S):
+        raise Failed(f"ended, but its port cannot be bound again: {_bound_again(port)}")
+    return f"ended in {took_s:.2f} s with 100 connections, {sum(owed):,} bytes under way"
+
+
+def _bound_again(port: int) -> str | None:
+    """Why a successor cannot listen on the port; None when it can."""
+    with socket.socket() as successor:
+        successor.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            successor.bind(("0.0.0.0", port))  # noqa: S104 (as the server was bound)
+            successor.listen()
+        except OSError as error:
+            return os.strerror(error.errno or 0).lower()
+    return None
+
+
+def _stalled(peer: Peer) -> int:
+    return peer.fill(Pattern(21), OWED_BYTES)
+
+
+@GROUP.check(
+    "T21b",
+    "exit status",
+    proves="A server that was ended by SIGTERM exits with 0.",
+    catches="The signal's default action, or a fault on the way out: handle SIGTERM, leave the "
+    "loop, return from main (DESIGN.md, The contract of a variant).",
+    light=True,
+)
+def exit_status(scene: Scene) -> str:
+    """Seen by whoever started it, when the suite is done."""
+    raise Left("clean-exit", server=MAIN)
+
+
+@GROUP.check(
+    "T23b",
+    "unusable address",
+    proves="A LISTEN that cannot be used is refused with a message and a status that is not 0.",
+    catches="A default that is used in its place serves where nobody asked for it.",
+    light=True,
+)
+def unusable_address(scene: Scene) -> str:
+    """Started with a text that is no address."""
+    return _refuses(scene, extras.unusable(scene.spec))
+
+
+@GROUP.check(
+    "T25",
+    "loss of a worker",
+    proves="When one worker process is killed, new connections are served on.",
+    catches="The parent or the other workers depend on each of them: a lock that the dead one "
+    "held, or a parent that ends with its first child (waitpid(2)).",
+)
+def lost_worker(scene: Scene) -> str:
+    """SIGKILL to one of several processes."""
+    server = scene.server
+    # Those that listen: a runtime may have processes of its own, which it cannot do without
+    workers = sorted(sockets.holders(sockets.listeners(server.address)) - {server.root})
+    if not workers:
+        raise Skipped("one process listens: there is no worker to lose")
+    os.kill(workers[-1], signal.SIGKILL)
+    time.sleep(0.2)
+    for number in range(20):
+        try:
+            scene.connect().echo(message(1000, number))
+        except Failed as failed:
+            raise Failed(f"one of {len(workers)} workers was killed; then: {failed}") from None
+    return f"one of {len(workers)} workers was killed, 20 new connections were served"
+
+
+@GROUP.check(
+    "T23",
+    "address in use",
+    proves="A second server on the same address refuses, with a message and a status not 0.",
+    catches="SO_REUSEPORT without need lets two servers share a port without a word (socket(7)).",
+)
+def address_in_use(scene: Scene) -> str:
+    """Started beside the main one, which is served on."""
+    queues = len(sockets.listeners(scene.server.address))
+    if queues > 1:
+        raise Skipped(f"{queues} sockets of its own share the port by SO_REUSEPORT")
+    return _refuses(scene, extras.same(scene.spec))
+
+
+def _refuses(scene: Scene, extra: Extra) -> str:
+    scene.begin(extra)
+    raise Left("refusal", server=extra.name, env=extra.environment)

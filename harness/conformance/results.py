@@ -1,0 +1,168 @@
+"""How checks end, and what the harness makes of it: a pure module for both sides.
+
+The suite sees nearly everything from beside the server. Four things only the one who started it can
+know: with which status it exited and what it printed. `conclude` adds these to the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from harness import counters as printed
+
+Status = Literal["pass", "fail", "skip"]
+
+MAIN = "main"
+# A server that must refuse to serve is given this long to say so; then it is taken to be serving.
+REFUSAL_S = 5.0
+COUNTERS_COMPARED = ("accepted", "closed", "bytes_in", "bytes_out")
+
+
+class Failed(Exception):
+    """The server is wrong. The message says what was seen, with its numbers."""
+
+
+class Skipped(Exception):
+    """The check does not apply to this server or cannot be made here. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check's end. `explanation` is for a failure: which bug it points at, where to read on."""
+
+    id: str
+    name: str
+    group: str
+    status: Status
+    text: str
+    explanation: str
+    duration_s: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The members of a `check` event."""
+        return asdict(self)
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> CheckResult:
+        """The result that a `check` event tells."""
+        return cls(**{name: event[name] for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """k of n: checks that passed, and checks that apply."""
+
+    passed: int
+    applicable: int
+
+    @property
+    def conforms(self) -> bool:
+        """Whether every check that applies passed."""
+        return self.passed == self.applicable
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a server ended that the harness had started: its exit code, None when it was killed for
+    not ending in time, and what it wrote to stderr."""
+
+    exit_code: int | None
+    log: str
+
+
+def score(results: Iterable[CheckResult]) -> Score:
+    """Count the results; skipped ones do not apply."""
+    statuses = [result.status for result in results]
+    return Score(statuses.count("pass"), len(statuses) - statuses.count("skip"))
+
+
+def conclude(
+    events: Sequence[Mapping[str, Any]], ends: Mapping[str, End]
+) -> tuple[CheckResult, ...]:
+    """The results of the whole suite.
+
+    Args:
+        events: all that the suite told.
+        ends: for each server by its name (`MAIN`: the one started at hello) how it ended.
+    """
+    told = [CheckResult.from_event(event) for event in events if event["event"] == "check"]
+    expected = [event for event in events if event["event"] == "expect"]
+    return (*told, *(_judge(event, ends) for event in expected))
+
+
+def _judge(event: Mapping[str, Any], ends: Mapping[str, End]) -> CheckResult:
+    judges = {"refusal": _refuses, "clean-exit": _exits_cleanly, "counters": _counts}
+    failure, text = judges[event["what"]](event, ends)
+    return CheckResult(
+        id=event["id"],
+        name=event["name"],
+        group=event["group"],
+        status="fail" if failure else "pass",
+        text=text,
+        explanation=event["explanation"] if failure else "",
+        duration_s=0.0,
+    )
+
+
+def _refuses(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
+    """A server that cannot serve says so and exits with a status that is not 0."""
+    end = ends.get(event["server"])
+    setting = ", ".join(f"{name}={value}" for name, value in event["env"].items())
+    case = f"started with {setting}"
+    if end is None:
+        return True, f"{case}: it was never started"
+    if end.exit_code is None:
+        return True, f"{case}: it did not exit within {REFUSAL_S:g} s"
+    if end.exit_code == 0:
+        return True, f"{case}: it exited with 0, as if all were well"
+    if not end.log.strip():
+        return True, f"{case}: it exited with {end.exit_code}, but said nothing on stderr"
+    return False, f"{case}: exit status {end.exit_code}, {end.log.strip().splitlines()[-1]}"
+
+
+def _exits_cleanly(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
+    """A server that was asked to end by SIGTERM exits with 0."""
+    end = ends.get(event["server"])
+    if end is None or end.exit_code is None:
+        return True, "it did not end after SIGTERM and was killed"
+    if end.exit_code != 0:
+        last = (end.log.strip().splitlines() or ["it said nothing"])[-1]
+        return True, f"exit status {end.exit_code} after SIGTERM ({last})"
+    return False, "exit status 0 after SIGTERM"
+
+
+def _counts(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
+    """The counters that a server printed are what its clients counted."""
+    end = ends.get(event["server"])
+    counters = printed.last(end.log) if end else None
+    if counters is None:
+        return True, "it printed no line of counters as it exited"
+    wrong = [
+        f"{name}: it counted {counters.get(name)}, its clients {event['counters'][name]:,}"
+        for name in COUNTERS_COMPARED
+        if counters.get(name) != event["counters"][name]
+    ]
+    wrong += [f"{name}: missing" for name in ("waits", "events") if name not in counters]
+    wrong += _answered_wrongly(event["at_signal"], counters, end.log if end else "")
+    if wrong:
+        return True, "; ".join(wrong)
+    return False, ", ".join(f"{name} {counters[name]:,}" for name in COUNTERS_COMPARED)
+
+
+def _answered_wrongly(least: Mapping[str, int], most: Mapping[str, int], log: str) -> list[str]:
+    """What is wrong with the answer to the one SIGUSR1.
+
+    It may come at any time from the signal on, so it lies between what was counted then and at the
+    end. A connection that its peer has seen end may be counted as closed a moment later.
+    """
+    answers = printed.lines(log)[:-1]
+    if len(answers) != 1:
+        return [f"one SIGUSR1 was answered by {len(answers)} lines of counters"]
+    least = {**least, "closed": 0}
+    return [
+        f"{name} at SIGUSR1: it counted {answers[0].get(name)}, its clients {least[name]:,}"
+        for name in COUNTERS_COMPARED
+        if not least[name] <= answers[0].get(name, -1) <= most.get(name, -1)
+    ]

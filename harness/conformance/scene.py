@@ -1,0 +1,184 @@
+"""What a check is given: the server, ways to connect to it, and leave to wait without holding up.
+
+Only one check is at work at a time, so none disturbs what another measures. A check that has to
+wait for long calls `idle`: others are at work until it is its turn again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import select
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from harness.conformance import peers
+from harness.conformance.extras import Extra
+from harness.conformance.peers import Peer
+from harness.conformance.results import Failed
+from harness.conformance.spec import Spec
+from harness.conformance.target import Target, until
+from harness.load.address import Address
+
+CONNECT_S = 10.0
+SETTLE_S = 2.0
+ANSWER_S = 5.0
+ASK_AGAIN_S = 0.05
+# Loopback addresses to connect from. One pair of addresses has 28,000 ports, and those that are in
+# TIME_WAIT make connect search (__inet_hash_connect in inet_hashtables.c).
+SOURCES = tuple(f"127.0.0.{number}" for number in range(2, 66))
+
+
+class Cancelled(BaseException):
+    """The check is to end at once: its time is up, or the server was replaced under it."""
+
+
+class Left(Exception):
+    """The rest is seen only by whoever started the server: `what` is judged in results.py."""
+
+    def __init__(self, what: str, **members: Any) -> None:
+        super().__init__(what)
+        self.what = what
+        self.members = members
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What all checks share.
+
+    ready_s: from the server's start to its first echo. capacity: how many connections it and the
+    suite can hold.
+    """
+
+    spec: Spec
+    ready_s: float
+    capacity: int
+    tell: Callable[..., None]
+
+
+class Scene:
+    """One check's own view; what it opened is closed when it ends."""
+
+    _sources = itertools.cycle(SOURCES)
+
+    def __init__(self, facts: Facts, server: Target, pause: Callable[[float], None]) -> None:
+        self.facts = facts
+        self.spec = facts.spec
+        self.quick = facts.spec.quick
+        self.server = server
+        self.idle = pause
+        self.held_elsewhere = 0
+        self._peers: list[Peer] = []
+        self._cancelled = False
+
+    def connect(self, *, to: Target | None = None, narrow: bool = False) -> Peer:
+        """One more connection. Raises Failed."""
+        return self.connect_many(1, to=to, narrow=narrow)[0]
+
+    def connect_many(
+        self, count: int, *, to: Target | None = None, narrow: bool = False
+    ) -> list[Peer]:
+        """So many more connections, all connected. Raises Failed."""
+        opened = self.begin_connects(count, to=to, narrow=narrow)
+        address = (to or self.server).address
+        connected = peers.finish_connects(address, opened, CONNECT_S)
+        if connected < count:
+            raise Failed(
+                f"{count - connected:,} of {count:,} connections to {address.text} are not up "
+                f"after {CONNECT_S:g} s"
+            )
+        return opened
+
+    def begin_connects(
+        self, count: int, *, to: Target | None = None, narrow: bool = False
+    ) -> list[Peer]:
+        """Begin so many connects and wait for none. Raises Failed when one is refused."""
+        address = (to or self.server).address
+        source = next(self._sources) if address.family == socket.AF_INET else None
+        opened = []
+        for _ in range(count):
+            if self._cancelled:
+                raise Cancelled
+            peer = Peer(peers.begin_connect(address, source, narrow=narrow))
+            self._peers.append(peer)
+            opened.append(peer)
+        return opened
+
+    def room(self, wanted: int) -> int:
+        """How many connections this check may hold: as many as it wants, or as there is room."""
+        return min(wanted, self.facts.capacity - self.held_elsewhere)
+
+    def settle(self, within_s: float = SETTLE_S) -> None:
+        """Let the server finish with all connections but those that checks hold."""
+        held = self.held_elsewhere + self.held()
+        until(lambda: self.server.open_connections() <= held, within_s)
+
+    def settled_descriptors(self) -> int:
+        """The server's descriptors for what checks hold, this one included."""
+        self.settle()
+        return self.server.descriptors()
+
+    def begin(self, extra: Extra) -> None:
+        """Ask for a server that is to refuse."""
+        self.facts.tell("start", name=extra.name, env=extra.environment, refuses=True)
+
+    def another(self, extra: Extra) -> Target:
+        """The server of its own that the check asks for, once it answers. Raises Failed."""
+        address, within_s = extra.address, self.spec.ready_s
+        assert address is not None  # noqa: S101 (it is not one that refuses)
+        setting = ", ".join(f"{name}={value}" for name, value in extra.environment.items())
+        if not until(lambda: answers(address), within_s, ASK_AGAIN_S):
+            raise Failed(
+                f"started with {setting}: no echo from {address.text} within {within_s:g} s"
+            )
+        found = Target.find(address)
+        if found is None:
+            raise Failed(f"started with {setting}: it answers, but no process is seen to listen")
+        return found
+
+    def require_alive(self) -> None:
+        """Raise Failed when the server has ended, or does not listen any more."""
+        if not self.server.listens():
+            raise Failed("nobody listens any more")
+
+    def held(self) -> int:
+        """How many connections this check has open."""
+        return sum(peer.fileno() >= 0 for peer in self._peers)
+
+    def close(self) -> None:
+        """Close all that the check opened."""
+        for peer in self._peers:
+            peer.close()
+        self._peers.clear()
+
+    def cancel(self) -> None:
+        """Make the check end: every connection reports its end, and no new one opens."""
+        self._cancelled = True
+        for peer in list(self._peers):
+            with suppress(OSError):
+                peer.socket.shutdown(socket.SHUT_RDWR)
+
+
+def answers(address: Address) -> bool:
+    """Whether a server echoes one byte there."""
+    try:
+        peer = Peer(peers.begin_connect(address, None, narrow=False))
+    except (Failed, OSError):
+        return False
+    try:
+        return peer.wait(select.POLLOUT, ANSWER_S) and _echoes(peer)
+    finally:
+        peer.close()
+
+
+def _echoes(peer: Peer) -> bool:
+    try:
+        return (
+            peer.try_send(b"?") == 1
+            and peer.wait(select.POLLIN, ANSWER_S)
+            and peer.try_receive(1) == b"?"
+        )
+    except Failed:
+        return False

@@ -1,0 +1,100 @@
+"""The suite: which checks there are, which of them are wanted, and the servers that they need."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from dataclasses import asdict
+
+from harness.conformance import backpressure, close, data, fairness, lifecycle, resources
+from harness.conformance.check import Check
+from harness.conformance.results import score
+from harness.conformance.scene import Facts, answers
+from harness.conformance.schedule import Schedule
+from harness.conformance.spec import Spec, SpecError
+from harness.conformance.target import Target, until
+
+GROUPS = (
+    data.GROUP,
+    backpressure.GROUP,
+    close.GROUP,
+    fairness.GROUP,
+    resources.GROUP,
+    lifecycle.GROUP,
+)
+RETRY_S = 0.02
+# Descriptors and tasks that server and suite need beside those of connections
+MARGIN = 64
+
+
+class NotReady(Exception):
+    """The server does not answer. The message says for how long it was asked."""
+
+
+def every_check() -> list[Check]:
+    """All checks there are, in the order of the groups and of their files."""
+    return [check for group in GROUPS for check in group.checks]
+
+
+def wanted(spec: Spec) -> list[Check]:
+    """The checks to make, those that idle for long first: their idles overlap the others.
+
+    Raises SpecError when `only` names a check that does not exist.
+    """
+    checks = every_check()
+    if spec.only is not None:
+        unknown = set(spec.only) - {check.id for check in checks}
+        if unknown:
+            raise SpecError(f"only: there is no check {', '.join(sorted(unknown))}")
+        checks = [check for check in checks if check.id in spec.only]
+    elif spec.quick:
+        checks = [check for check in checks if check.quick]
+    return sorted(checks, key=lambda check: (not check.crowds, -check.idle_s))
+
+
+def run(spec: Spec, tell: Callable[..., None]) -> None:
+    """Make the checks and tell what they saw. Raises NotReady, or SpecError before that."""
+    checks = wanted(spec)
+    server, ready_s = _await_server(spec)
+    tell("ready", ready_s=round(ready_s, 3), server=asdict(server.found))
+    makers = dict.fromkeys(check.extra for check in checks if check.extra)
+    for make in makers:
+        extra = make(spec)
+        if extra is not None:
+            tell("start", name=extra.name, env=extra.environment, refuses=False)
+
+    def replace(old: Target) -> Target:
+        old.kill()
+        tell("restart")
+        return _await_server(spec)[0]
+
+    facts = Facts(spec, ready_s, _capacity(spec, server), tell)
+    schedule = Schedule(facts, server, replace)
+    schedule.run(checks)
+    found = score(schedule.results)
+    tell(
+        "done",
+        passed=found.passed,
+        failed=found.applicable - found.passed,
+        skipped=len(schedule.results) - found.applicable,
+    )
+
+
+def _await_server(spec: Spec) -> tuple[Target, float]:
+    """The server that answers, and how many seconds after its start it first did."""
+    address = spec.where()
+    if not until(lambda: answers(address), spec.ready_s, RETRY_S):
+        raise NotReady(f"no echo from {spec.address} within {spec.ready_s:g} s")
+    server = Target.find(address)
+    if server is None:
+        raise NotReady(f"{spec.address} answers, but no process of this uid listens there")
+    return server, server.age_s()
+
+
+def _capacity(spec: Spec, server: Target) -> int:
+    """How many connections both ends can hold, as far as limits tell."""
+    found = server.found
+    own = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    limits = [limit for limit in (own, found.nofile[0], found.pids_max) if limit is not None]
+    held = min(limits) - MARGIN
+    return held if spec.connections_max is None else min(held, spec.connections_max)

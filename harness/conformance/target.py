@@ -1,0 +1,235 @@
+"""The server as it is seen from beside: its processes, what they hold and use, and signals to them.
+
+It is found by its listening socket (`harness.load.discovery`), and it runs under the same uid, so
+its /proc can be read, and signals and prlimit(2) reach it without any privilege.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from harness.conformance.results import Failed
+from harness.load import discovery, procfs, sockets
+from harness.load.address import Address
+from harness.load.probe import cpu_clock
+
+POLL_S = 0.01
+STOPPED_S = 2.0
+KILLED_S = 5.0
+DISCOVERIES = 10
+# More than this beyond a sleep's length, and the host had no CPU for us: nor for the server.
+LATENESS_USUAL_S = 0.02
+START_TICKS = 19  # field 22 of /proc/PID/stat, counted from behind the command: proc(5)
+
+
+def until(condition: Callable[[], bool], within_s: float, every_s: float = POLL_S) -> bool:
+    """Whether the condition comes true in time.
+
+    Time in which this process asked to run and was not let does not count: on a crowded host the
+    server had no CPU either.
+    """
+    spent_s = 0.0
+    while True:
+        start = time.monotonic()
+        if condition():
+            return True
+        if spent_s >= within_s:
+            return False
+        before_sleep = time.monotonic()
+        time.sleep(every_s)
+        end = time.monotonic()
+        late_s = max(0.0, end - before_sleep - every_s - LATENESS_USUAL_S)
+        spent_s += end - start - late_s
+
+
+class Target:
+    """One running server: the processes that were found to listen, and all that they fork."""
+
+    def __init__(self, address: Address, found: discovery.Server) -> None:
+        self.address = address
+        self.found = found
+        parents = {pid: procfs.process_stat(_text(pid, "stat")).parent for pid in found.pids}
+        self._roots = [pid for pid, parent in parents.items() if parent not in parents]
+
+    @classmethod
+    def find(cls, address: Address) -> Target | None:
+        """The server that listens there; None when nobody does. Raises Failed."""
+        found = _discover(address)
+        return None if found is None else cls(address, found)
+
+    @property
+    def root(self) -> int:
+        """The process that was started."""
+        return self._roots[0]
+
+    @property
+    def pids(self) -> list[int]:
+        """All processes that there are now; the first ones are in it even when they have ended."""
+        return sorted(discovery.with_descendants(self._roots))
+
+    def running(self) -> list[int]:
+        """Those of its processes that have not ended."""
+        return alive(self.pids)
+
+    def listens(self) -> bool:
+        """Whether it runs and its listening socket is there."""
+        return bool(self.running()) and bool(sockets.listeners(self.address))
+
+    def age_s(self) -> float:
+        """Seconds since its first process was started."""
+        text = _text(self.root, "stat")
+        ticks = int(text[text.rindex(")") + 2 :].split()[START_TICKS])
+        started_s = ticks / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
+
+    def descriptors(self) -> int:
+        """Open descriptors of all processes."""
+        return sum(len(_names(pid, "fd")) for pid in self.running())
+
+    def threads(self) -> int:
+        """Tasks of all processes."""
+        return sum(len(_names(pid, "task")) for pid in self.running())
+
+    def resident_bytes(self) -> int:
+        """Resident memory, what processes share counted once: exact, unlike VmRSS (proc(5))."""
+        texts = (_text(pid, "smaps_rollup") for pid in self.running())
+        return sum(procfs.sizes(text)["Pss"] for text in texts)
+
+    def cpu_share(self, over_s: float) -> float:
+        """Its CPU seconds per second, for so long from now on."""
+        start_ns, before = time.monotonic_ns(), _cpu_ns(self.pids)
+        time.sleep(over_s)
+        after = _cpu_ns(self.pids)
+        used_ns = sum(now_ns - before.get(pid, 0) for pid, now_ns in after.items())
+        return used_ns / (time.monotonic_ns() - start_ns)
+
+    def open_connections(self) -> int:
+        """Connections of which the server has not finished closing its end."""
+        return sockets.still_open(self.address)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to each of its processes."""
+        send_signal(self.pids, number)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stopped by SIGSTOP: whatever clients do meanwhile meets it all at once."""
+        try:
+            if not until(self._stopped, STOPPED_S):
+                raise Failed("SIGSTOP did not stop the server")
+            yield
+        finally:
+            self.thaw()
+
+    def _stopped(self) -> bool:
+        """Stop what runs, processes that were forked since the last call too; True if none did."""
+        pids = [pid for pid in self.pids if _state(pid) not in "TZX"]
+        send_signal(pids, signal.SIGSTOP)
+        return not pids
+
+    def thaw(self) -> None:
+        """Let it go on, in whatever state it was left."""
+        self.signal(signal.SIGCONT)
+
+    @contextmanager
+    def room_for(self, more: int) -> Iterator[None]:
+        """Its open files limited so that each process can open so many more, and no more."""
+        before = {}
+        try:
+            for pid in self.running():
+                soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+                before[pid] = (soft, hard)
+                limit = _limit_for(pid, more)
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(soft, limit), hard))
+            yield
+        finally:
+            for pid, limits in before.items():
+                with suppress(ProcessLookupError):
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+    def kill(self) -> None:
+        """End all of its processes at once, and wait until they are gone."""
+        found = _discover(self.address)  # orphans among them, which hold the socket still
+        pids = {*self.pids, *(found.pids if found else ())}
+        send_signal(pids, signal.SIGKILL)
+        until(lambda: not alive(pids), KILLED_S)
+
+
+def _discover(address: Address) -> discovery.Server | None:
+    """Find the server, also one whose processes come and go. Raises Failed."""
+    for _ in range(DISCOVERIES):
+        try:
+            return discovery.find(address)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # one ended while it was looked at
+    raise Failed(f"{address.text}: its processes end faster than they can be looked at")
+
+
+def alive(pids: Iterable[int]) -> list[int]:
+    """Those of the processes that have not ended."""
+    return [pid for pid in pids if _state(pid) not in "ZX"]
+
+
+def send_signal(pids: Iterable[int], number: int) -> None:
+    """Send a signal to each of the processes; one that has just ended is no matter."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _cpu_ns(pids: Iterable[int]) -> dict[int, int]:
+    """CPU time of each process, with all its threads."""
+    found = {}
+    for pid in pids:
+        with suppress(OSError):  # ended
+            found[pid] = time.clock_gettime_ns(cpu_clock(pid))
+    return found
+
+
+def _state(pid: int) -> str:
+    """The process's state in one letter; X for one that is gone."""
+    try:
+        return procfs.process_stat(Path(f"/proc/{pid}/stat").read_text()).state
+    except OSError:
+        return "X"
+
+
+def _text(pid: int, name: str) -> str:
+    """A file of a process in /proc. Raises Failed when it cannot be read."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except OSError as error:
+        raise Failed(_unseen(error)) from None
+
+
+def _names(pid: int, directory: str) -> list[str]:
+    """What is in a directory of a process in /proc: a plain list, there may be 10,000 entries."""
+    try:
+        return os.listdir(f"/proc/{pid}/{directory}")  # noqa: PTH208
+    except OSError as error:
+        raise Failed(_unseen(error)) from None
+
+
+def _unseen(error: OSError) -> str:
+    # A process that is ending denies access before it is gone (ptrace_may_access in ptrace.c)
+    return f"{error.filename}: {os.strerror(error.errno or 0).lower()}"
+
+
+def _limit_for(pid: int, more: int) -> int:
+    """The RLIMIT_NOFILE with which a process can open exactly `more` descriptors.
+
+    The limit is one more than the highest number that may be given out, and the lowest free number
+    is given out first, so gaps below it count too.
+    """
+    used = {int(name) for name in _names(pid, "fd")}
+    number = free = 0
+    while free < more:
+        free += number not in used
+        number += 1
+    return number

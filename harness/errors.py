@@ -1,0 +1,78 @@
+"""Errors that name whose fault it is, what to do next, and the exit code they end with.
+
+    C10kError
+    ├── UsageError     2   a flag, a profile or a variant file
+    ├── HostNotFit     3   the host lacks what the plan needs
+    ├── ServerFault    4   a variant failed to build, start or run
+    └── Interrupted  130   SIGINT or SIGTERM
+
+Anything else that reaches the command line is a bug in the harness: exit code 1.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The documented exit codes of `c10k`."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    HOST_NOT_FIT = 3
+    SERVER_FAULT = 4
+    GATE_FAILED = 5
+    INTERRUPTED = 130
+
+
+EXIT_MEANINGS: dict[Exit, str] = {
+    Exit.OK: "done and valid",
+    Exit.BUG: "bug in the harness",
+    Exit.USAGE: "usage, profile or variant file",
+    Exit.HOST_NOT_FIT: "host not fit, or another campaign is running on it",
+    Exit.SERVER_FAULT: "a server failed to build, conform or run",
+    Exit.GATE_FAILED: "done, but a ranked cell is void, the generator failed its self-test, "
+    "or a server regressed",
+    Exit.INTERRUPTED: "interrupted, partial results saved",
+}
+
+
+class C10kError(Exception):
+    """An error with a message (what and where) and a hint (what to do next)."""
+
+    exit_code = Exit.BUG
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(C10kError):
+    """A flag, a profile or a variant file is wrong."""
+
+    exit_code = Exit.USAGE
+
+
+class HostNotFit(C10kError):
+    """The host lacks what the plan needs."""
+
+    exit_code = Exit.HOST_NOT_FIT
+
+
+class ServerFault(C10kError):
+    """A variant failed to build, to get ready or to keep running."""
+
+    exit_code = Exit.SERVER_FAULT
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "", log: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.log = log
+
+
+class Interrupted(C10kError):
+    """SIGINT or SIGTERM arrived; what was measured is saved."""
+
+    exit_code = Exit.INTERRUPTED

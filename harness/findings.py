@@ -1,0 +1,392 @@
+"""Sentences that the analysis supports, each with the numbers it is made of. Pure.
+
+Rule 1: a number enters a sentence as a `Quantity` taken from the analysis, never as text, so a
+test can prove that every number in a verdict occurs in the data.
+Rule 2: no finding without its comparison: what was not told apart is not ordered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.analysis import wording
+from harness.analysis.intervals import Comparison
+from harness.analysis.ranking import NONCONFORMING
+from harness.analysis.results import Analysis, Cell, CellKey, Contrast, RankGroup, Row
+from harness.analysis.wording import Quantity
+
+# The brief of a verdict: three sentences are read, four are not.
+VERDICT_LINES_MAX = 3
+# A resource is worth a sentence where it costs twice the usual.
+OUTLIER_RATIO_MIN = 2.0
+OUTLIER_VARIANTS_MIN = 3
+# A crossover is worth a sentence where the ratio to the best at least doubles with N.
+GROWTH_MIN = 2.0
+
+Kind = Literal[
+    "winner",
+    "tie",
+    "unranked",
+    "growth",
+    "ceiling",
+    "memory",
+    "generator",
+    "shape",
+    "noise",
+    "limit",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A variant, as it is written in a sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Words that somebody else wrote: their numbers are not ours."""
+
+    text: str
+
+
+Part = str | Name | Quote | Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence, in parts, so that the report can set names apart."""
+
+    kind: Kind
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """The whole sentence."""
+        return "".join(part if isinstance(part, str) else part.text for part in self.parts)
+
+    @property
+    def numbers(self) -> tuple[Quantity, ...]:
+        """The numbers in it."""
+        return tuple(part for part in self.parts if isinstance(part, Quantity))
+
+
+def find(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Finding, ...]:
+    """All findings of a campaign, the most important first."""
+    found = [
+        *_winners(campaign, analysis),
+        *_growth(analysis),
+        *_ceilings(analysis),
+        *_memory(analysis),
+        *_generator(analysis),
+        *_noise(analysis),
+    ]
+    return tuple(found)
+
+
+def verdict(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """At most three sentences: who is first, what N changes, what stops or costs."""
+    first = [one for one in findings if one.kind in ("winner", "tie", "unranked")]
+    second = [one for one in findings if one.kind == "growth"]
+    third = [one for one in findings if one.kind == "ceiling"][:1]
+    third += [one for one in findings if one.kind == "memory"]
+    joined = [_joined(third)] if third else []
+    return tuple([*first[:1], *second[:1], *joined][:VERDICT_LINES_MAX])
+
+
+def shape(cells: Sequence[Cell], scenario: str) -> tuple[Finding | None, dict[str, float]]:
+    """How much of its efficiency each variant keeps from the smallest N to the largest it reached.
+
+    Only variants that reached the largest N of all enter the sentence.
+    """
+    ends: dict[str, tuple[Cell, Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.key.order):
+        if cell.key.scenario == scenario and cell.efficiency:
+            ends[cell.variant] = (ends.get(cell.variant, (cell, cell))[0], cell)
+    kept = {
+        name: last.efficiency.median / first.efficiency.median
+        for name, (first, last) in ends.items()
+        if first.efficiency and last.efficiency and first is not last
+    }
+    if not kept:
+        return None, {}
+    largest = max(last.key.connections for _, last in ends.values())
+    full = {name: kept[name] for name in kept if ends[name][1].key.connections == largest}
+    smallest = min(first.key.connections for first, _ in ends.values())
+    return _shape_sentence(full, smallest, largest), kept
+
+
+def extremes(template: str, values: Mapping[str, Quantity]) -> Finding | None:
+    """A sentence about the variants with the lowest and the highest of `values`.
+
+    `template` has four holes: name, value, name, value. With fewer than two variants there is
+    nothing to say.
+    """
+    if len(values) < 2:
+        return None
+    ordered = sorted(values, key=lambda name: (values[name].value, name))
+    lowest, highest = ordered[0], ordered[-1]
+    holes = (Name(lowest), values[lowest], Name(highest), values[highest])
+    return Finding("shape", _fill(template, *holes))
+
+
+def _shape_sentence(kept: Mapping[str, float], smallest: int, largest: int) -> Finding | None:
+    if not kept:
+        return None
+    worst = min(kept, key=lambda name: (kept[name], name))
+    best = max(kept, key=lambda name: (kept[name], name))
+    span = (wording.count(smallest), wording.count(largest))
+    if worst == best:
+        parts = _fill(
+            "{} keeps {} of its throughput per CPU from {} to {} connections",
+            Name(best),
+            wording.share(kept[best]),
+            *span,
+        )
+    else:
+        parts = _fill(
+            "From {} to {} connections {} keeps {} of its throughput per CPU, {} keeps {}",
+            *span,
+            Name(worst),
+            wording.share(kept[worst]),
+            Name(best),
+            wording.share(kept[best]),
+        )
+    return Finding("shape", parts)
+
+
+def _winners(campaign: Mapping[str, Any], analysis: Analysis) -> Iterable[Finding]:
+    ranked = [group for group in analysis.groups if any(row.is_best for row in group.rows)]
+    if not ranked:
+        yield _unranked(campaign, analysis)
+        return
+    key = analysis.headline.key
+    assert key is not None  # noqa: S101 (a group has a best only at a headline)
+    for group in ranked:
+        width = _width(group) if len(analysis.groups) > 1 else ()
+        first = [row for row in group.rows if row.is_first]
+        yield _tie(first, key, width) if len(first) > 1 else _alone(group, key, width)
+
+
+def _unranked(campaign: Mapping[str, Any], analysis: Analysis) -> Finding:
+    if not any(cell.rate or cell.ramp for cell in analysis.cells):
+        return Finding("unranked", ("Nothing is measured yet.",))
+    reasons = [row.note for row in analysis.rows if row.cell and row.cell.efficiency]
+    why = analysis.headline.why_not or next(iter(reasons), "no server has a valid headline cell")
+    yet = " yet" if campaign.get("state") == "running" else ""
+    return Finding("unranked", _fill("No ranking" + yet + ": {}.", Quote(why)))
+
+
+def _tie(first: Sequence[Row], key: CellKey, width: tuple[Part, ...]) -> Finding:
+    compared = [row.comparison for row in first if row.comparison]
+    settled = all(one.outcome == "equivalent" for one in compared)
+    verb = " tie for first" if settled else " share first place, their difference is not settled"
+    widest = max(compared, key=lambda one: one.interval.high / one.interval.low)
+    medians = sorted((_median(row) for row in first), reverse=True)
+    parts = (
+        *_names(row.variant for row in first),
+        verb,
+        *width,
+        *_at(key),
+        ": ",
+        wording.rate(medians[0]),
+        " and " if len(medians) == 2 else " to ",
+        wording.rate(medians[-1]),
+        " echoes per second of server CPU (",
+        *_interval(widest),
+        ").",
+    )
+    return Finding("tie", parts)
+
+
+def _alone(group: RankGroup, key: CellKey, width: tuple[Part, ...]) -> Finding:
+    best = next(row for row in group.rows if row.is_best)
+    compared = [row for row in group.rows if row.comparison]
+    following = min(compared, key=lambda row: row.comparison.ratio if row.comparison else 0)
+    assert following.comparison is not None  # noqa: S101 (chosen for having one)
+    parts = (
+        Name(best.variant),
+        " is first",
+        *width,
+        *_at(key),
+        *_fill(": {} echoes per second of server CPU, ", wording.rate(_median(best))),
+        *_fill("{} the rate of ", wording.times(following.comparison.ratio)),
+        Name(following.variant),
+        " (",
+        *_interval(following.comparison),
+        ").",
+    )
+    return Finding("winner", parts)
+
+
+def _growth(analysis: Analysis) -> Iterable[Finding]:
+    """The variant whose distance to the best grows most from the smallest N to the headline's."""
+    key = analysis.headline.key
+    if key is None:
+        return
+    grown: list[tuple[float, Contrast, Contrast]] = []
+    for row in analysis.rows:
+        here = analysis.contrast(row.variant, key)
+        small = _smallest(analysis, row.variant, key)
+        if here and small and here.comparison.outcome == "different":
+            grown.append((here.comparison.ratio / small.comparison.ratio, here, small))
+    if not grown:
+        return
+    growth, here, small = max(grown, key=lambda one: (one[0], one[1].variant))
+    if growth < GROWTH_MIN:
+        return
+    there = _fill(
+        "{} is {} slower than {} there",
+        *(Name(here.variant), wording.times(here.comparison.ratio)),
+        Name(here.best),
+    )
+    yield Finding("growth", (*there, *_against(small), "."))
+
+
+def _smallest(analysis: Analysis, variant: str, key: CellKey) -> Contrast | None:
+    """The contrast at the smallest N of the headline's scenario, when that is not the headline."""
+    smaller = [
+        one
+        for one in analysis.contrasts
+        if one.variant == variant
+        and one.key.scenario == key.scenario
+        and one.key.connections < key.connections
+    ]
+    return min(smaller, key=lambda one: one.key.order, default=None)
+
+
+def _against(small: Contrast) -> tuple[Part, ...]:
+    connections = wording.count(small.key.connections)
+    ratio = small.comparison.ratio
+    if small.comparison.outcome == "equivalent":
+        return _fill(", but ties with it at {}", connections)
+    if small.comparison.outcome == "inconclusive":
+        return _fill(", but cannot be told from it at {}", connections)
+    if ratio < 1:
+        return _fill(", but ahead of it at {} ({})", connections, wording.times(ratio))
+    return _fill(", and {} at {}", wording.times(ratio), connections)
+
+
+def _ceilings(analysis: Analysis) -> Iterable[Finding]:
+    for row in analysis.rows:
+        capped = [
+            cell for cell in analysis.cells if cell.variant == row.variant and cell.count("capped")
+        ]
+        held = [cell.held for cell in capped if cell.held is not None]
+        if held:
+            yield Finding(
+                "ceiling",
+                _fill("{} stops at {} connections.", Name(row.variant), wording.count(max(held))),
+            )
+
+
+def _memory(analysis: Analysis) -> Iterable[Finding]:
+    known = [row for row in analysis.rows if row.memory_ratio and row.note != NONCONFORMING]
+    if len(known) < OUTLIER_VARIANTS_MIN:
+        return
+    row = max(known, key=lambda row: (row.memory_ratio or 0, row.variant))
+    memory = row.cell.memory if row.cell else None
+    if memory is None or row.memory_ratio is None or row.memory_ratio <= OUTLIER_RATIO_MIN:
+        return
+    yield Finding(
+        "memory",
+        _fill(
+            "{} needs {} KiB of memory per connection, {} the median.",
+            Name(row.variant),
+            wording.kib(memory.total),
+            wording.times(row.memory_ratio),
+        ),
+    )
+
+
+def _generator(analysis: Analysis) -> Iterable[Finding]:
+    known = [row for row in analysis.rows if row.cell and row.cell.saturated is not None]
+    limited = [row for row in known if row.cell and not row.cell.saturated]
+    if limited:
+        yield Finding(
+            "generator",
+            _fill(
+                "The server's CPU was not the limit for {} of {}: raw echoes/s are lower "
+                "bounds (≥).",
+                wording.count(len(limited)),
+                wording.count(len(known)),
+            ),
+        )
+
+
+def _noise(analysis: Analysis) -> Iterable[Finding]:
+    """The variant that ran twice: its worst cell where that differs, else the headline's."""
+    differing = [one for one in analysis.floor if one.comparison.outcome == "different"]
+    shown = differing or [one for one in analysis.floor if one.key == analysis.headline.key]
+    shown = shown or list(analysis.floor)
+    if not shown:
+        return
+    one = max(shown, key=lambda one: abs(one.comparison.ratio - 1))
+    verb = "differs from itself" if differing else "against itself"
+    yield Finding(
+        "noise",
+        (
+            *_fill(f"Noise floor: {{}} {verb}, {one.key.scenario}", Name(one.best)),
+            *_at(one.key),
+            *_fill(", by {} (", wording.times(one.comparison.ratio)),
+            *_interval(one.comparison),
+            ").",
+        ),
+    )
+
+
+def _joined(findings: Sequence[Finding]) -> Finding:
+    """Two sentences as one, with a semicolon."""
+    parts: list[Part] = []
+    for position, finding in enumerate(findings):
+        is_last = position == len(findings) - 1
+        for part in finding.parts:
+            ends = isinstance(part, str) and part.endswith(".") and part is finding.parts[-1]
+            parts.append(f"{part[:-1]}; " if ends and not is_last else part)  # type: ignore[index]
+    return Finding(findings[0].kind, tuple(parts))
+
+
+def _at(key: CellKey) -> tuple[Part, ...]:
+    return _fill(
+        " at {} connections, {} of them active", *map(wording.count, (key.connections, key.active))
+    )
+
+
+def _width(group: RankGroup) -> tuple[Part, ...]:
+    return _fill(" among those with {} workers", Quote(group.workers))
+
+
+def _interval(comparison: Comparison) -> tuple[Part, ...]:
+    return _fill(
+        "{} interval of the ratio {} to {}",
+        wording.share(comparison.confidence),
+        wording.plain(comparison.interval.low),
+        wording.plain(comparison.interval.high),
+    )
+
+
+def _median(row: Row) -> float:
+    return row.cell.efficiency.median if row.cell and row.cell.efficiency else 0.0
+
+
+def _names(names: Iterable[str]) -> tuple[Part, ...]:
+    """`a, b and c`."""
+    listed = list(names)
+    parts: list[Part] = []
+    for position, name in enumerate(listed):
+        if position:
+            parts.append(" and " if position == len(listed) - 1 else ", ")
+        parts.append(Name(name))
+    return tuple(parts)
+
+
+def _fill(template: str, *values: Part) -> tuple[Part, ...]:
+    """Put `values` where `template` has `{}`; braces inside values stay what they are."""
+    texts = template.split("{}")
+    parts: list[Part] = [texts[0]]
+    for value, text in zip(values, texts[1:], strict=True):
+        parts += [value, text]
+    return tuple(part for part in parts if part != "")

@@ -1,0 +1,267 @@
+"""Every gate, one row each, in the order in which the report prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.gates import checks
+from harness.gates.checks import Check
+from harness.record import (
+    Record,
+    any_cell,
+    churns,
+    has_traffic,
+    is_closed_loop,
+    is_finished,
+    is_open_loop,
+    number,
+)
+
+Status = Literal["valid", "noisy", "void", "capped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One automatic check of one cell.
+
+    Attributes:
+        code: its name in `reasons`.
+        title: what it protects against, for the report.
+        rule: what is compared.
+        bound: the bound, in words, with its unit.
+        effect: the status of a cell that fails it.
+        applies: which cells it is asked of.
+        check: the sentence that says what is wrong, or None.
+        needs_server: it is about the server's processes, so it cannot be asked where those are not
+            seen.
+    """
+
+    code: str
+    title: str
+    rule: str
+    bound: str
+    effect: Status
+    applies: Callable[[Record], bool]
+    check: Check
+    needs_server: bool = False
+
+
+GATES: tuple[Gate, ...] = (
+    Gate(
+        "capped",
+        "A declared ceiling is a result",
+        "asked for more than `connections_max`, held at least most of that, nothing else broke",
+        f"held ≥ {checks.CEILING_HELD_SHARE_MIN:.0%} of the ceiling",
+        "capped",
+        any_cell,
+        checks.capped,
+    ),
+    Gate(
+        "failure",
+        "The cell was measured to its end",
+        "no failure of the server or of the load",
+        "none",
+        "void",
+        any_cell,
+        checks.failure,
+    ),
+    Gate(
+        "evidence",
+        "The proof is there",
+        "counts of connections, echoes, wrong bytes, latency and server CPU time are in the data",
+        "all of them",
+        "void",
+        is_finished,
+        checks.evidence,
+    ),
+    Gate(
+        "established",
+        "All connections were held",
+        "ESTABLISHED sockets of the server's port, lowest in the window = requested; "
+        "in churn those that stay open",
+        "equal",
+        "void",
+        is_finished,
+        checks.established,
+    ),
+    Gate(
+        "corrupt",
+        "Every byte came back",
+        "bytes that differ from what was sent",
+        "0",
+        "void",
+        any_cell,
+        checks.counted("{} bytes came back wrong", "corrupt_bytes"),
+    ),
+    Gate(
+        "lost",
+        "No connection broke",
+        "connections lost in the window",
+        "0",
+        "void",
+        is_finished,
+        checks.lost,
+    ),
+    Gate(
+        "cycles",
+        "Every connection of churn was served",
+        "churn: cycles that ended without their verified echo",
+        "0",
+        "void",
+        churns,
+        checks.cycles,
+    ),
+    Gate(
+        "silent",
+        "The server answered",
+        "echoes in the window",
+        "≥ 1",
+        "void",
+        has_traffic,
+        checks.silent,
+    ),
+    Gate(
+        "little",
+        "Rate and latency agree (Little's law)",
+        "closed loop: active × depth = echoes/s × mean latency",
+        f"± {checks.LITTLE_SHARE_MAX:.0%}, plus mean latency / window for the window's edges",
+        "void",
+        is_closed_loop,
+        checks.little,
+    ),
+    Gate(
+        "cpu-time",
+        "Enough CPU time behind a CPU figure",
+        "closed loop: run time of the server's tasks in the window; below it an open loop, which "
+        "is about latency, has no CPU figure",
+        f"≥ {checks.SERVER_CPU_MS_MIN:.0f} ms",
+        "void",
+        is_closed_loop,
+        checks.cpu_time,
+        needs_server=True,
+    ),
+    Gate(
+        "restarted",
+        "One process served it all",
+        "main processes of the server that ended or were replaced since it was ready",
+        "0",
+        "void",
+        is_finished,
+        checks.counted("{} main process of the server ended or was replaced", "server", "restarts"),
+        needs_server=True,
+    ),
+    Gate(
+        "not-reachable",
+        "The generator kept the rate",
+        "open loop: useful busy share of the load; p99 of actual − intended send; missed sends",
+        f"≤ {checks.GENERATOR_BUSY_MAX:.0%}; ≤ {checks.SEND_LAG_US_MIN:.0f} µs or "
+        f"{checks.SEND_LAG_SHARE_MAX:.0%} of the latency p99; "
+        f"≤ {checks.MISSED_SENDS_SHARE_VOID:.0%}",
+        "void",
+        is_open_loop,
+        checks.not_reachable,
+    ),
+    Gate(
+        "clock-step",
+        "The clock of the receive stamps ran evenly",
+        "open loop: change of CLOCK_REALTIME − CLOCK_MONOTONIC, which self-delay is made of",
+        f"≤ {checks.CLOCK_STEP_MS_MAX:g} ms",
+        "void",
+        is_open_loop,
+        checks.clock_step,
+    ),
+    Gate(
+        "missed-sends",
+        "Every message was offered",
+        "open loop: sends that missed their time, a single one at the window's edge apart",
+        f"≤ {checks.MISSED_SENDS_SHARE_MAX:.1%}",
+        "noisy",
+        is_open_loop,
+        checks.missed_sends,
+    ),
+    Gate(
+        "clock-set",
+        "Nobody set the clock",
+        "closed loop and ramp: the same change; figures are on CLOCK_MONOTONIC and stand",
+        f"≤ {checks.CLOCK_STEP_MS_MAX:g} ms",
+        "noisy",
+        lambda record: is_finished(record) and not is_open_loop(record),
+        checks.clock_step,
+    ),
+    Gate(
+        "counters",
+        "Noise would have been seen",
+        "steal, retransmits, overflows and drops are in the data",
+        "all of them",
+        "noisy",
+        is_finished,
+        checks.counters,
+    ),
+    Gate(
+        "steal",
+        "Nobody took the CPUs",
+        "steal share of the server's and of the load's CPUs",
+        f"≤ {checks.STEAL_SHARE_MAX:.0%}",
+        "noisy",
+        has_traffic,
+        checks.steal,
+    ),
+    Gate(
+        "load-waited",
+        "The load had its CPUs to itself",
+        "time in which its threads were ready to run and did not, of the window",
+        f"≤ {checks.LOAD_WAIT_SHARE_MAX:.0%}",
+        "noisy",
+        has_traffic,
+        checks.load_waited,
+    ),
+    Gate(
+        "shared-cpu",
+        "The server had its CPUs to itself",
+        "task time of the server's CPUs, less the run time of the server's own tasks",
+        f"≤ {checks.OTHERS_SHARE_MAX:.0%}, and a tick of /proc/stat at each edge",
+        "noisy",
+        has_traffic,
+        checks.shared_cpu,
+        needs_server=True,
+    ),
+    Gate(
+        "retransmits",
+        "Nothing was sent twice",
+        "RetransSegs; in ramp only those that are not TCPSynRetrans",
+        "0",
+        "noisy",
+        is_finished,
+        checks.retransmits,
+    ),
+    Gate(
+        "overflows",
+        "Nobody waited to be accepted",
+        "ListenOverflows, except in ramp",
+        "0",
+        "noisy",
+        has_traffic,
+        checks.counted("the accept queue overflowed {} times", "tcp", "ListenOverflows"),
+    ),
+    Gate(
+        "softnet",
+        "The kernel dropped nothing",
+        "softnet_stat, dropped",
+        "0",
+        "noisy",
+        is_finished,
+        checks.counted("the kernel's receive backlog dropped {} packets", "tcp", "softnet_dropped"),
+    ),
+    Gate(
+        "throttled",
+        "No CPU quota",
+        "throttled periods of the server's cgroup",
+        "0, where the cgroup tells",
+        "noisy",
+        lambda record: number(record, "host", "nr_throttled") is not None,
+        checks.counted("a CPU quota throttled the server in {} periods", "host", "nr_throttled"),
+        needs_server=True,
+    ),
+)

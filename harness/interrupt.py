@@ -1,0 +1,73 @@
+"""SIGINT, SIGTERM and SIGHUP end a campaign tidily; a second one ends it at once.
+
+The first signal raises `Interrupted` in the main thread, except inside `shielded()`: removing what
+a trial started and writing to the store finish first. What the second one leaves behind is found by
+label at the next start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from harness.errors import Exit, Interrupted
+
+# SIGHUP: the terminal or the connection to it is gone; `nohup` has it ignored, and so it stays.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _State:
+    told = ""
+    shields = 0
+    pending: int | None = None
+    seen = False
+
+
+@contextmanager
+def watched(told: str = "results so far are saved") -> Iterator[None]:
+    """Turn the signals into `Interrupted` while the block runs; ignored ones stay ignored.
+
+    `told` says what becomes of the work when one arrives.
+    """
+    _State.told = told
+    _State.shields, _State.pending, _State.seen = 0, None, False
+    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _handle) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def shielded() -> Iterator[None]:
+    """Let the block finish before a signal interrupts."""
+    _State.shields += 1
+    try:
+        yield
+    finally:
+        _State.shields -= 1
+    if _State.pending is not None and not _State.shields:
+        number, _State.pending = _State.pending, None
+        raise _interrupted(number)
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    if _State.seen:
+        os.write(2, b"c10k: stopped at once; the next start removes what is left\n")
+        os._exit(Exit.INTERRUPTED)
+    _State.seen = True
+    print(f"\nc10k: stopping; {_State.told}", file=sys.stderr, flush=True)
+    if _State.shields:
+        _State.pending = number
+        return
+    raise _interrupted(number)
+
+
+def _interrupted(number: int) -> Interrupted:
+    return Interrupted(f"interrupted by {signal.Signals(number).name}")

@@ -1,0 +1,242 @@
+"""From a command to a finished campaign: lock, sweep, run, draw.
+
+Whatever ends a campaign, its report is drawn from what the store holds; only then does the error go
+on to the command line.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import campaign as campaigns
+from harness import doctor, draw, host, lock, plan, selftest, variants
+from harness.backends.base import Backend
+from harness.campaign import Request
+from harness.doctor import text as doctor_text
+from harness.errors import Exit, UsageError
+from harness.interrupt import shielded, watched
+from harness.live import Redrawing
+from harness.profiles import profile as profiles
+from harness.progress import Progress
+from harness.store import Campaign
+
+if TYPE_CHECKING:
+    from harness.report.compare import Compared
+
+SEED_BITS = 32
+
+
+def _of_profile(
+    name: str, loaded: profiles.Profile, found: Sequence[variants.Variant]
+) -> list[str]:
+    """The servers that a profile asks for; none means all.
+
+    A shipped profile speaks of the shipped servers: of a directory of other servers it takes all.
+    """
+    if name.endswith(".toml"):
+        return list(loaded.servers)
+    here = {variant.name for variant in found}
+    return [wanted for wanted in loaded.servers if wanted in here]
+
+
+def request_of(
+    *,
+    profile: str,
+    servers: Sequence[str],
+    servers_dir: Path,
+    seed: int | None,
+    workers: int,
+    reports: Path,
+    argv: Sequence[str],
+    include_nonconforming: bool = False,
+) -> Request:
+    """Check everything that was asked for before anything is started.
+
+    Raises:
+        UsageError: the profile, a variant or its file is wrong.
+    """
+    loaded = profiles.load(profile)
+    found = variants.discover(servers_dir)
+    chosen = variants.select(found, list(servers) or _of_profile(profile, loaded, found))
+    return Request(
+        profile_name=profile,
+        profile=loaded,
+        variants=tuple(chosen),
+        seed=random.SystemRandom().getrandbits(SEED_BITS) if seed is None else seed,
+        workers=workers,
+        argv=tuple(argv),
+        reports=reports,
+        cpus_allowed=frozenset(os.sched_getaffinity(0)),
+        include_nonconforming=include_nonconforming,
+    )
+
+
+def request_to_resume(
+    name: str, *, servers_dir: Path, reports: Path, include_nonconforming: bool
+) -> Request:
+    """The request that the campaign `name` was started with.
+
+    Raises:
+        UsageError: there is no such campaign, or a part of its plan is gone.
+    """
+    head = Campaign.open(reports, name).head()
+    return request_of(
+        profile=head["profile"]["name"],
+        servers=[one["name"] for one in head["variants"] if not one.get("same_as")],
+        servers_dir=servers_dir,
+        seed=head["seed"],
+        workers=head["workers"],
+        reports=reports,
+        argv=head["argv"],
+        include_nonconforming=include_nonconforming,
+    )
+
+
+def backend_named(name: str) -> Backend:
+    """The backend, connected.
+
+    Raises:
+        HostNotFit: it cannot work here.
+    """
+    if name == "docker":
+        from harness.backends.docker import DockerBackend  # the SDK takes 0.2 s to import
+
+        return DockerBackend()
+    from harness.backends.process import ProcessBackend
+
+    return ProcessBackend()
+
+
+def run(request: Request, backend: Backend, progress: Progress, resume: str | None) -> Exit:
+    """Run a campaign to its end and draw its report.
+
+    Raises:
+        HostNotFit: the lock is held, or the host grants too little.
+        Interrupted: by a signal, after the report of what was measured was drawn.
+    """
+    owner = f"c10k run --profile {request.profile_name} in {Path.cwd()}"
+    with watched(), lock.held(owner):
+        _tidy_up(request, backend, progress)
+        answer = _examine(request, backend, progress)
+        if resume is None:
+            campaign = campaigns.create(request, backend)
+        else:
+            campaign = Campaign.open(request.reports, resume)
+            campaigns.require_same(campaign, request, backend)
+        campaigns.update(campaign, state="running", doctor=answer.as_json())
+        progress.say(f"{campaign.name}: {describe(request, backend)}")
+        # No thread of the harness may run on the server's CPUs, or it would be measured with the
+        # server; those of the display inherit this.
+        os.sched_setaffinity(0, request.split.load)
+        try:
+            estimate_s = plan.estimate_s(request.trials)
+            with Redrawing(progress, campaign, estimate_s=estimate_s) as display:
+                code = campaigns.run(campaign, request, backend, display)
+        except Exception as error:
+            with shielded():
+                try:
+                    _finish(campaign, progress)
+                except Exception as second:
+                    error.add_note(f"the report could not be drawn: {second}")
+            raise
+        with shielded():
+            ranked_void = _finish(campaign, progress)
+        unproven = bool(selftest.why_not(campaign.head().get("selftest")))
+        return Exit.GATE_FAILED if code is Exit.OK and (ranked_void or unproven) else code
+
+
+def _examine(request: Request, backend: Backend, progress: Progress) -> doctor.Answer:
+    """Whether the host holds what the campaign opens; says the warnings.
+
+    Raises:
+        HostNotFit: it does not. N is never clamped under the label that was asked for.
+    """
+    ask = doctor.Ask(
+        connections=request.connections_needed,
+        backend=backend.name,
+        server_cpus=request.profile.server_cpus,
+        architectures=tuple(variant.file.architecture for variant in request.variants),
+    )
+    answer = doctor.examine(host.read(request.reports), ask)
+    for line in doctor_text.warnings(answer):
+        progress.say(line)
+    answer.require_ready()
+    return answer
+
+
+def describe(request: Request, backend: Backend) -> str:
+    """One line that says what the campaign is about to do."""
+    names = ", ".join(variant.name for variant in request.variants)
+    minutes = plan.estimate_s(request.trials) / 60
+    return (
+        f"profile {request.profile_name}, {request.profile.trials} trial(s) of {names}; "
+        f"backend {backend.name}, seed {request.seed}, about {minutes:.1f} min"
+    )
+
+
+def dry_run(request: Request) -> dict[str, Any]:
+    """What a run would do, as data."""
+    trials = request.trials
+    return {
+        "schema": 1,
+        "profile": request.profile_json,
+        "seed": request.seed,
+        "cpus": {"server": request.split.server, "load": request.split.load},
+        "estimate_s": round(plan.estimate_s(trials), 1),
+        "trials": [trial.as_json() for trial in trials],
+    }
+
+
+def judged(compared: Compared, percent: float | None) -> Exit:
+    """The exit code of a comparison that fails on a regression of `percent`; None: it never does.
+
+    Raises:
+        UsageError: there is nothing to judge, which must not pass for "no regression".
+    """
+    if percent is None:
+        return Exit.OK
+    regressed = compared.regressed(percent)
+    if not regressed and not any(change.comparison for change in compared.changes):
+        raise UsageError(
+            "no server has three usable trials on both sides, so no regression can be told",
+            hint="Compare campaigns of a profile with three trials or more.",
+        )
+    return Exit.GATE_FAILED if regressed else Exit.OK
+
+
+def sweep(backend: Backend, reports: Path) -> list[str]:
+    """Remove what a killed campaign left, and draw what it measured.
+
+    Raises:
+        HostNotFit: a campaign is running.
+    """
+    with lock.held("c10k clean"):
+        return backend.sweep() + campaigns.mark_abandoned(reports, draw.report)
+
+
+def _tidy_up(request: Request, backend: Backend, progress: Progress) -> None:
+    for what in backend.sweep():
+        progress.say(f"removed what an earlier campaign left behind: {what}")
+    for name in campaigns.mark_abandoned(request.reports, draw.report):
+        progress.say(f"{name} had been killed: its report shows what it measured")
+
+
+def _finish(campaign: Campaign, progress: Progress) -> bool:
+    """Draw the report, print what it says; True if a ranked cell is void."""
+    drawn = draw.report(campaign)
+    progress.say(drawn.text)
+    progress.say(f"Data: {shown(campaign.directory)}/trials.jsonl")
+    progress.event("report", path=shown(drawn.path))
+    progress.say(shown(drawn.path))
+    return drawn.ranked_void
+
+
+def shown(path: Path) -> str:
+    """A path as a person on the host can use it: relative to here where that is possible."""
+    absolute = path.resolve()
+    here = Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

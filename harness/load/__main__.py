@@ -1,0 +1,136 @@
+"""`python -m harness.load`: conduct the trial in `C10K_TRIAL`, or be one of its workers.
+
+The end is always the same: SIGTERM, and exit code 0 at once. The connections are the kernel's to
+close and no greenlet has anything to save, because every finished cell was told when it finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from importlib.metadata import version
+from typing import NoReturn
+
+from harness.load import namespace, trial
+from harness.load.events import Events, ReaderGone
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+WORKER_END_S = 1.0
+EXIT_USAGE = 2
+
+# Processes to end with this one. They would notice anyway (PR_SET_PDEATHSIG); this does not wait.
+_workers: list[subprocess.Popen[bytes]] = []
+
+
+def main() -> None:
+    """Conduct a trial, or work for one."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _leave())
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
+    # Locust warns of every spawn rate above 100 per second, and a storm is what is wanted
+    logging.getLogger("locust").setLevel(logging.ERROR)
+    arguments = _arguments()
+    if arguments.parent is not None:
+        _die_with(arguments.parent)
+    if arguments.worker is not None:
+        _work(arguments)
+    else:
+        _conduct(Events.take_stdout())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m harness.load", description=__doc__)
+    parser.add_argument("--worker", type=int, help="be this worker (started by the load itself)")
+    parser.add_argument("--master-port", type=int, help="where the worker finds its master")
+    parser.add_argument("--parent", type=int, help="the process not to be outlived")
+    return parser.parse_args()
+
+
+def _conduct(events: Events) -> NoReturn:
+    try:
+        plan = trial.parse(os.environ.get(trial.VARIABLE, ""))
+    except trial.TrialError as error:
+        print(error, file=sys.stderr)
+        events.emit("failure", code="load-error", text=str(error))
+        sys.exit(EXIT_USAGE)
+    try:
+        _run(plan, events)
+        while True:
+            signal.pause()
+    except ReaderGone:
+        _leave()
+
+
+def _run(plan: trial.Trial, events: Events) -> None:
+    """Conduct the trial to its last event. Raises ReaderGone."""
+    _say_hello(plan, events)
+    # Only now, since Locust takes half a second to import: the server starts meanwhile
+    from harness.load import conductor
+    from harness.load.fleet import FleetFault
+
+    try:
+        conductor.run(plan, events, _workers)
+    except conductor.TrialFailed as failed:
+        events.emit("failure", code=failed.code, text=failed.text)
+    except FleetFault as fault:
+        events.emit("failure", code="load-error", text=str(fault))
+    except ReaderGone:
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        events.emit("failure", code="load-error", text=f"{type(error).__name__}: {error}")
+
+
+def _say_hello(plan: trial.Trial, events: Events) -> None:
+    if plan.prepare_namespace:
+        namespace.prepare(plan.sysctls)
+    cpus = namespace.pin(plan.load_cpus)
+    nofile = namespace.raise_nofile()
+    events.emit(
+        "hello",
+        pid=os.getpid(),
+        limits={"nofile": nofile},
+        sysctls=namespace.read_back(plan.sysctls),
+        cpus=cpus,
+        versions={
+            "python": sys.version.split()[0],
+            "locust": version("locust"),
+            "gevent": version("gevent"),
+        },
+    )
+
+
+def _work(arguments: argparse.Namespace) -> None:
+    plan = trial.parse(os.environ[trial.VARIABLE])
+    namespace.pin([plan.load_cpus[arguments.worker % len(plan.load_cpus)]])
+    namespace.raise_nofile()
+    from harness.load.runners import run_worker
+
+    run_worker(plan, arguments.worker, arguments.master_port)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent is gone, however that came about."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was gone before the kernel was told
+        os._exit(0)
+
+
+def _leave() -> NoReturn:
+    for worker in _workers:
+        worker.kill()
+    for worker in _workers:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.wait(WORKER_END_S)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,399 @@
+"""The course of one trial: wait for the server, then each step and each of its cells in order.
+
+    ready → baseline → for each step: ramp to N → its cells with traffic → back to 0 → done
+
+Rule 1: a finished cell is told at once, so whatever happens next cannot take it away.
+Rule 2: a fault of the server is a result: it is told in one sentence with its numbers.
+Rule 3: every wait has an end, and while waiting the server is watched.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import gevent
+
+from harness.load import discovery, problems, ready, record, xray
+from harness.load.address import parse
+from harness.load.events import Events
+from harness.load.figures import Status, Window, merge_ramp, merge_windows
+from harness.load.fleet import Fleet, FleetFault
+from harness.load.memory import Memory
+from harness.load.probe import Probe, ServerGone, TaskSample
+from harness.load.problems import Failure
+from harness.load.progress import Progress
+from harness.load.runners import local_fleet, master_fleet
+from harness.load.snapshots import Snapshots
+from harness.load.trial import Cell, Step, Trial
+from harness.load.unseen import Unseen
+from harness.load.watch import Watch
+
+ESTABLISHED_INTERVAL_S = 1.0
+WINDOW_WAIT_S = 3.0
+# A cell's order needs this long to reach every worker before its window may open.
+WARMUP_MIN_S = 0.05
+# The harness reads the server's cgroup when it hears "sample": nothing moves until it had time to.
+SAMPLE_HOLD_S = 0.1
+# Around the context-switch sample, whose length is known from the one before it.
+TASKS_MARGIN_S = 0.03
+CLOSE_WAIT_S = 1.0
+DEATH_S = 0.2
+
+
+class TrialFailed(Exception):
+    """The trial cannot go on. The code and the sentence of its failure event."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+def run(trial: Trial, events: Events, workers: list[subprocess.Popen[bytes]]) -> None:
+    """Conduct the trial up to its *done* event; started processes are added to `workers`.
+
+    Raises TrialFailed, FleetFault, or ReaderGone.
+    """
+    # Engines and workers come up while the server does, not after it
+    fleet = master_fleet(trial, workers) if trial.workers else local_fleet(trial)
+    traffic = ready.Traffic()
+    probe, baseline = await_server(trial, events, traffic)
+    probe.load_pids = (os.getpid(), *(worker.pid for worker in workers))
+    Conductor(trial, events, fleet, probe, baseline).conduct(traffic)
+
+
+def await_server(
+    trial: Trial, events: Events, traffic: ready.Traffic
+) -> tuple[Probe, Memory | None]:
+    """Wait for a verified echo, find the server, read its baseline. Raises TrialFailed."""
+    address = parse(trial.address)
+    unseen = Unseen(address) if trial.unseen else None
+    try:
+        ready_s = ready.wait(address, trial.timeouts.ready_s, traffic)
+    except ready.NotReady as error:
+        raise TrialFailed("not-ready", str(error)) from None
+    except ready.WrongEcho as error:
+        raise TrialFailed("wrong-echo", str(error)) from None
+    if unseen is not None:
+        events.emit("ready", ready_s=ready_s, server=None, baseline=None)
+        return unseen, None
+    server = discovery.find(address)
+    if server is None:
+        raise TrialFailed(
+            "load-error",
+            f"{address.text} echoes, but no process that may be looked into holds its listening "
+            "socket: server and load need one user and one PID namespace",
+        )
+    probe = Probe(address, server.pids)
+    try:
+        watch = Watch(probe.check_alive)
+        watch.until(lambda: probe.still_open() == 0, CLOSE_WAIT_S)
+        baseline = read_memory(events, watch, probe, -1)
+    except ServerGone as gone:
+        raise TrialFailed("server-died", f"the server died after its first echo: {gone}") from None
+    events.emit(
+        "ready",
+        ready_s=ready_s,
+        server=asdict(server),
+        baseline=baseline.as_json() if baseline else None,
+    )
+    return probe, baseline
+
+
+def read_memory(events: Events, watch: Watch, probe: Probe, cell: int) -> Memory | None:
+    """Tell the harness to read the cgroups, read the processes, and hold still meanwhile.
+
+    None when the processes may not be looked into. Raises ServerGone.
+    """
+    events.emit("sample", cell=cell)
+    hold_until_ns = time.monotonic_ns() + int(SAMPLE_HOLD_S * 1e9)
+    memory = None
+    try:
+        memory = probe.memory()
+    except OSError as error:
+        probe.check_alive()
+        print(f"cannot read the server's memory: {error}", file=sys.stderr)
+    watch.sleep_until(hold_until_ns)
+    return memory
+
+
+class Conductor:
+    """Takes a server that is ready through all steps with a fleet of engines."""
+
+    def __init__(
+        self, trial: Trial, events: Events, fleet: Fleet, probe: Probe, baseline: Memory | None
+    ) -> None:
+        self._trial = trial
+        self._events = events
+        self._fleet = fleet
+        self._probe = probe
+        self._baseline = baseline
+        self._progress = Progress(events, fleet, len(trial.cells))
+        self._watch = Watch(probe.check_alive, self._check_fleet)
+        self._tasks_took_s = 0.0
+        self._snapshots = Snapshots(probe.pids, wanted=trial.counters)
+
+    def conduct(self, traffic: ready.Traffic) -> None:
+        """Run all steps and tell the exact totals, those of the readiness probe included.
+
+        Raises TrialFailed, FleetFault or ReaderGone; then the engines have been told to stop.
+        """
+        self._fleet.begin()
+        try:
+            for step in self._trial.steps:
+                self._step(step)
+                self._release(step.cells[-1])
+        except Exception:
+            self._fleet.stop()
+            raise
+        finally:
+            self._progress.stop()
+        status = self._fleet.status()
+        self._events.emit(
+            "done",
+            totals={
+                "connections": status.requested
+                - status.failed
+                + status.cycles
+                + traffic.connections,
+                "bytes_sent": status.bytes_sent + traffic.bytes_sent,
+                "bytes_received": status.bytes_received + traffic.bytes_received,
+                "echoes": status.echoes + traffic.echoes,
+            },
+        )
+
+    # One step
+
+    def _step(self, step: Step) -> None:
+        self._progress.show(step.cells[0])
+        problem = self._guarded(step.cells[0], partial(self._ramp, step))
+        run = self._xray_cell if self._trial.xray else self._traffic_cell
+        for cell in step.traffic:
+            if problem is not None:
+                self._emit_unreached(cell, problem)
+                continue
+            self._progress.show(cell)
+            self._guarded(cell, partial(run, cell))
+
+    def _guarded(self, cell: Cell, run: Callable[[], Any]) -> Any:
+        """Run a part of a cell; a server that dies in it ends cell and trial with what was seen."""
+        try:
+            return run()
+        except ServerGone as gone:
+            death = problems.death(cell, str(gone), self._fleet.status())
+            self._emit(record.blank(cell) | {"failure": death})
+            raise TrialFailed(**death) from None
+
+    def _release(self, last: Cell) -> None:
+        """Back to zero connections, on the server's side as well."""
+        self._fleet.scale(0)
+        stop_s = self._trial.timeouts.stop_s
+        try:
+            self._watch.until(lambda: self._held(self._fleet.status()) == 0, stop_s)
+            self._watch.until(lambda: self._probe.still_open() == 0, stop_s)
+        except ServerGone as gone:
+            # The cell itself was told already
+            raise TrialFailed(**problems.death(last, str(gone), self._fleet.status())) from None
+
+    def _check_fleet(self) -> None:
+        """Raise FleetFault, unless it is the server's death that made an engine complain.
+
+        A process that dies closes its sockets first and is seen to be gone a moment later.
+        """
+        try:
+            self._fleet.check()
+        except FleetFault:
+            gevent.sleep(DEATH_S)
+            self._probe.check_alive()
+            raise
+
+    @staticmethod
+    def _held(status: Status) -> int:
+        return status.established + status.connecting
+
+    # The ramp
+
+    def _ramp(self, step: Step) -> Failure | None:
+        """Open N connections as a storm, tell the ramp cell; return why N were not reached."""
+        before = self._fleet.status()
+        tasks_open, first = self._probe.tasks(), self._probe.edge()
+        self._fleet.ramp()
+        self._fleet.scale(step.connections)
+        self._watch.until(
+            lambda: self._settled(before, step.connections), self._trial.timeouts.connect_s
+        )
+        self._probe.refresh()
+        last = self._probe.edge()
+        status = self._fleet.status()
+        kernel = self._probe.established()
+        problem = problems.shortfall(
+            step.connections,
+            before,
+            status,
+            self._trial.timeouts.connect_s,
+            self._trial.ceiling,
+        )
+        # Memory first: reading 10,000 tasks leaves dentries and inodes of /proc in the slab
+        memory = self._read_memory(step.cells[0])
+        tasks_close = self._sample_tasks()
+        readings = record.Readings(first, last, tasks_open, tasks_close, memory, self._baseline)
+        if step.opening is not None:
+            self._emit_ramp(step.opening, readings, before, status, kernel, problem)
+        return problem
+
+    def _settled(self, before: Status, connections: int) -> bool:
+        status = self._fleet.status()
+        asked = status.requested - before.requested == connections
+        return asked and status.connecting == 0
+
+    def _emit_ramp(
+        self,
+        cell: Cell,
+        readings: record.Readings,
+        before: Status,
+        status: Status,
+        kernel: int,
+        problem: Failure | None,
+    ) -> None:
+        ramp = merge_ramp(status.ramps)
+        failed = status.failed - before.failed
+        members = record.ramp_members(ramp, status.established, failed, problem is None)
+        members |= {
+            "connections_established_min": min(kernel, status.established),
+            **record.changes(before, status),
+            "failure": problem,
+        }
+        self._emit(record.blank(cell) | members | self._observed(readings, None))
+
+    def _emit_unreached(self, cell: Cell, problem: Failure) -> None:
+        """Tell a cell that was not run, because its step does not hold its connections."""
+        if self._trial.xray:
+            self._emit_xray(cell, xray.not_counted(problem["text"]))
+            return
+        members = {
+            "connections_established_min": self._fleet.status().established,
+            "failure": problems.not_run(problem),
+        }
+        self._emit(record.blank(cell) | members)
+
+    # A cell whose system calls are counted
+
+    def _xray_cell(self, cell: Cell) -> None:
+        self._probe.refresh()
+        counted = xray.count(cell, self._trial, self._probe.pids, self._fleet, self._watch)
+        self._emit_xray(cell, counted)
+
+    def _emit_xray(self, cell: Cell, counted: dict[str, Any]) -> None:
+        self._events.emit("xray", **record.asked(cell), **counted)
+
+    # A cell with traffic
+
+    def _traffic_cell(self, cell: Cell) -> None:
+        """Warm up, measure one window, stop and drain; tell the cell, good or not."""
+        before = self._fleet.status()
+        problem = problems.obstacle(cell, before)
+        if problem is not None:
+            self._emit_unreached(cell, problem)
+            return
+        self._probe.refresh()
+        warmup_s = max(cell.warmup_s, WARMUP_MIN_S)
+        # The context-switch sample ends just before the window opens, or else, where it takes
+        # longer than the warm-up, comes before any traffic: never inside the window.
+        tasks_lead_s = 1.5 * self._tasks_took_s + TASKS_MARGIN_S
+        is_early = tasks_lead_s > warmup_s
+        if is_early:
+            tasks_open = self._sample_tasks()
+        start_ns = time.monotonic_ns() + int(warmup_s * 1e9)
+        end_ns = start_ns + int(cell.window_s * 1e9)
+        self._fleet.start(cell, self._trial.seed + cell.index, start_ns, end_ns)
+        if not is_early:
+            self._watch.sleep_until(start_ns - int(tasks_lead_s * 1e9))
+            tasks_open = self._sample_tasks()
+        established = [self._probe.established()]
+        self._watch.sleep_until(start_ns)
+        first = self._probe.edge()
+        self._snapshots.open()
+        self._watch_window(end_ns, established)
+        self._snapshots.close()
+        last = self._probe.edge()
+        established.append(self._probe.established())
+        tasks_close = self._sample_tasks()
+        window = self._collect(cell)
+        self._fleet.stop()
+        problem = self._drain(cell)
+        after = self._fleet.status()
+        readings = record.Readings(
+            first, last, tasks_open, tasks_close, self._read_memory(cell), self._baseline
+        )
+        members = record.window_members(window) | {
+            "counters_asked": self._snapshots.asked(self._watch),
+            "connections_established_min": min(*established, window.established_min),
+            **record.changes(before, after),
+            **record.churn_members(window, after.cycles_failed - before.cycles_failed),
+            "failure": problem,
+        }
+        self._emit(record.blank(cell) | members | self._observed(readings, window))
+
+    def _sample_tasks(self) -> TaskSample:
+        sample = self._probe.tasks()
+        self._tasks_took_s = sample.took_s
+        return sample
+
+    def _watch_window(self, end_ns: int, established: list[int]) -> None:
+        """Sleep through the window, counting ESTABLISHED sockets once a second."""
+        interval_ns = int(ESTABLISHED_INTERVAL_S * 1e9)
+        next_ns = time.monotonic_ns() + interval_ns
+        while next_ns + interval_ns // 2 < end_ns:
+            self._watch.sleep_until(next_ns)
+            established.append(self._probe.established())
+            next_ns += interval_ns
+        self._watch.sleep_until(end_ns)
+
+    def _collect(self, cell: Cell) -> Window:
+        self._watch.until(lambda: self._fleet.windows(cell.index) is not None, WINDOW_WAIT_S)
+        windows = self._fleet.windows(cell.index)
+        if windows is None:
+            raise FleetFault(f"not every engine told its window of cell {cell.index}")
+        return merge_windows(windows)
+
+    def _drain(self, cell: Cell) -> Failure | None:
+        """Wait for the replies that are still out; return the failure when some never come."""
+
+        def drained() -> bool:
+            return self._fleet.stopped(cell.index) and self._fleet.status().outstanding == 0
+
+        settle_s = self._trial.timeouts.settle_s
+        if self._watch.until(drained, settle_s):
+            return None
+        return problems.unanswered(self._fleet.status().outstanding, settle_s)
+
+    # Shared by all cells
+
+    def _observed(self, readings: record.Readings, window: Window | None) -> dict[str, Any]:
+        echoes_per_s = window.echoes_per_s if window is not None else 0.0
+        first, last, cpus = readings.open, readings.close, self._trial.server_cpus
+        seen = not self._trial.unseen
+        return {
+            "server": record.server_members(readings, cpus, echoes_per_s) if seen else None,
+            "generator": record.generator_members(
+                readings, self._trial.load_cpus, self._trial.workers, window
+            ),
+            "tcp": record.tcp_members(first, last),
+            "host": record.host_members(first, last),
+        }
+
+    def _read_memory(self, cell: Cell) -> Memory | None:
+        return read_memory(self._events, self._watch, self._probe, cell.index)
+
+    def _emit(self, cell_record: dict[str, Any]) -> None:
+        failure, ceiling = cell_record["failure"], self._trial.ceiling
+        if ceiling is not None and failure is not None and failure["code"] == "capped":
+            cell_record["capped"] = asdict(ceiling)
+        self._events.emit("cell", **cell_record)

@@ -1,0 +1,208 @@
+"""Several engines' figures as one. Pure: counts are summed, histograms merged, nothing averaged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.engine import histogram
+
+TIMELINE_POINTS_MAX = 200
+
+# Kernel stamps are CLOCK_REALTIME: a self-delay across a step of it means nothing. The two clocks
+# are read one after the other, which makes some hundred ns of difference by itself.
+CLOCK_STEP_NS_MAX = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All engines at one moment. Gauges: established, connecting, outstanding. The rest: totals."""
+
+    requested: int
+    established: int
+    connecting: int
+    lost: int
+    closed: int
+    failed: int
+    cycles: int
+    cycles_failed: int
+    corrupt_bytes: int
+    outstanding: int
+    echoes: int
+    bytes_sent: int
+    bytes_received: int
+    errors: dict[str, int]
+    ramps: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """The opening of the connections. Times are CLOCK_MONOTONIC ns, 0 when nothing happened."""
+
+    first_connect_ns: int
+    last_established_ns: int
+    connect: Any
+    hello: Any
+    timeline: list[list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A closed window. The histograms are decoded ones; `self_delay` is None where not measured,
+    `connect` where no connections churned.
+
+    Mean and maximum of the latency are exact, a histogram's are those of its buckets.
+    """
+
+    window_ns: float
+    echoes: int
+    echoes_per_s: float
+    bytes: int
+    established_min: int
+    latency: Any
+    latency_mean_us: float | None
+    latency_max_us: float | None
+    send_lag: Any
+    self_delay: Any
+    cpu_ns: int
+    cpu_busy: float
+    blocked_ns: int
+    sends: int
+    missed_sends: int
+    outstanding: float
+    connect: Any
+
+
+def shares(active: int, held: Mapping[str, int]) -> dict[str, int]:
+    """Split `active` over engines by what each holds; the remainder goes to the largest fractions.
+
+    Raises ValueError when they hold fewer than `active` together.
+    """
+    total = sum(held.values())
+    if active > total:
+        raise ValueError(f"{active:,} active connections of {total:,} established")
+    split = {name: active * count // max(total, 1) for name, count in held.items()}
+    rests = {name: active * count % max(total, 1) for name, count in held.items()}
+    by_rest = sorted(rests, key=lambda name: rests[name], reverse=True)
+    for name in by_rest[: active - sum(split.values())]:
+        split[name] += 1
+    assert sum(split.values()) == active  # noqa: S101 (a lost remainder is another experiment)
+    return split
+
+
+def merge_status(statuses: Iterable[Mapping[str, Any]]) -> Status:
+    """Add up the engines' snapshots."""
+    known = [status for status in statuses if status]
+
+    def total(name: str) -> int:
+        return sum(int(status[name]) for status in known)
+
+    return Status(
+        requested=total("requested"),
+        established=total("established"),
+        connecting=total("connecting"),
+        lost=total("lost"),
+        closed=total("closed"),
+        failed=total("failed"),
+        cycles=total("cycles"),
+        cycles_failed=total("cycles_failed"),
+        corrupt_bytes=total("corrupt_bytes"),
+        outstanding=total("outstanding"),
+        echoes=total("echoes"),
+        bytes_sent=total("bytes_sent"),
+        bytes_received=total("bytes_received"),
+        errors=_sum_counts(status["errors"] for status in known),
+        ramps=tuple(status["ramp"] for status in known),
+    )
+
+
+def merge_ramp(ramps: Sequence[Mapping[str, Any]]) -> Ramp:
+    """One ramp of all engines' ramps: from the first connect anywhere to the last hello."""
+    began = [ramp for ramp in ramps if ramp["first_connect_ns"]]
+    first_ns = min((ramp["first_connect_ns"] for ramp in began), default=0)
+    return Ramp(
+        first_connect_ns=first_ns,
+        last_established_ns=max((ramp["last_established_ns"] or 0 for ramp in began), default=0),
+        connect=histogram.merge([ramp["connect_histogram"] for ramp in began]),
+        hello=histogram.merge([ramp["hello_histogram"] for ramp in began]),
+        timeline=_merge_timelines(
+            [((r["first_connect_ns"] - first_ns) / 1e6, r["timeline"]) for r in began]
+        ),
+    )
+
+
+def _merge_timelines(
+    timelines: Sequence[tuple[float, Sequence[Sequence[float]]]],
+) -> list[list[float]]:
+    """Add step functions, each given with its offset in ms: [[ms, established], …]."""
+    steps = sorted(
+        (offset_ms + ms, engine, established)
+        for engine, (offset_ms, timeline) in enumerate(timelines)
+        for ms, established in timeline
+    )
+    now = [0.0] * len(timelines)
+    merged: list[list[float]] = []
+    for ms, engine, established in steps:
+        now[engine] = established
+        merged.append([round(ms, 3), int(sum(now))])
+    stride = -(-len(merged) // TIMELINE_POINTS_MAX) or 1
+    # Counted from the end, so that the last point, the whole ramp, is always kept
+    return merged[::-1][::stride][::-1]
+
+
+def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
+    """One window of the engines' windows. Raises ValueError when no engine took part."""
+    if not windows:
+        raise ValueError("no engine took part in the window")
+    lengths_ns = [window["end_ns"] - window["start_ns"] for window in windows]
+
+    def total(name: str) -> int:
+        return sum(int(window[name]) for window in windows)
+
+    def rate(name: str) -> float:
+        """Per-engine rates added up: each engine's window has its own exact length."""
+        return float(
+            sum(w[name] / length_ns for w, length_ns in zip(windows, lengths_ns, strict=True))
+        )
+
+    delays = [w["self_delay_histogram"] for w in windows if w["self_delay_histogram"] is not None]
+    if any(abs(w["clock_step_ns"]) > CLOCK_STEP_NS_MAX for w in windows):
+        delays = []
+    connects = [w["connect_histogram"] for w in windows if w["connect_histogram"] is not None]
+    return Window(
+        window_ns=sum(lengths_ns) / len(lengths_ns),
+        echoes=total("echoes"),
+        echoes_per_s=rate("echoes") * 1e9,
+        bytes=total("bytes"),
+        established_min=total("established_min"),
+        latency=histogram.merge([window["histogram"] for window in windows]),
+        latency_mean_us=total("latency_sum_ns") / 1e3 / count
+        if (count := total("count"))
+        else None,
+        latency_max_us=max(window["latency_max_ns"] for window in windows) / 1e3,
+        send_lag=histogram.merge([window["send_lag_histogram"] for window in windows]),
+        self_delay=histogram.merge(delays) if delays else None,
+        cpu_ns=total("cpu_ns"),
+        # The busiest engine: with one of several at its limit, the generator is at its limit
+        cpu_busy=max(w["cpu_ns"] / n for w, n in zip(windows, lengths_ns, strict=True)),
+        blocked_ns=total("blocked_ns"),
+        sends=total("sends"),
+        missed_sends=total("missed_sends"),
+        outstanding=rate("outstanding_time_ns"),
+        connect=histogram.merge(connects) if connects else None,
+    )
+
+
+def differences(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    """What each counter grew by; counters that did not are left out."""
+    grown = {name: count - before.get(name, 0) for name, count in after.items()}
+    return {name: count for name, count in grown.items() if count != 0}
+
+
+def _sum_counts(tables: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for table in tables:
+        total.update(table)
+    return dict(total)

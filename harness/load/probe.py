@@ -1,0 +1,256 @@
+"""What the server's processes and its CPUs did, read at the edges of a window.
+
+Rule 1: an edge costs a few reads, whatever the server is: they happen as the window opens and
+closes. What costs a read per thread (context switches) is a sample of its own, outside the window.
+Rule 2: every reading carries its own CLOCK_MONOTONIC stamp. A share is a difference of readings
+over the difference of their own stamps, never over the window that they were meant for.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.load import discovery, memory, procfs, sockets
+from harness.load.address import Address
+
+# Waits for a CPU are read per task inside the edge, hence only for servers of few threads.
+RUN_WAIT_TASKS_MAX = 64
+
+TCP_NAMES = ("RetransSegs", "AttemptFails", "EstabResets", "OutRsts")
+TCP_EXT_NAMES = (
+    "ListenOverflows",
+    "ListenDrops",
+    "TCPTimeouts",
+    "TCPSynRetrans",
+    "TCPReqQFullDrop",
+    "TCPReqQFullDoCookies",
+    "SyncookiesSent",
+    "TCPBacklogDrop",
+    "TCPRcvQDrop",
+    "TCPAbortOnData",
+    "TCPAbortOnTimeout",
+    "TCPAbortOnMemory",
+    "TCPMemoryPressures",
+    "TCPTimeWaitOverflow",
+)
+
+
+class ServerGone(Exception):
+    """The server's processes or its listening socket are no more. The message says what is seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Cumulative readings at one instant; two of them make the figures of a window."""
+
+    stamp_ns: int
+    server_cpu_ns: int
+    load_cpu_ns: int
+    user_ticks: int
+    system_ticks: int
+    threads: int
+    restarts: int
+    run_wait_ns: int | None
+    load_wait_ns: int
+    cpu_ticks: dict[int, dict[str, int]]
+    tcp: dict[str, int]
+    pressure_us: int | None
+    realtime_offset_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSample:
+    """Context switches summed over all tasks of the server, and how long the reading took."""
+
+    stamp_ns: int
+    voluntary: int
+    involuntary: int
+    took_s: float
+
+
+class Probe:
+    """Reads the server's processes. Made once the server is ready, kept for the whole trial."""
+
+    def __init__(self, address: Address, pids: Iterable[int]) -> None:
+        self._address = address
+        self.pids = tuple(sorted(pids))
+        self._cpu_ns: dict[int, int] = {}
+        self._mains = _mains(self.pids)
+        self.load_pids: tuple[int, ...] = (os.getpid(),)
+        self._slab_baseline_bytes = memory.slab_bytes()
+
+    def check_alive(self) -> None:
+        """Raise ServerGone when no process of the server runs, or nobody listens any more."""
+        if not any(_runs(pid) for pid in self.pids):
+            names = ", ".join(str(pid) for pid in self.pids)
+            raise ServerGone(f"its process is gone (pid {names})")
+        if not sockets.listeners(self._address):
+            raise ServerGone(f"nobody listens on {self._address.text} any more")
+
+    def refresh(self) -> None:
+        """Take in what the server forked since: a process per connection, a worker restarted.
+
+        Processes that ended stay known, with the CPU time that they had when it was last read.
+        """
+        self.pids = tuple(sorted(discovery.with_descendants(self.pids)))
+
+    def edge(self) -> Edge:
+        """Read everything that belongs to one edge of a window."""
+        stamp_ns = time.monotonic_ns()
+        server_cpu_ns = sum(self._server_cpu_ns(pid) for pid in self.pids)
+        load_cpu_ns = sum(_cpu_ns(pid) or 0 for pid in self.load_pids)
+        realtime_offset_ns = _realtime_offset_ns()
+        cpu_ticks = procfs.cpu_ticks(Path("/proc/stat").read_text())
+        stats = [stat for pid in self.pids if (stat := _stat(pid)) is not None]
+        threads = sum(stat.threads for stat in stats)
+        return Edge(
+            stamp_ns=stamp_ns,
+            server_cpu_ns=server_cpu_ns,
+            load_cpu_ns=load_cpu_ns,
+            user_ticks=sum(stat.user_ticks for stat in stats),
+            system_ticks=sum(stat.system_ticks for stat in stats),
+            threads=threads,
+            restarts=self._restarts(),
+            run_wait_ns=_run_wait_ns(self.pids) if threads <= RUN_WAIT_TASKS_MAX else None,
+            load_wait_ns=_run_wait_ns(self.load_pids),
+            cpu_ticks=cpu_ticks,
+            tcp=_tcp_counters(),
+            pressure_us=_pressure_us(),
+            realtime_offset_ns=realtime_offset_ns,
+        )
+
+    def tasks(self) -> TaskSample:
+        """Sum the context switches of all tasks: one read per task, so never inside a window."""
+        started_ns = time.monotonic_ns()
+        voluntary = involuntary = 0
+        for pid in self.pids:
+            for status in _task_files(pid, "status"):
+                one_voluntary, one_involuntary = procfs.switches(status)
+                voluntary += one_voluntary
+                involuntary += one_involuntary
+        took_s = (time.monotonic_ns() - started_ns) / 1e9
+        return TaskSample(started_ns, voluntary, involuntary, took_s)
+
+    def memory(self) -> memory.Memory:
+        """Measure the server's memory now; slab counts from the moment this probe was made."""
+        return memory.read(self.pids, self._slab_baseline_bytes)
+
+    def established(self) -> int:
+        """How many connections the kernel has ESTABLISHED on the server's port."""
+        return sockets.established(self._address)
+
+    def still_open(self) -> int:
+        """How many connections the server's end has not finished closing."""
+        return sockets.still_open(self._address)
+
+    def _server_cpu_ns(self, pid: int) -> int:
+        """The process's run time; its last known one when it ended meanwhile."""
+        now_ns = _cpu_ns(pid)
+        if now_ns is not None:
+            self._cpu_ns[pid] = now_ns
+        return self._cpu_ns.get(pid, 0)
+
+    def _restarts(self) -> int:
+        """Main processes that ended, or whose PID is another process's, since the server was ready.
+
+        Those that a main process forks come and go with connections; the main ones have no cause.
+        """
+        now = {pid: stat for pid in self._mains if (stat := _stat(pid)) is not None}
+        same = [
+            pid
+            for pid, stat in now.items()
+            if stat.state not in "ZX" and stat.started_ticks == self._mains[pid]
+        ]
+        return len(self._mains) - len(same)
+
+
+def _mains(pids: Iterable[int]) -> dict[int, int]:
+    """{pid: start time} of the processes that none of the others forked."""
+    stats = {pid: stat for pid in pids if (stat := _stat(pid)) is not None}
+    return {pid: stat.started_ticks for pid, stat in stats.items() if stat.parent not in stats}
+
+
+def _run_wait_ns(pids: Iterable[int]) -> int:
+    """How long all tasks of the processes were runnable and waited for a CPU."""
+    return sum(
+        int(schedstat.split()[1]) for pid in pids for schedstat in _task_files(pid, "schedstat")
+    )
+
+
+def cpu_clock(pid: int) -> int:
+    """The clock id of another process's CPU time, as clock_getcpuclockid(3) makes it.
+
+    CPUCLOCK_SCHED without the per-thread bit (linux/posix-timers.h): the thread group's summed
+    run time in ns, that of ended threads included. It is the sum of all /proc/PID/task/*/schedstat
+    in one system call instead of 10,000 file reads; reading it needs no permission.
+    """
+    return (~pid << 3) | 2
+
+
+def _cpu_ns(pid: int) -> int | None:
+    try:
+        return time.clock_gettime_ns(cpu_clock(pid))
+    except OSError:  # no such process any more
+        return None
+
+
+def _stat(pid: int) -> procfs.ProcessStat | None:
+    try:
+        return procfs.process_stat(Path(f"/proc/{pid}/stat").read_text())
+    except OSError:
+        return None
+
+
+def _runs(pid: int) -> bool:
+    stat = _stat(pid)
+    return stat is not None and stat.state not in "ZX"
+
+
+def _task_files(pid: int, name: str) -> Iterable[bytes]:
+    """One file of every task of a process. Plain system calls: there may be 10,000."""
+    try:
+        tasks = list(os.scandir(f"/proc/{pid}/task"))
+    except OSError:
+        return
+    for task in tasks:
+        try:
+            descriptor = os.open(f"{task.path}/{name}", os.O_RDONLY)
+        except OSError:  # the task ended since
+            continue
+        try:
+            yield os.read(descriptor, 4096)
+        except OSError:
+            continue
+        finally:
+            os.close(descriptor)
+
+
+def _tcp_counters() -> dict[str, int]:
+    counters = procfs.counters(Path("/proc/net/snmp").read_text())["Tcp"]
+    extended = procfs.counters(Path("/proc/net/netstat").read_text())["TcpExt"]
+    found = {name: counters[name] for name in TCP_NAMES}
+    found |= {name: extended[name] for name in TCP_EXT_NAMES if name in extended}
+    found["softnet_dropped"] = procfs.softnet_dropped(Path("/proc/net/softnet_stat").read_text())
+    return found
+
+
+def _realtime_offset_ns() -> int:
+    """CLOCK_REALTIME − CLOCK_MONOTONIC, from the tightest of three pairs of readings: a process
+    that loses its CPU between two of them would look like a clock that was set."""
+    readings = []
+    for _ in range(3):
+        before_ns, real_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        readings.append((after_ns - before_ns, real_ns - (before_ns + after_ns) // 2))
+    return min(readings)[1]
+
+
+def _pressure_us() -> int | None:
+    """Time in which some task of the host waited for a CPU; None in a kernel without PSI."""
+    try:
+        return procfs.pressure_some_us(Path("/proc/pressure/cpu").read_text())
+    except OSError:
+        return None

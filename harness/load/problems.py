@@ -1,0 +1,72 @@
+"""Why a cell has no valid figures, in one sentence with its numbers. Pure.
+
+The codes: *held-fewer* and *capped* (the same behind a ceiling that the variant declares) for what
+a server does not hold, *not-reached* for cells that were not run because of it, *not-settled* for
+replies that never came, *server-died*.
+"""
+
+from __future__ import annotations
+
+from harness.load.figures import Status, differences
+from harness.load.trial import Ceiling, Cell
+
+Failure = dict[str, str]
+
+
+def failure(code: str, text: str) -> Failure:
+    """The record's `failure`."""
+    return {"code": code, "text": text}
+
+
+def shortfall(
+    wanted: int, before: Status, now: Status, connect_s: float, ceiling: Ceiling | None
+) -> Failure | None:
+    """Why a step does not hold the connections that it asked for; None when it does."""
+    if now.established == wanted:
+        return None
+    counts = {
+        "failed": now.failed - before.failed,
+        "lost": now.lost - before.lost,
+        f"without an answer within {connect_s:g} s": now.connecting,
+    }
+    parts = [f"{count:,} {name}" for name, count in counts.items() if count]
+    text = f"held {now.established:,} of {wanted:,}: {', '.join(parts)}"
+    errors = differences(now.errors, before.errors)
+    if errors:
+        text += ": " + ", ".join(f"{name} × {n:,}" for name, n in sorted(errors.items()))
+    if ceiling is None or wanted <= ceiling.connections_max:
+        return failure("held-fewer", text)
+    reason = f" ({ceiling.reason})" if ceiling.reason else ""
+    return failure("capped", f"declared ceiling {ceiling.connections_max:,}{reason}; {text}")
+
+
+def obstacle(cell: Cell, status: Status) -> Failure | None:
+    """Why a cell cannot start: what the cells before it left behind."""
+    if status.outstanding:
+        text = f"{status.outstanding:,} replies of the cell before are still missing"
+        return failure("not-settled", text)
+    if status.established < cell.connections:
+        text = f"held {status.established:,} of {cell.connections:,} after the cell before"
+        return failure("held-fewer", text)
+    return None
+
+
+def not_run(cause: Failure) -> Failure:
+    """Why a cell was not even tried."""
+    code = cause["code"] if cause["code"] == "capped" else "not-reached"
+    return failure(code, f"not run: {cause['text']}")
+
+
+def unanswered(missing: int, settle_s: float) -> Failure:
+    """Replies were still out when the wait for them ended."""
+    text = f"{missing:,} messages were not answered within {settle_s:g} s of the last send"
+    return failure("not-settled", text)
+
+
+def death(cell: Cell, seen: str, status: Status) -> Failure:
+    """The server died during a cell."""
+    return failure(
+        "server-died",
+        f"the server died in {cell.scenario} at {cell.connections:,} connections: {seen}; "
+        f"{status.established:,} were established then",
+    )

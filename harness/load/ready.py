@@ -1,0 +1,125 @@
+"""Readiness: the server is ready when it echoed random bytes, all of them, on a plain socket.
+
+The bytes come in lengths around a server's 16 KiB read buffer and in more than one send, so a
+server that answers the first packet only is found out before it costs a trial.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import gevent
+from gevent import socket
+
+from harness.load.address import Address
+
+# Each message is sent piece by piece and must come back whole before the next one.
+MESSAGES_BYTES = ((1,), (64,), (100, 900), (16384, 1), (20000, 20000))
+ATTEMPT_S = 2.0
+RETRY_S = 0.02
+CONTEXT_BYTES = 8
+
+
+class NotReady(Exception):
+    """No verified echo within the time. The message says what was seen last."""
+
+
+class WrongEcho(Exception):
+    """The server answered with other bytes than it was sent."""
+
+
+@dataclass
+class Traffic:
+    """What the readiness probe itself did to the server: part of the trial's exact totals."""
+
+    connections: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    echoes: int = 0
+
+
+def wait(address: Address, timeout_s: float, traffic: Traffic) -> float:
+    """Wait for a verified echo and return how many seconds it took.
+
+    Adds to `traffic` what it opened, sent and received. Raises NotReady or WrongEcho.
+    """
+    started_s = time.monotonic()
+    deadline_s = started_s + timeout_s
+    seen = "nothing was tried"
+    while (left_s := deadline_s - time.monotonic()) > 0:
+        try:
+            _attempt(address, min(ATTEMPT_S, left_s), traffic)
+        except _Silent as silent:
+            seen = str(silent)
+        except OSError as error:
+            seen = os.strerror(error.errno).lower() if error.errno else str(error)
+        else:
+            return time.monotonic() - started_s
+        gevent.sleep(RETRY_S)
+    raise NotReady(f"no echo from {address.text} within {timeout_s:g} s: {seen}")
+
+
+class _Silent(Exception):
+    """The connection was accepted, but the echo did not come, or not whole."""
+
+
+def _attempt(address: Address, timeout_s: float, traffic: Traffic) -> None:
+    with socket.socket(address.family, socket.SOCK_STREAM) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(address.target)
+        traffic.connections += 1
+        for pieces in MESSAGES_BYTES:
+            _echo(connection, pieces, timeout_s, traffic)
+        _finish(connection, traffic)
+
+
+def _echo(
+    connection: socket.socket, pieces: tuple[int, ...], timeout_s: float, traffic: Traffic
+) -> None:
+    expected = os.urandom(sum(pieces))
+    position = 0
+    for piece in pieces:
+        connection.sendall(expected[position : position + piece])
+        position += piece
+        traffic.bytes_sent += piece
+    got = b""
+    while len(got) < len(expected):
+        try:
+            part = connection.recv(len(expected) - len(got))
+        except TimeoutError:
+            raise _Silent(
+                f"accepted, then silent for {timeout_s:.1f} s "
+                f"after {len(got):,} of {len(expected):,} bytes"
+            ) from None
+        if not part:
+            raise _Silent(f"accepted, then closed after {len(got):,} of {len(expected):,} bytes")
+        traffic.bytes_received += len(part)
+        _compare(expected, len(got), part)
+        got += part
+    traffic.echoes += 1
+
+
+def _compare(expected: bytes, position: int, part: bytes) -> None:
+    wanted = expected[position : position + len(part)]
+    if wanted == part:
+        return
+    first = next(i for i, (a, b) in enumerate(zip(wanted, part, strict=True)) if a != b)
+    raise WrongEcho(
+        f"wrong echo at byte {position + first:,} of {len(expected):,}: expected "
+        f"{wanted[first : first + CONTEXT_BYTES].hex(' ')}, "
+        f"got {part[first : first + CONTEXT_BYTES].hex(' ')}"
+    )
+
+
+def _finish(connection: socket.socket, traffic: Traffic) -> None:
+    """Half-close and read to the end, so that the server's own counters are settled."""
+    connection.shutdown(socket.SHUT_WR)
+    try:
+        rest = connection.recv(CONTEXT_BYTES)
+    except (TimeoutError, ConnectionResetError):
+        return  # a server that keeps or resets half-closed connections: the suite's affair
+    traffic.bytes_received += len(rest)
+    if rest:
+        raise WrongEcho(f"wrong echo: {rest.hex(' ')} more than was sent")

@@ -1,0 +1,39 @@
+"""`python -m harness.load.selftest`: run every scene and tell its figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+
+from harness.load import namespace
+from harness.load.events import Events
+from harness.load.selftest.scenes import SCENES, Cpus
+
+VARIABLE = "C10K_SELFTEST"
+
+
+def main() -> None:
+    """Tell the figures of all scenes, in their order, as they are known."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    events = Events.take_stdout()
+    task = json.loads(os.environ[VARIABLE])
+    if task["prepare_namespace"]:
+        namespace.prepare(task["sysctls"])
+    namespace.raise_nofile()
+    cpus = Cpus(server=task["server_cpus"][-1], load=task["load_cpus"][0])
+    for name, scene in SCENES.items():
+        started_s = time.monotonic()
+        try:
+            figures = scene(cpus)
+        except (OSError, RuntimeError, ValueError) as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            events.emit("failed", id=name, text=str(error))
+            continue
+        events.emit("figures", id=name, took_s=time.monotonic() - started_s, figures=figures)
+
+
+if __name__ == "__main__":
+    main()

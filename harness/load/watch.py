@@ -1,0 +1,44 @@
+"""Waiting, with an eye on what may die meanwhile. No wait of the trial goes past this."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import gevent
+
+POLL_S = 0.01
+CHECK_INTERVAL_S = 0.25
+
+
+class Watch:
+    """Sleeps and waits; looks after server and workers four times a second."""
+
+    def __init__(self, *checks: Callable[[], None]) -> None:
+        """`checks` raise when the trial cannot go on."""
+        self._checks = checks
+        self._checked_ns = 0
+
+    def check(self) -> None:
+        """Look now."""
+        for check in self._checks:
+            check()
+        self._checked_ns = time.monotonic_ns()
+
+    def until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until `done()`, at most `timeout_s`; return whether it is done."""
+        deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
+        while not done():
+            if time.monotonic_ns() >= deadline_ns:
+                return False
+            self.sleep_until(time.monotonic_ns() + int(POLL_S * 1e9))
+        return True
+
+    def sleep_until(self, moment_ns: int) -> None:
+        """Sleep to a moment of CLOCK_MONOTONIC."""
+        interval_ns = int(CHECK_INTERVAL_S * 1e9)
+        while (left_ns := moment_ns - time.monotonic_ns()) > 0:
+            if time.monotonic_ns() - self._checked_ns >= interval_ns:
+                self.check()
+                continue
+            gevent.sleep(min(left_ns, interval_ns) / 1e9)

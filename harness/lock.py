@@ -1,0 +1,78 @@
+"""One campaign at a time per host: two would measure each other.
+
+The lock is `flock(2)` on one file that every harness of a host can reach (the compose file mounts
+its directory), so the kernel releases it however the owner ends; the text in it names the owner.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.errors import HostNotFit
+
+LOCK_NAME = "c10k.lock"
+LOCK_VARIABLE = "C10K_LOCK"
+
+
+def default_path() -> Path:
+    """`/run/lock/c10k.lock`, or in the directory for temporary files where that is refused.
+
+    The variable C10K_LOCK names another file, for campaigns that share a host on purpose.
+    """
+    named = os.environ.get(LOCK_VARIABLE)
+    if named:
+        return Path(named)
+    shared = Path("/run/lock")
+    usable = os.access(shared, os.W_OK) or os.access(shared / LOCK_NAME, os.W_OK)
+    return (shared if usable else Path(tempfile.gettempdir())) / LOCK_NAME
+
+
+@contextmanager
+def held(owner: str, path: Path | None = None) -> Iterator[None]:
+    """Hold the host's lock in the name of `owner`.
+
+    Raises:
+        HostNotFit: another campaign holds it, or the file cannot be opened.
+    """
+    path = path or default_path()
+    try:
+        # Not O_CREAT at once: fs.protected_regular refuses that on another user's file in a
+        # sticky directory, even when it may be written.
+        descriptor = _open_or_create(path)
+    except OSError as error:
+        raise HostNotFit(f"{path}: the campaign lock cannot be opened: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 4096, 0).decode(errors="replace").strip()
+            raise HostNotFit(
+                f"another campaign is running on this host: {holder or 'owner unknown'}",
+                hint=f"Wait until it ends, or stop it; the lock is {path}.",
+            ) from None
+        text = f"{owner}, pid {os.getpid()} on {socket.gethostname()}\n"
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _open_or_create(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CLOEXEC
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        descriptor = os.open(path, flags | os.O_CREAT, 0o666)
+        if os.fstat(descriptor).st_uid == os.geteuid():
+            os.fchmod(descriptor, 0o666)  # whatever the umask: any user's harness must lock it
+        return descriptor

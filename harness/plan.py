@@ -1,0 +1,269 @@
+"""Variants × profile → the ordered, seeded list of trials and their cells.
+
+Pure: the same arguments give the same plan, on any host and at any time.
+
+A block holds one trial of every variant, in an order of its own: slow drift of the host then
+falls on all variants alike, and ratios can be paired inside a block. Block 0 measures capacities,
+where the profile has rates that are shares of them; its cells are kept, and rank nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from harness.capacity import Capacity
+from harness.profiles.profile import CLOSING_DEFAULT, Closing, Profile, ScenarioUse
+from harness.scenarios import CALIBRATION, SCENARIOS
+
+# What a trial spends outside its windows: start of load and server, the shape's tick, teardown.
+TRIAL_OVERHEAD_S = 3.5
+STEP_OVERHEAD_S = 1.5
+# After each window: the last replies, the memory reading, and the record.
+CELL_OVERHEAD_S = 0.3
+# Of the second of two trials of one variant in a block. No directory of a variant has a dot in it.
+AGAIN = ".again"
+RATE_DIGITS = 3
+# Of all planned trials, this share may be spent on measuring noisy cells again.
+REPEATS_SHARE_MAX = 1 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One point to measure.
+
+    `rate_share` is of the variant's capacity; `rate_per_s` is then None until that is known.
+    `generator_us_per_echo` is what an echo costs a load that never sleeps, known with the capacity.
+    `closing` is how connections end in churn, which makes a new one for each message.
+    """
+
+    scenario: str
+    connections: int
+    active: int
+    payload_bytes: int
+    depth: int
+    rate_per_s: float | None
+    warmup_s: float
+    window_s: float
+    rate_share: float | None = None
+    closing: Closing | None = None
+    generator_us_per_echo: float | None = None
+
+    @property
+    def label(self) -> str:
+        """`idle at 10,000`."""
+        return f"{self.scenario} at {self.connections:,}"
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether its rate, where it has one, is known."""
+        return self.rate_share is None or self.rate_per_s is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The cells that share their open connections."""
+
+    connections: int
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One fresh server process, taken through all the steps once.
+
+    `numbers` are the places of its cells in the plan, where it is a part of a planned trial.
+    """
+
+    id: str
+    block: int
+    variant: str
+    seed: int
+    steps: tuple[Step, ...]
+    numbers: tuple[int, ...] | None = None
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All its cells in the order in which they run."""
+        return tuple(cell for step in self.steps for cell in step.cells)
+
+    def number(self, position: int) -> int:
+        """The place in the plan of the cell that is `position`-th to run."""
+        return position if self.numbers is None else self.numbers[position]
+
+    def as_json(self) -> dict[str, Any]:
+        """The trial as plain values, for the store."""
+        plain = asdict(self)
+        del plain["numbers"]
+        return plain
+
+
+def make(profile: Profile, variants: Sequence[str], seed: int) -> list[Trial]:
+    """Lay out `profile.trials` blocks of one trial per variant, each block in a seeded order.
+
+    The variant that the profile names in `same_twice` has two trials in each block.
+    """
+    generator = random.Random(seed)  # noqa: S311 (an order to reproduce, not a secret)
+    steps, calibration = steps_of(profile), calibration_of(profile)
+    trials = []
+    for name in variants if calibration else ():
+        trials.append(Trial(f"0-{name}", 0, name, generator.getrandbits(32), calibration))
+    named = [*variants, *(again(name) for name in variants if name == profile.same_twice)]
+    for block in range(1, profile.trials + 1):
+        order = list(named)
+        generator.shuffle(order)
+        for name in order:
+            trial_seed = generator.getrandbits(32)
+            trials.append(Trial(f"{block}-{name}", block, name, trial_seed, steps))
+    return trials
+
+
+def steps_of(profile: Profile) -> tuple[Step, ...]:
+    """Group the profile's cells by open connections, ascending, the opening first."""
+    cells: dict[int, list[Cell]] = {}
+    for use in profile.scenarios:
+        for cell in _cells(profile, use):
+            cells.setdefault(cell.connections, []).append(cell)
+    return tuple(
+        Step(connections, tuple(sorted(cells[connections], key=lambda cell: cell.window_s > 0)))
+        for connections in sorted(cells)
+    )
+
+
+def calibration_of(profile: Profile) -> tuple[Step, ...]:
+    """A closed loop over all connections for each setting that has rates in shares."""
+    settings = {
+        (cell.connections, cell.payload_bytes, cell.depth): None
+        for step in steps_of(profile)
+        for cell in step.cells
+        if cell.rate_share is not None
+    }
+    cells: dict[int, list[Cell]] = {}
+    for connections, payload_bytes, depth in settings:
+        cells.setdefault(connections, []).append(
+            Cell(
+                scenario=CALIBRATION,
+                connections=connections,
+                active=connections,
+                payload_bytes=payload_bytes,
+                depth=depth,
+                rate_per_s=None,
+                warmup_s=profile.timing.warmup_s,
+                window_s=profile.timing.window_s,
+            )
+        )
+    return tuple(Step(connections, tuple(cells[connections])) for connections in sorted(cells))
+
+
+def again(name: str) -> str:
+    """The second name of a variant that runs twice in each block."""
+    return name + AGAIN
+
+
+def program_of(name: str) -> str:
+    """The variant behind a name, which may be the second name of one that runs twice."""
+    return name.removesuffix(AGAIN)
+
+
+def resolve(trial: Trial, capacities: Mapping[str, Sequence[Capacity]]) -> Trial:
+    """Give each share of a capacity its rate, to three digits.
+
+    A cell whose capacity is not known is left out: no rate may stand in for it.
+    """
+    known = capacities.get(program_of(trial.variant), ())
+
+    def rated(cell: Cell) -> Cell:
+        setting = (cell.connections, cell.payload_bytes, cell.depth)
+        fitting = [one for one in known if one.fits(*setting)]
+        if not fitting or (cell.rate_share is None and cell.rate_per_s is None):
+            return cell
+        rate = cell.rate_per_s or _rounded(fitting[0].echoes_per_s * (cell.rate_share or 0))
+        cost_us = fitting[0].generator_us_per_echo
+        return replace(cell, rate_per_s=rate, generator_us_per_echo=cost_us)
+
+    resolved = replace(
+        trial,
+        steps=tuple(
+            Step(step.connections, tuple(rated(cell) for cell in step.cells))
+            for step in trial.steps
+        ),
+    )
+    numbers = [number for number, cell in enumerate(resolved.cells) if cell.is_resolved]
+    return resolved if len(numbers) == len(resolved.cells) else part(resolved, numbers)
+
+
+def part(trial: Trial, numbers: Collection[int]) -> Trial:
+    """The trial with only those of its cells, which keep their places in the plan."""
+    kept: list[int] = []
+    steps: list[Step] = []
+    position = 0
+    for step in trial.steps:
+        cells = []
+        for cell in step.cells:
+            number = trial.number(position)
+            position += 1
+            if number in numbers:
+                cells.append(cell)
+                kept.append(number)
+        if cells:
+            steps.append(Step(step.connections, tuple(cells)))
+    return replace(trial, steps=tuple(steps), numbers=tuple(kept))
+
+
+def repeats_left(trials: Sequence[Trial], block: int, repeated: int) -> int:
+    """How many more trials may be spent by the end of a block on measuring noisy cells again.
+
+    Each block adds its share, rounded up at its end: else the first would take all of it.
+    """
+    blocks = {trial.block for trial in trials}
+    begun = sum(1 for one in blocks if one <= block)
+    budget = int(len(trials) * REPEATS_SHARE_MAX)
+    return max(0, math.ceil(budget * begun / len(blocks)) - repeated)
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.{RATE_DIGITS - 1}e}")
+
+
+def _cells(profile: Profile, use: ScenarioUse) -> Iterator[Cell]:
+    scenario = SCENARIOS[use.name]
+    traffic = scenario.active != "none"
+    rates: list[tuple[float | None, float | None]] = [(rate, None) for rate in use.rate_per_s]
+    rates += [(None, share) for share in use.rate_share]
+    closings: tuple[Closing | None, ...] = (None,)
+    if scenario.churns:
+        closings = use.closing or CLOSING_DEFAULT
+    for connections, payload_bytes, depth, (rate_per_s, rate_share), closing in itertools.product(
+        use.connections,
+        use.payload_bytes or (profile.traffic.payload_bytes,),
+        use.depth or (1 if scenario.churns else profile.traffic.depth,),
+        rates or [(None, None)],
+        closings,
+    ):
+        yield Cell(
+            scenario=use.name,
+            connections=connections,
+            active=scenario.active_of(connections, use.active),
+            payload_bytes=payload_bytes,
+            depth=depth,
+            rate_per_s=rate_per_s,
+            warmup_s=profile.timing.warmup_s if traffic else 0.0,
+            window_s=profile.timing.window_s if traffic else 0.0,
+            rate_share=rate_share,
+            closing=closing,
+        )
+
+
+def estimate_s(trials: Sequence[Trial]) -> float:
+    """Roughly how many seconds the trials take, builds not included."""
+    total_s = 0.0
+    for trial in trials:
+        total_s += TRIAL_OVERHEAD_S + STEP_OVERHEAD_S * len(trial.steps)
+        total_s += sum(
+            cell.warmup_s + cell.window_s + CELL_OVERHEAD_S for cell in trial.cells if cell.window_s
+        )
+    return total_s

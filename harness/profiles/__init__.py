@@ -1,0 +1,1 @@
+"""Profiles: what a campaign measures and for how long, as data."""

@@ -1,0 +1,181 @@
+"""Read and validate a profile.
+
+A profile is a TOML file beside this module, or any path that ends in `.toml`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from harness import schema
+from harness.errors import UsageError
+from harness.scenarios import CALIBRATION, SCENARIOS
+
+DIRECTORY = Path(__file__).parent
+CONNECTIONS_MAX = 1_000_000
+
+
+Payload = Annotated[int, Field(ge=1, le=65_536)]
+Depth = Annotated[int, Field(ge=1, le=64)]
+Rate = Annotated[float, Field(gt=0, strict=False)]
+Share = Annotated[float, Field(gt=0, le=2, strict=False)]
+
+# Which checks of the contract a server has to pass before it is measured.
+Conformance = Literal["quick", "full", "off"]
+
+# How the connections of churn end: in order, or by a reset.
+Closing = Literal["fin", "rst"]
+CLOSING_DEFAULT: tuple[Closing, ...] = ("fin",)
+
+
+class Timing(schema.Strict):
+    """How long a cell with traffic takes."""
+
+    warmup_s: float = Field(gt=0, le=600, strict=False)
+    window_s: float = Field(gt=0, le=3600, strict=False)
+
+
+class Timeouts(schema.Strict):
+    """Upper bounds: none of them is a wait that a healthy trial takes."""
+
+    build_s: float = Field(default=900, gt=0, strict=False)
+    ready_s: float = Field(default=10, gt=0, strict=False)
+    connect_s: float = Field(default=20, gt=0, strict=False)
+    settle_s: float = Field(default=5, gt=0, strict=False)
+    stop_s: float = Field(default=5, gt=0, strict=False)
+
+
+class Traffic(schema.Strict):
+    """What an active connection sends."""
+
+    payload_bytes: Payload = 64
+    depth: Depth = 1
+
+
+class ScenarioUse(schema.Strict):
+    """One scenario at some numbers of open connections, payloads, depths and rates.
+
+    Each list makes cells of its own: two payloads at three numbers of connections are six cells.
+    `rate_per_s` is one rate for all variants, `rate_share` a share of each variant's own capacity.
+    """
+
+    name: str
+    connections: tuple[int, ...] = Field(min_length=1, strict=False)
+    active: int | None = Field(default=None, ge=1)
+    payload_bytes: tuple[Payload, ...] = Field(default=(), strict=False)
+    depth: tuple[Depth, ...] = Field(default=(), strict=False)
+    rate_per_s: tuple[Rate, ...] = Field(default=(), strict=False)
+    rate_share: tuple[Share, ...] = Field(default=(), strict=False)
+    closing: tuple[Closing, ...] = Field(default=(), strict=False)
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        offered = [scenario for scenario in SCENARIOS if scenario != CALIBRATION]
+        if name not in offered:
+            known = ", ".join(offered)
+            near = schema.nearest(name, offered)
+            raise ValueError(f"no scenario `{name}`{near} (known: {known})")
+        return name
+
+    @field_validator("connections")
+    @classmethod
+    def _in_range(cls, connections: tuple[int, ...]) -> tuple[int, ...]:
+        for number in connections:
+            if not 1 <= number <= CONNECTIONS_MAX:
+                raise ValueError(f"expected 1 to {CONNECTIONS_MAX:,} connections, got {number:,}")
+        if len(set(connections)) < len(connections):
+            raise ValueError("expected each number of connections once")
+        return connections
+
+    @model_validator(mode="after")
+    def _rate_where_the_loop_is_open(self) -> ScenarioUse:
+        is_open = SCENARIOS[self.name].loop == "open"
+        if is_open and not self.rate_per_s and not self.rate_share:
+            raise ValueError(
+                f"scenario `{self.name}` needs `rate_per_s`, a list of rates, or `rate_share`"
+            )
+        for key, given in (("rate_per_s", self.rate_per_s), ("rate_share", self.rate_share)):
+            if given and not is_open:
+                raise ValueError(f"scenario `{self.name}` is a closed loop: it takes no `{key}`")
+        if SCENARIOS[self.name].active == "none" and (self.payload_bytes or self.depth):
+            raise ValueError(
+                f"scenario `{self.name}` sends nothing: no `payload_bytes`, no `depth`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _closing_where_connections_end(self) -> ScenarioUse:
+        churns = SCENARIOS[self.name].churns
+        if self.closing and not churns:
+            raise ValueError(f"scenario `{self.name}` keeps its connections: it takes no `closing`")
+        if self.depth and churns:
+            raise ValueError(f"scenario `{self.name}` sends one message at a time: no `depth`")
+        return self
+
+
+class Profile(schema.Strict):
+    """The keys of a profile."""
+
+    summary: str = Field(min_length=1)
+    ranked: bool = True
+    selftest: bool = False
+    trials: int = Field(ge=1, le=100)
+    server_cpus: int = Field(default=1, ge=1)
+    repeats_max: int = Field(default=0, ge=0, le=10)
+    same_twice: str | None = None
+    xray: bool = False
+    conformance: Conformance = "quick"
+    servers: tuple[str, ...] = Field(default=(), strict=False)
+    timing: Timing
+    timeouts: Timeouts = Timeouts()
+    traffic: Traffic = Traffic()
+    scenarios: tuple[ScenarioUse, ...] = Field(min_length=1, strict=False)
+
+    @model_validator(mode="after")
+    def _opens_once(self) -> Profile:
+        opening = [use for use in self.scenarios if SCENARIOS[use.name].active == "none"]
+        numbers = [number for use in opening for number in use.connections]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("scenario `ramp` is listed twice at the same `connections`")
+        return self
+
+    @property
+    def connections_max(self) -> int:
+        """The most connections that any of its cells opens."""
+        return max(max(use.connections) for use in self.scenarios)
+
+    @property
+    def at_once_max(self) -> int:
+        """The most connections that a server may have to hold at once.
+
+        Where connections churn it may be asked for new ones before it saw the old ones end.
+        """
+        return max(
+            max(use.connections) + SCENARIOS[use.name].passing(use.connections, use.active)
+            for use in self.scenarios
+        )
+
+
+def names() -> list[str]:
+    """The profiles that ship with the harness."""
+    return sorted(path.stem for path in DIRECTORY.glob("*.toml"))
+
+
+def load(name: str) -> Profile:
+    """Read the profile `name`, or the file `name` when it ends in `.toml`.
+
+    Raises:
+        UsageError: it is unknown or wrong.
+    """
+    if name.endswith(".toml"):
+        return schema.load(Path(name), Profile)
+    if name not in names():
+        raise UsageError(
+            f"no profile `{name}`{schema.nearest(name, names())} (known: {', '.join(names())})",
+            hint="A path that ends in `.toml` names a profile of your own.",
+        )
+    return schema.load(DIRECTORY / f"{name}.toml", Profile)

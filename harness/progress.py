@@ -1,0 +1,194 @@
+"""What a person, or a program, sees while a campaign runs.
+
+One class per way of showing: a live display on a terminal, one line per event when piped, one JSON
+object per event for programs. All of them receive the same events.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+Event = Mapping[str, Any]
+
+
+class Progress(Protocol):
+    """Receives what happens in a campaign."""
+
+    def __enter__(self) -> Progress: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+    def say(self, text: str) -> None:
+        """A sentence that stays on the screen."""
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Something happened: `trial`, `progress`, `cell` or `outcome`."""
+
+
+class Place:
+    """Where the campaign is, counted from its events."""
+
+    def __init__(self) -> None:
+        self.trial = ""
+        self.left = ""
+        self._cells = 0
+        self._cells_of: int | None = None
+
+    def see(self, name: str, facts: Event) -> None:
+        """Take note of an event. Only the load knows how many cells there are, and tells it once a
+        second; the trials of a campaign have the same number."""
+        if name == "trial":
+            self.trial, self.left = f"{facts['index']}/{facts['of']}", facts["left"]
+            self._cells, self._cells_of = 0, None
+        elif name == "progress":
+            self._cells_of = facts.get("of")
+        elif name == "cell":
+            self._cells += 1
+
+    def cell(self, ahead: int = 0) -> str:
+        """`cell 3/9`: the one that ended last, or with `ahead` = 1 the one that is on."""
+        number = self._cells + ahead
+        return f"cell {number}/{self._cells_of}" if self._cells_of else f"cell {number}"
+
+
+def _write(line: str) -> None:
+    """Print a line; a reader that left (`| head`) is no reason to stop measuring."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Plain:
+    """One line per event with the time since the start, on standard output."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._place = Place()
+
+    def __enter__(self) -> Plain:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        """Print a sentence."""
+        _write(text)
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Print a line for a trial, a cell or an outcome."""
+        self._place.see(name, facts)
+        text = describe(name, facts)
+        if text and name != "progress":
+            elapsed_s = time.monotonic() - self._start
+            text = f"  {self._place.cell()}:{text[1:]}" if name == "cell" else text
+            _write(f"[{elapsed_s:6.1f}s] {text}")
+
+
+class Json:
+    """One JSON object per event on standard output; sentences go to standard error."""
+
+    def __enter__(self) -> Json:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        """Print a sentence for the human on standard error."""
+        print(text, file=sys.stderr, flush=True)
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Print the event."""
+        _write(json.dumps({"schema": 1, "event": name, **facts}))
+
+
+class Terminal:
+    """A live line under the log of finished cells."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._start = time.monotonic()
+        self._place = Place()
+
+    def __enter__(self) -> Terminal:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Print a sentence above the live line."""
+        self._console.print(Text(text))
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Update the live line; log finished cells and trials above it."""
+        self._place.see(name, facts)
+        text = describe(name, facts)
+        if name in ("cell", "outcome") and text:
+            self._console.print(Text(text, style=_style(facts)))
+        else:
+            self._live.update(self._line(text))
+
+    def _line(self, text: str) -> Table:
+        table = Table.grid(padding=(0, 2))
+        elapsed_s = time.monotonic() - self._start
+        minutes, seconds = divmod(int(elapsed_s), 60)
+        place = self._place
+        where = f"trial {place.trial}, {place.cell(ahead=1)}, {place.left} left"
+        table.add_row(f"{minutes}:{seconds:02}", where, Text(text, style="bold"))
+        return table
+
+
+def choose(*, as_json: bool) -> Progress:
+    """The display that fits standard output."""
+    if as_json:
+        return Json()
+    return Terminal() if sys.stdout.isatty() else Plain()
+
+
+def describe(name: str, facts: Event) -> str:
+    """One line of text for an event; empty for events that a person does not need."""
+    if name == "trial":
+        again = f", noisy cells again: {facts['again']}" if facts.get("again") else ""
+        place = f"trial {facts['index']}/{facts['of']}: {facts['variant']}"
+        return f"{place}{again}, {facts['left']} left"
+    if name == "progress":
+        return (
+            f"{facts['variant']} {facts['scenario']} at {facts['connections']:,}: "
+            f"{facts.get('established') or 0:,} established{_rate(facts)}"
+        )
+    if name == "cell":
+        return f"  {facts['variant']} {facts['scenario']} at {facts['connections']:,}: " + (
+            "; ".join([facts["status"] + _rate(facts), *facts["reasons"]])
+        )
+    if name == "outcome":
+        return f"  {facts['variant']} {facts['outcome']}: {facts['text']}" if facts["text"] else ""
+    return ""
+
+
+def _rate(facts: Event) -> str:
+    rate, p99 = facts.get("echoes_per_s"), facts.get("latency_p99_us")
+    if not rate:
+        return ""
+    tail = f", p99 {p99 / 1000:,.2f} ms" if p99 is not None else ""
+    return f", {rate:,.0f} echoes/s{tail}"
+
+
+def _style(facts: Event) -> str:
+    return {"void": "red", "failed": "red", "noisy": "yellow"}.get(
+        facts.get("status", facts.get("outcome", "")), ""
+    )

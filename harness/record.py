@@ -1,0 +1,99 @@
+"""Read one line of `trials.jsonl` without trusting it: a cell that failed lacks half its keys.
+
+Beside it, the facts that a variant declares and that a cell is judged by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class VariantFacts:
+    """What a variant declares about itself, as far as the gates ask.
+
+    Attributes:
+        connections_max: its declared ceiling, or None.
+        reason: why the ceiling is there.
+        unseen: the server was driven from outside: there can be no evidence of its processes. Never
+            true in a campaign, where evidence that is missing is missing.
+    """
+
+    connections_max: int | None = None
+    reason: str = ""
+    unseen: bool = False
+
+
+def facts_of(variant: Mapping[str, Any]) -> VariantFacts:
+    """The facts in one entry of `campaign.json`'s `variants`."""
+    limits = variant.get("limits") or {}
+    return VariantFacts(limits.get("connections_max"), str(limits.get("reason") or ""))
+
+
+def is_nonconforming(variant: Mapping[str, Any]) -> bool:
+    """Whether the variant of an entry of `campaign.json`'s `variants` failed a check."""
+    return bool((variant.get("conformance") or {}).get("failures"))
+
+
+def number(record: Record, *path: str) -> float | None:
+    """The number at `path` inside `record`, or None when it, or a part of the path, is missing."""
+    value: Any = record
+    for key in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value)
+
+
+def failure_code(record: Record) -> str | None:
+    """The code of the cell's failure, or None when it has none."""
+    failure = record.get("failure")
+    return str(failure.get("code")) if isinstance(failure, Mapping) else None
+
+
+def held_connections(record: Record) -> float | None:
+    """The connections that the cell is known to have held, or None."""
+    counts = (number(record, "connections_established_min"), number(record, "ramp", "established"))
+    known = [count for count in counts if count is not None]
+    return max(known) if known else None
+
+
+def any_cell(record: Record) -> bool:
+    """Every cell, the failed ones too."""
+    return True
+
+
+def is_finished(record: Record) -> bool:
+    """Whether the cell was measured to its end."""
+    return failure_code(record) is None
+
+
+def has_traffic(record: Record) -> bool:
+    """Whether the cell ended and had a window with traffic in it."""
+    return is_finished(record) and record.get("scenario") != "ramp"
+
+
+def is_ramp(record: Record) -> bool:
+    """Whether the cell ended and is the opening of its connections."""
+    return is_finished(record) and record.get("scenario") == "ramp"
+
+
+def is_open_loop(record: Record) -> bool:
+    """Whether its messages left at a fixed total rate."""
+    return has_traffic(record) and bool(record.get("rate_offered_per_s"))
+
+
+def churns(record: Record) -> bool:
+    """Whether each message had a connection of its own."""
+    return has_traffic(record) and bool(record.get("closing"))
+
+
+def is_closed_loop(record: Record) -> bool:
+    """Whether a message left as soon as the reply before it had come."""
+    return has_traffic(record) and not record.get("rate_offered_per_s")

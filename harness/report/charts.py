@@ -1,0 +1,363 @@
+"""A figure → static SVG whose colours are the page's CSS variables.
+
+Altair describes the chart, vl-convert renders it without a browser. Two things are ours: ticks in
+steps of 1-2-5 fitted to the data (whole decades waste half of a plot), and labels at the ends of
+the lines, moved apart where they would cover each other.
+
+Rule 1: the same figure gives the same bytes: ids are numbered per chart, never per process.
+Rule 2: a series ends where its data ends, and a single point is still a dot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from harness.report import hits
+from harness.report.axes import (
+    HEIGHT,
+    LETTER_PX,
+    LINE_PX,
+    WIDTH,
+    Label,
+    Scale,
+    apart,
+    connections_axis,
+    linear,
+    logarithmic,
+    percentile_axis,
+)
+from harness.report.figures import Figure, Series
+
+FONT_PX = 12
+# Where a label inside the plot may stand, above (−) or below the end of its line; nearest first.
+SIDES_PX = (-12.0, 12.0, -24.0, 24.0, -36.0, 36.0)
+BAR_PX = 22
+KINDS = ("user", "stack", "kernel", "sockets")
+X_TITLES = {
+    "percentiles": "share of replies at least as fast",
+    "load": "offered echoes/s",
+    "ramp": "seconds since the first connect",
+}
+Y_TITLES = {
+    "efficiency": "echoes per second of server CPU",
+    "latency": "p99, ms (log)",
+    "percentiles": "latency, ms (log)",
+    "load": "p99, ms (log)",
+    "ramp": "connections established",
+}
+LOG_KINDS = ("latency", "percentiles", "load")
+# Their lines have too many points for dots, or none that was measured apart from the others.
+DOTLESS_KINDS = ("ramp", "percentiles")
+# Their lines end each at an x of its own, near the others': the names stand beside the plot.
+NAMED_BESIDE_KINDS = (*DOTLESS_KINDS, "load")
+# The renderer measures text in its own font; the page's may be wider, so room is left beside it.
+PADDING = {"left": 12, "right": 14, "top": 8, "bottom": 2}
+# 100, 1k, 2.5M: values on axes are short; the data tables have the digits.
+LABELS = (
+    "datum.value >= 1e6 ? format(datum.value / 1e6, '~g') + 'M' : "
+    "datum.value >= 1e3 ? format(datum.value / 1e3, '~g') + 'k' : format(datum.value, '~g')"
+)
+# 1 / (1 - p) as per cent: 1 is 0 %, 10 is 90 %, 1,000 is 99.9 %.
+PERCENT_LABELS = "format(100 * (1 - 1 / datum.value), '.5~g') + ' %'"
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+
+Values = list[dict[str, Any]]
+Layered = alt.LayerChart | alt.FacetChart
+
+
+def svg(figure: Figure) -> str:
+    """Render the chart; empty when the figure has nothing to draw."""
+    if figure.bars:
+        return hits.over_bars(_rendered(_bars(figure), figure), figure, BAR_PX)
+    if not figure.series:
+        return ""
+    x, y = scales(figure)
+    return hits.over_lines(_rendered(_lines(figure, x, y), figure), figure, x, y)
+
+
+def _rendered(chart: Layered, figure: Figure) -> str:
+    spec = _styled(chart).to_dict()
+    return _inlined(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE), figure)
+
+
+def scales(figure: Figure) -> tuple[Scale, Scale]:
+    """The axes of a chart with lines, fitted to what it draws."""
+    points = [point for series in figure.series for point in series.points]
+    highs = [point.high if point.high is not None else point.y for point in points]
+    is_log = figure.kind in LOG_KINDS or figure.is_log
+    y = logarithmic(min(p.y for p in points), max(highs)) if is_log else linear(max(highs))
+    if figure.kind == "ramp":
+        y = linear(max([*highs, figure.target]))
+    if figure.kind == "percentiles":
+        return percentile_axis(max(point.x for point in points)), y
+    if figure.kind in ("ramp", "load"):
+        return linear(max(point.x for point in points)), y
+    return connections_axis(sorted({point.x for point in points})), y
+
+
+def _lines(figure: Figure, x: Scale, y: Scale) -> Layered:
+    layers = [*_marks(figure, x, y), *_labels(figure, x, y)]
+    if figure.target:
+        layers.insert(0, _target(figure.target))
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
+
+
+def _axis_x(figure: Figure, x: Scale) -> alt.X:
+    title = figure.x_title or X_TITLES.get(figure.kind, "open connections (log)")
+    labels = PERCENT_LABELS if figure.kind == "percentiles" else LABELS
+    return alt.X("x:Q", title=title, scale=_scale(x), axis=_axis(x, labels))
+
+
+def _axis_y(figure: Figure, y: Scale, field: str = "y") -> alt.Y:
+    return alt.Y(f"{field}:Q", title=_y_title(figure), scale=_scale(y), axis=_axis(y))
+
+
+def _y_title(figure: Figure) -> str:
+    if figure.y_title:
+        return f"{figure.y_title}{' (log)' if figure.is_log else ''}"
+    return Y_TITLES[figure.kind]
+
+
+def _scale(scale: Scale) -> alt.Scale:
+    return alt.Scale(
+        type="log" if scale.is_log else "linear",
+        domain=[scale.low, scale.high],
+        nice=False,
+        zero=False,
+    )
+
+
+def _axis(scale: Scale, labels: str = LABELS) -> alt.Axis:
+    return alt.Axis(values=list(scale.ticks), labelExpr=labels, labelFlush=False, ticks=False)
+
+
+def _colour(series: Sequence[Series]) -> alt.Color:
+    indices = sorted({one.colour for one in series})
+    return alt.Color(
+        "colour:N",
+        legend=None,
+        scale=alt.Scale(domain=indices, range=[f"var(--s{index})" for index in indices]),
+    )
+
+
+def _marks(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
+    values: Values = [
+        {
+            "line": f"{series.variant}/{point.segment}",
+            "colour": series.colour,
+            "x": point.x,
+            "y": point.y,
+            "low": point.low,
+            "high": point.high,
+        }
+        for series in figure.series
+        for point in series.points
+    ]
+    base = _chart(values).encode(
+        x=_axis_x(figure, x), color=_colour(figure.series), detail="line:N"
+    )
+    marks = []
+    banded = [value for value in values if value["low"] is not None]
+    if banded:
+        band = _chart(banded).mark_area(opacity=0.15, aria=False)
+        marks.append(
+            band.encode(
+                x=_axis_x(figure, x),
+                y=_axis_y(figure, y, "low"),
+                y2="high:Q",
+                color=_colour(figure.series),
+                detail="line:N",
+            )
+        )
+    marks.append(base.mark_line(strokeWidth=2, aria=False).encode(y=_axis_y(figure, y)))
+    if figure.kind not in DOTLESS_KINDS:
+        dots = base.mark_point(filled=True, size=36, opacity=1, aria=False)
+        marks.append(dots.encode(y=_axis_y(figure, y)))
+    stops = _stops(figure)
+    if stops:
+        cross = _chart(stops).mark_text(text="✕", fontSize=15, fontWeight="bold", aria=False)
+        marks.append(
+            cross.encode(x=_axis_x(figure, x), y=_axis_y(figure, y), color=_colour(figure.series))
+        )
+    return marks
+
+
+def _stops(figure: Figure) -> Values:
+    """✕ on the last measured point of a series that a ceiling ended."""
+    return [
+        {"colour": series.colour, "x": series.points[-1].x, "y": series.points[-1].y}
+        for series in figure.series
+        if series.stop
+    ]
+
+
+def _labels(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
+    """Names at the ends of the lines; one that ends inside the plot is named off its neighbours."""
+    ends: list[Label] = []
+    charts: list[alt.Chart] = []
+    for series in figure.series:
+        last = series.points[-1]
+        text = f"{series.label} {series.stop}" if series.stop else series.label
+        if figure.kind in NAMED_BESIDE_KINDS or last.x == x.high:
+            ends.append(Label(text, series.colour, x.high, last.y))
+        else:
+            label = Label(text, series.colour, last.x, last.y)
+            charts.append(_text(figure, x, y, [label], _free_side(figure, series, x, y, text)))
+    return [*charts, _text(figure, x, y, apart(ends, y), 0)] if ends else charts
+
+
+def _text(figure: Figure, x: Scale, y: Scale, labels: list[Label], dy: float) -> alt.Chart:
+    values = [
+        {"text": label.text, "colour": label.colour, "x": label.x, "y": label.y} for label in labels
+    ]
+    text = _chart(values).mark_text(
+        align="left", baseline="middle", dx=9, dy=dy, fontSize=FONT_PX, aria=False
+    )
+    named: alt.Chart = text.encode(
+        x=_axis_x(figure, x),
+        y=_axis_y(figure, y),
+        text="text:N",
+        color=_colour(figure.series),
+    )
+    return named
+
+
+def _free_side(figure: Figure, series: Series, x: Scale, y: Scale, text: str) -> float:
+    """Pixels up (−) or down to move a label so that it keeps most clear of the other lines."""
+    last = series.points[-1]
+    across = [x.pixel(last.x, WIDTH) + step * LETTER_PX for step in range(len(text))]
+    height = y.pixel(last.y, HEIGHT)
+
+    def clearance(dy: float) -> float:
+        places = (
+            abs(at - (height - dy))
+            for other in figure.series
+            if other is not series
+            for place in across
+            if (at := _height_at(other, place, x, y)) is not None
+        )
+        return min(places, default=LINE_PX)
+
+    fits = (0 < height - dy < HEIGHT for dy in SIDES_PX)
+    sides = [dy for dy, does in zip(SIDES_PX, fits, strict=True) if does]
+    free = (dy for dy in sides if clearance(dy) >= LINE_PX / 2)
+    return next(free, None) or max(sides, key=clearance)
+
+
+def _height_at(series: Series, place: float, x: Scale, y: Scale) -> float | None:
+    """Where the line of `series` is at `place`, in pixels; None where it is not drawn."""
+    drawn = [(x.pixel(p.x, WIDTH), y.pixel(p.y, HEIGHT)) for p in series.points]
+    for (x0, y0), (x1, y1) in pairwise(drawn):
+        if x0 <= place <= x1 and x1 > x0:
+            return y0 + (y1 - y0) * (place - x0) / (x1 - x0)
+    return None
+
+
+def _chart(values: Values) -> alt.Chart:
+    return alt.Chart({"values": values})
+
+
+def _target(connections: int) -> alt.Chart:
+    rule: alt.Chart = (
+        _chart([{"y": connections}])
+        .mark_rule(strokeDash=[4, 4], color="var(--muted)", aria=False)
+        .encode(y="y:Q")
+    )
+    return rule
+
+
+def _bars(figure: Figure) -> Layered:
+    order = [bar.variant for bar in figure.bars]
+    values: Values = []
+    totals: Values = []
+    for bar in figure.bars:
+        reached = 0.0
+        for kind, size in bar.parts:
+            values.append(
+                {"variant": bar.variant, "kind": kind, "from": reached, "to": reached + size}
+            )
+            reached += size
+        totals.append({"variant": bar.variant, "to": reached, "text": bar.label})
+    x = linear(max(total["to"] for total in totals))
+    horizontal = alt.X(
+        "from:Q",
+        title="KiB per connection",
+        scale=alt.Scale(domain=[x.low, x.high], nice=False),
+        axis=alt.Axis(values=list(x.ticks), labelExpr=LABELS),
+    )
+    vertical = alt.Y("variant:N", sort=order, title=None, axis=alt.Axis(ticks=False, grid=False))
+    colour = alt.Color(
+        "kind:N",
+        legend=None,
+        scale=alt.Scale(domain=list(KINDS), range=[f"var(--k-{kind})" for kind in KINDS]),
+    )
+    bars = _chart(values).mark_bar(size=BAR_PX - 8, aria=False)
+    labels = _chart(totals).mark_text(
+        align="left", baseline="middle", dx=6, fontSize=FONT_PX, color="var(--ink)", aria=False
+    )
+    return alt.layer(
+        bars.encode(x=horizontal, x2="to:Q", y=vertical, color=colour),
+        labels.encode(x=alt.X("to:Q"), y=vertical, text="text:N"),
+    ).properties(width=WIDTH, height=BAR_PX * len(order))
+
+
+def _styled(chart: Layered) -> Layered:
+    styled: Layered = (
+        chart.configure(background="transparent", padding=PADDING)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor="var(--muted)",
+            titleColor="var(--muted)",
+            gridColor="var(--rule)",
+            domainColor="var(--rule)",
+            tickColor="var(--rule)",
+            labelFontSize=FONT_PX,
+            titleFontSize=FONT_PX,
+            titleFontWeight="normal",
+            titlePadding=8,
+            labelPadding=5,
+            aria=False,
+        )
+    )
+    return styled
+
+
+_ROOT = re.compile(r'<svg [^>]*?viewBox="(0 0 ([0-9.]+) [0-9.]+)"[^>]*>')
+_FONT = re.compile(r' font-family="[^"]*"')
+_ARIA = re.compile(r' (?:aria-[a-z]+|role)="[^"]*"')
+# What changes nothing that is seen, and a third of the bytes.
+_IDLE = re.compile(
+    r' (?:pointer-events="none"|opacity="1"|font-size="12px"|stroke-width="1")|'
+    r'(?<=fill="var\(--s.\)") stroke-width="2"|(?<=fill="var\(--s..\)") stroke-width="2"|'
+    r'<path class="(?:background|foreground)"[^>]*/>'
+)
+_LONG = re.compile(r"-?\d+\.\d\d+")
+_CLIP = re.compile(r"clip\d+")
+
+
+def _short(match: re.Match[str]) -> str:
+    """A tenth of a pixel is enough; an opacity below one keeps its digits."""
+    value = float(match.group())
+    return match.group() if 0 < abs(value) < 1 else f"{value:.1f}".removesuffix(".0")
+
+
+def _inlined(rendered: str, figure: Figure) -> str:
+    """Make the SVG part of the page: its ids its own, its fonts the page's, its title a title."""
+    numbers: dict[str, int] = {}
+
+    def clip(match: re.Match[str]) -> str:
+        return f"{figure.id}-clip{numbers.setdefault(match.group(), len(numbers))}"
+
+    lean = _LONG.sub(_short, _IDLE.sub("", _FONT.sub("", rendered)))
+    body = _CLIP.sub(clip, _ARIA.sub("", lean))
+    head: Callable[[re.Match[str]], str] = lambda match: (  # noqa: E731 (a one-line replacement)
+        f'<svg class="chart" role="img" aria-labelledby="{figure.id}-title {figure.id}-reading" '
+        f'viewBox="{match.group(1)}" style="width:{match.group(2)}px">'
+    )
+    return _ROOT.sub(head, body, count=1).replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")

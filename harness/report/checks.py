@@ -1,0 +1,224 @@
+"""What was checked, what tripped, and whether the figures can be used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.analysis.frame import profile_name
+from harness.analysis.results import STATUSES, Analysis
+from harness.attempts import Attempts, attempt_of, trial_of
+from harness.findings import Finding
+from harness.gates import GATES, judge
+from harness.record import Record, VariantFacts, facts_of, number
+
+Level = Literal["ok", "warn", "bad"]
+STATES = {
+    "running": "The campaign is running: these are the figures so far.",
+    "interrupted": "The campaign was interrupted: these are the figures from before.",
+    "failed": "The harness stopped with an error: these are the figures from before.",
+}
+NOT_ISOLATED = "Not isolated: the load ran on the host's loopback, beside whatever else did."
+STATUS_WORDS = {"missing": "not measured"}
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """Whether the figures can be used.
+
+    Attributes:
+        level: ok, warn or bad; `headline` says it in words.
+        caveats: what to keep in mind, one phrase each.
+        counts: `(status in words, cells)` over all trials, without the zeros.
+        watermark: for all of the page; empty where the campaign is a benchmark.
+        noise: what one server that ran twice differs from itself by; empty without such a pair.
+    """
+
+    level: Level
+    headline: str
+    caveats: tuple[str, ...]
+    counts: tuple[tuple[str, int], ...]
+    watermark: str
+    noise: str = ""
+
+    @property
+    def cells(self) -> int:
+        """All cells of all trials."""
+        return sum(count for _, count in self.counts)
+
+    @property
+    def counted(self) -> str:
+        """`162 cells: 153 valid, 9 capped`."""
+        words = ", ".join(f"{count:,} {status}" for status, count in self.counts)
+        return f"{self.cells:,} cells: {words}"
+
+    @property
+    def text(self) -> str:
+        """The validity line."""
+        line = f"{self.headline}: {'; '.join(self.caveats)}." if self.caveats else self.headline
+        line = f"{line.removesuffix('.')}. {self.counted}." if self.counts else line
+        return f"{line} {self.noise}" if self.noise else line
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """A line above everything else."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One gate: how many cells it was asked of, and how many failed it."""
+
+    code: str
+    title: str
+    rule: str
+    bound: str
+    effect: str
+    asked: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One trial that failed."""
+
+    trial: str
+    variant: str
+    attempt: int
+    code: str
+    text: str
+    log_tail: str
+
+
+def validity(campaign: Mapping[str, Any], analysis: Analysis, found: Sequence[Finding]) -> Validity:
+    """Weigh state, isolation, statuses and limits into one line."""
+    counted: Counter[str] = Counter()
+    for cell in (*analysis.cells, *analysis.control):
+        counted.update(dict(cell.counts))
+    caveats = [*_caveats(campaign, analysis, counted), *_generator(found)]
+    watermark = _watermark(campaign)
+    if watermark:
+        level, headline = "bad", "Not a benchmark result"
+    elif not sum(counted[status] for status in ("valid", "noisy")):
+        level, headline = "bad", "No valid cell"
+    elif analysis.ranked_void:
+        level, headline = "bad", "A ranked cell is void"
+    elif any(one.comparison.outcome == "different" for one in analysis.floor):
+        level, headline = "bad", "The same server, measured twice, differs from itself"
+    elif caveats:
+        plural = "" if len(caveats) == 1 else "s"
+        level, headline = "warn", f"Valid with {len(caveats)} caveat{plural}"
+    else:
+        level, headline = "ok", "Valid"
+    counts = tuple(
+        (STATUS_WORDS.get(status, status), counted[status])
+        for status in STATUSES
+        if counted[status]
+    )
+    noise = " ".join(finding.text for finding in found if finding.kind == "noise")
+    return Validity(level, headline, tuple(caveats), counts, watermark, noise)  # type: ignore[arg-type]
+
+
+def banners(campaign: Mapping[str, Any]) -> tuple[Banner, ...]:
+    """What must be known before any figure is read."""
+    found: list[Banner] = []
+    watermark = _watermark(campaign)
+    if watermark:
+        found.append(Banner("bad", watermark[0].upper() + watermark[1:] + "."))
+    state = str(campaign.get("state"))
+    if state in STATES:
+        found.append(Banner("warn", STATES[state]))
+    if campaign.get("isolated") is False:
+        found.append(Banner("warn", NOT_ISOLATED))
+    return tuple(found)
+
+
+def _watermark(campaign: Mapping[str, Any]) -> str:
+    if (campaign.get("profile") or {}).get("ranked") is False:
+        return f"{profile_name(campaign)}: not a benchmark result"
+    return ""
+
+
+def _caveats(
+    campaign: Mapping[str, Any], analysis: Analysis, counted: Mapping[str, int]
+) -> list[str]:
+    caveats = []
+    state = str(campaign.get("state"))
+    if state in STATES:
+        caveats.append(f"{state}, so incomplete")
+    if campaign.get("isolated") is False:
+        caveats.append("not isolated")
+    if counted.get("void"):
+        caveats.append(f"in no figure: {_many(counted['void'], 'void cell')}")
+    if counted.get("noisy"):
+        caveats.append(f"in the figures: {_many(counted['noisy'], 'noisy cell')}")
+    if analysis.superseded:
+        cells = _many(analysis.superseded, "cell")
+        caveats.append(f"in no figure: {cells} of earlier attempts")
+    environment = campaign.get("environment") or {}
+    online = number(environment, "cpus_online")
+    used = len(environment.get("cpus_server") or ()) + len(environment.get("cpus_load") or ())
+    if online and used >= online:
+        caveats.append(
+            f"server and load share all {online:.0f} CPUs of one host, so read ratios, "
+            "not absolute rates"
+        )
+    return caveats
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _generator(found: Sequence[Finding]) -> list[str]:
+    return [
+        finding.text[0].lower() + finding.text[1:].rstrip(".")
+        for finding in found
+        if finding.kind == "generator"
+    ]
+
+
+def failures(outcomes: Sequence[Record]) -> tuple[Failure, ...]:
+    """The trials that failed, in the order in which they ended."""
+    return tuple(
+        Failure(
+            trial=trial_of(line),
+            variant=str(line.get("variant")),
+            attempt=attempt_of(line),
+            code=str(line.get("code") or ""),
+            text=str(line.get("text") or ""),
+            log_tail=str(line.get("log_tail") or ""),
+        )
+        for line in outcomes
+        if line.get("outcome") == "failed"
+    )
+
+
+def checks(
+    campaign: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[Record]
+) -> tuple[Check, ...]:
+    """Every gate with the number of cells that it was asked of and that failed it."""
+    facts = {str(entry.get("name")): facts_of(entry) for entry in campaign.get("variants") or ()}
+    asked: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    for record in Attempts(records, outcomes).used(records):
+        asked.update(gate.code for gate in GATES if gate.applies(record))
+        verdict = judge(record, facts.get(str(record.get("variant")), VariantFacts()))
+        failed.update(code for code, _ in verdict.reasons)
+    return tuple(
+        Check(
+            code=gate.code,
+            title=gate.title,
+            rule=gate.rule,
+            bound=gate.bound,
+            effect=gate.effect,
+            asked=asked[gate.code],
+            failed=failed[gate.code],
+        )
+        for gate in GATES
+    )

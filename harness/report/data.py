@@ -1,0 +1,111 @@
+"""The numbers behind a report as plain data: embedded in the page, and printed for programs.
+
+Rule 1: nothing that can be read elsewhere: single trials are in `trials.jsonl`, and what was not
+observed is null or has no key.
+Rule 2: cells are rows under `columns`: names that stood in each would be most of the bytes.
+Rule 3: an estimate is `[median]`, or `[median, low, high]` with its 95 % interval; the `key` of a
+cell is its place in `keys`.
+Rule 4: five significant digits. The page prints three; two more keep what is rounded again here
+from ending on another third digit, except at a tie.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from harness.analysis.intervals import Estimate, Interval
+from harness.analysis.results import Cell, Contrast, Row
+from harness.report.model import Model
+
+DIGITS = 5
+# Left out of objects that name them: empty is the same as not there.
+EMPTY: tuple[Any, ...] = (None, (), "")
+
+
+def data(model: Model) -> dict[str, Any]:
+    """Aggregates and curves of one campaign; what a cell has in common with others stands once."""
+    analysis = model.analysis
+    largest = _largest_storm(analysis.cells)
+    distinct = dict.fromkeys(cell.key for cell in analysis.cells)
+    keys = {key: place for place, key in enumerate(distinct)}
+    contrasts = {(one.variant, one.key): one for one in analysis.contrasts}
+    return {
+        "headline": compact(analysis.headline),
+        "groups": [
+            {"workers": group.workers, "rows": [_without_cell(row) for row in group.rows]}
+            for group in analysis.groups
+        ],
+        "keys": [compact(key) for key in keys],
+        "cells": _columns(
+            compact(_as_drawn(cell, largest))
+            | {"key": keys[cell.key]}
+            | _against_best(contrasts.get((cell.variant, cell.key)))
+            for cell in analysis.cells
+        ),
+        "superseded": analysis.superseded,
+        "ranked_void": analysis.ranked_void,
+    }
+
+
+def _columns(cells: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The names of all leaves once (`latency_us.p99`), and a row of values for each cell."""
+    rows = [dict(_leaves(cell)) for cell in cells]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {"columns": names, "rows": [[row.get(name) for name in names] for row in rows]}
+
+
+def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _leaves(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", inner
+
+
+def _without_cell(row: Row) -> dict[str, Any]:
+    """A row's cell is among the cells."""
+    found: dict[str, Any] = compact(replace(row, cell=None))
+    return found
+
+
+def _against_best(contrast: Contrast | None) -> dict[str, Any]:
+    if contrast is None:
+        return {}
+    return {"against_best": {"best": contrast.best, **compact(contrast.comparison)}}
+
+
+def compact(value: Any) -> Any:
+    """Frozen values as lists, objects and rounded numbers."""
+    if isinstance(value, Interval):
+        return [compact(value.low), compact(value.high)]
+    if isinstance(value, Estimate):
+        return [compact(value.median), *(compact(value.interval) or ())]
+    if is_dataclass(value) and not isinstance(value, type):
+        return compact({field.name: getattr(value, field.name) for field in fields(value)})
+    if isinstance(value, Mapping):
+        return {name: compact(one) for name, one in value.items() if one not in EMPTY}
+    if isinstance(value, tuple | list):
+        return [compact(one) for one in value]
+    return rounded(value) if isinstance(value, float) else value
+
+
+def rounded(value: float, digits: int = DIGITS) -> float | int | None:
+    """`value` with that many significant digits; None when it is no number that JSON has."""
+    if not math.isfinite(value):
+        return None
+    found = float(f"{value:.{digits - 1}e}")
+    return int(found) if found.is_integer() else found
+
+
+def _largest_storm(cells: tuple[Cell, ...]) -> int:
+    """The most connections that were opened at once: the only storm whose course is drawn."""
+    return max((cell.key.connections for cell in cells if cell.ramp), default=0)
+
+
+def _as_drawn(cell: Cell, connections: int) -> Cell:
+    if cell.ramp is None or cell.key.connections == connections:
+        return cell
+    return replace(cell, ramp=replace(cell.ramp, timeline=()))

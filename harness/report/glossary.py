@@ -1,0 +1,64 @@
+"""The words of the report, as its readers meet them."""
+
+from __future__ import annotations
+
+GLOSSARY: tuple[tuple[str, str], ...] = (
+    ("variant", "One server to compare: one directory under servers/."),
+    (
+        "echoes per second of server CPU",
+        "Echoes in the window, divided by the seconds that the kernel ran the server's tasks "
+        "(schedstat, ns). It does not depend on how fast the load is, so it ranks.",
+    ),
+    (
+        "echoes/s",
+        "Complete, verified echoes per second of the window. “≥”: the server's CPUs were less "
+        "than 95 % busy, so the server could do more than it was asked.",
+    ),
+    (
+        "closed loop",
+        "Each active connection sends, waits for the reply, and sends again. Latency is then the "
+        "time in the queue at full load; a slow server is asked less often.",
+    ),
+    ("idle, active", "idle: a few of N open connections talk. active: all of them do."),
+    ("p99", "99 of 100 echoes took at most this long; from one histogram merged over trials."),
+    (
+        "±",
+        "Half of the 95 % t interval of the mean over trials, on the log scale. A trial is a "
+        "fresh server process; fewer than three give no interval.",
+    ),
+    (
+        "slower by",
+        "Rate of the best divided by this server's, paired inside blocks and averaged on the "
+        "log scale; the interval is Holm-corrected.",
+    ),
+    (
+        "different, equivalent, inconclusive",
+        "different: the interval excludes 1 and the effect is at least 5 %. equivalent: the "
+        "interval lies inside 1 ± 5 %. inconclusive: neither; more trials would tell.",
+    ),
+    (
+        "equal rank",
+        "1=: not shown to differ from the best. Further down: the intervals of the distance to "
+        "the best overlap, so no order is claimed.",
+    ),
+    ("valid, noisy, void", "What the checks above make of a cell. Void cells are in no figure."),
+    ("capped", "The architecture itself stops there, as its variant.toml declares: a result."),
+    ("held", "Sockets of the server's port that the kernel counts as ESTABLISHED, lowest seen."),
+    (
+        "KiB/conn",
+        "Anonymous and kernel memory above the server without connections, divided by the "
+        "connections. Page cache is never counted.",
+    ),
+    (
+        "CPU/echo",
+        "Run time of the server's tasks per echo. On loopback the kernel runs the receiver's "
+        "side of TCP inside the sender's send(), so a part of each end is charged to the other.",
+    ),
+    (
+        "conforms",
+        "Conformance checks of the contract that the server passed before it was measured, of "
+        "those that apply to it. One that fails a check is measured only when asked for, and is "
+        "never ranked.",
+    ),
+    ("block", "One trial of every server, in a random order; ratios are taken inside it."),
+)

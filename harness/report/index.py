@@ -1,0 +1,127 @@
+"""`reports/index.html`: every campaign there is, one line each.
+
+A campaign's line comes out of its own report, so a directory that was copied from another host
+appears without anything else; one without a report is listed by its `campaign.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from harness.report import background, history
+from harness.report.html import SUMMARY_ID, environment, summary
+from harness.report.model import Model
+
+# The summary stands in the head of the page; its charts need not be read.
+HEAD_BYTES = 65_536
+_SUMMARY = re.compile(rf'<script type="application/json" id="{SUMMARY_ID}">(.*?)</script>', re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One campaign in the index.
+
+    Attributes:
+        href: relative to `reports/`; empty without a report.
+        history: what `history.told` said of it; empty when its page says nothing.
+    """
+
+    campaign: str
+    created: str
+    profile: str
+    state: str
+    host: str
+    verdict: str
+    validity: str
+    level: str
+    href: str
+    history: Mapping[str, Any]
+
+
+def render(entries: Sequence[Entry]) -> str:
+    """The index as one HTML file, the latest campaign first."""
+    ordered = sorted(entries, key=lambda entry: (entry.created, entry.campaign), reverse=True)
+    known = [(entry.campaign, entry.created, entry.href, entry.history) for entry in entries]
+    return (
+        environment()
+        .get_template("index.html.j2")
+        .render(
+            entries=ordered,
+            tracks=history.tracks(known),
+            width=history.WIDTH,
+            height=history.HEIGHT,
+        )
+    )
+
+
+def entry(model: Model, href: str) -> Entry:
+    """The line of a campaign whose report was just computed."""
+    return _entry(summary(model), href)
+
+
+def entries(reports: Path) -> list[Entry]:
+    """Read the line of every campaign directory under `reports`."""
+    return [_read(path.parent) for path in sorted(reports.glob("*/campaign.json"))]
+
+
+def summary_of(page: str) -> dict[str, Any] | None:
+    """The summary inside a report; None when there is none that can be read."""
+    found = _SUMMARY.search(page)
+    try:
+        value = json.loads(found.group(1)) if found else None
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _read(directory: Path) -> Entry:
+    report = directory / "report.html"
+    if report.is_file():
+        with report.open("rb") as file:
+            head = file.read(HEAD_BYTES).decode("utf-8", errors="replace")
+        known = summary_of(head)
+        if known is not None:
+            return _entry(known, f"{quote(directory.name)}/{report.name}")
+    return _without_report(directory)
+
+
+def _without_report(directory: Path) -> Entry:
+    try:
+        campaign = json.loads((directory / "campaign.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        campaign = {}
+    if not isinstance(campaign, dict):
+        campaign = {}
+    known = {
+        "campaign": directory.name,
+        "created": background.created(campaign),
+        "profile": (campaign.get("profile") or {}).get("name"),
+        "state": campaign.get("state"),
+        "host": background.host(campaign),
+        "verdict": "No report yet.",
+        "validity": "not drawn",
+        "level": "bad",
+    }
+    return _entry(known, "")
+
+
+def _entry(known: dict[str, Any], href: str) -> Entry:
+    level = str(known.get("level"))
+    return Entry(
+        campaign=str(known.get("campaign") or "unnamed"),
+        created=str(known.get("created") or ""),
+        profile=str(known.get("profile") or ""),
+        state=str(known.get("state") or ""),
+        host=str(known.get("host") or ""),
+        verdict=str(known.get("verdict") or ""),
+        validity=str(known.get("watermark") or known.get("validity") or ""),
+        level=level if level in ("ok", "warn", "bad") else "bad",
+        href=href,
+        history=told if isinstance(told := known.get("history"), Mapping) else {},
+    )

@@ -1,0 +1,154 @@
+"""Everything that a report says, computed once: the page and the terminal only lay it out.
+
+Rule 1: pure. The same campaign, records and outcomes give an equal model.
+Rule 2: verdict, table and charts are made from the same analysis, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness import findings, limited, shapes
+from harness.analysis import Analysis, analyse
+from harness.analysis.frame import profile_name
+from harness.findings import Finding
+from harness.record import Record
+from harness.report import (
+    background,
+    checks,
+    doctor,
+    figures,
+    history,
+    matrix,
+    opening,
+    paced,
+    sections,
+    table,
+    why,
+)
+from harness.report.background import Fact, Limit, Variant
+from harness.report.checks import Banner, Check, Failure, Validity
+from harness.report.doctor import Fitness
+from harness.report.figures import Figure
+from harness.report.matrix import Matrix
+from harness.report.sections import Section
+from harness.report.table import CellRow, Group
+from harness.shapes import Row as ShapeRow
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One report.
+
+    Attributes:
+        verdict: at most three findings; `verdict_lines` has them as text.
+        findings: all of them.
+        validity: whether the figures can be used, with what caveats.
+        groups: the ranked table.
+        cells: every cell with its status.
+        failures: trials that failed, with their last log lines.
+        checks: the gates, and how often each tripped.
+        shapes: published results, and whether this campaign repeats them.
+        facts: the environment, flattened.
+        limits: asked and applied.
+        fitness: what the doctor said of the host; None where it was not asked.
+        sections: one per variant.
+        matrices: language × mechanism, where families share mechanisms.
+        history: what the index joins from campaign to campaign.
+        command: the command that repeats the campaign.
+    """
+
+    campaign: str
+    title: str
+    state: str
+    created: str
+    profile: str
+    verdict: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
+    validity: Validity
+    banners: tuple[Banner, ...]
+    host: str
+    setting: tuple[str, ...]
+    command: str
+    caption: str
+    groups: tuple[Group, ...]
+    figures: tuple[Figure, ...]
+    cells: tuple[CellRow, ...]
+    failures: tuple[Failure, ...]
+    checks: tuple[Check, ...]
+    shapes: tuple[ShapeRow, ...]
+    facts: tuple[Fact, ...]
+    limits: tuple[Limit, ...]
+    fitness: Fitness | None
+    variants: tuple[Variant, ...]
+    sections: tuple[Section, ...]
+    matrices: tuple[Matrix, ...]
+    history: Mapping[str, Any]
+    analysis: Analysis
+
+    @property
+    def verdict_lines(self) -> tuple[str, ...]:
+        """The verdict as plain text."""
+        return tuple(finding.text for finding in self.verdict)
+
+    @property
+    def shapes_conclusion(self) -> str:
+        """How many of the expected shapes it has."""
+        return shapes.conclusion(self.shapes)
+
+    @property
+    def ranked_void(self) -> bool:
+        """Whether a cell that was to be ranked is void."""
+        return self.analysis.ranked_void
+
+
+def build(
+    campaign: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[Record]
+) -> Model:
+    """Compute the report of a campaign, however much of it there is.
+
+    Args:
+        campaign: `campaign.json`.
+        records: the lines of `trials.jsonl`.
+        outcomes: the lines of `outcomes.jsonl`.
+    """
+    analysis = analyse(campaign, records, outcomes)
+    cells = table.cell_rows(analysis)
+    found = (*findings.find(campaign, analysis), *limited.find(campaign, analysis))
+    variants = background.variants(campaign, analysis)
+    return Model(
+        campaign=str(campaign.get("campaign") or "unnamed"),
+        title=background.title(analysis, variants),
+        state=str(campaign.get("state") or "unknown"),
+        created=background.created(campaign),
+        profile=profile_name(campaign),
+        verdict=findings.verdict(found),
+        findings=found,
+        validity=checks.validity(campaign, analysis, found),
+        banners=checks.banners(campaign),
+        host=background.host(campaign),
+        setting=background.setting(campaign),
+        command=background.command(campaign),
+        caption=table.caption(analysis),
+        groups=table.groups(analysis, variants),
+        figures=(
+            *figures.figures(analysis, variants),
+            *paced.figures(analysis, variants),
+            *opening.figures(analysis, variants),
+            *why.figures(analysis, variants),
+        ),
+        cells=cells,
+        failures=checks.failures(outcomes),
+        checks=checks.checks(campaign, records, outcomes),
+        shapes=shapes.check(campaign, analysis),
+        facts=background.facts(campaign),
+        limits=background.limits(records),
+        fitness=doctor.fitness(campaign),
+        variants=variants,
+        sections=sections.sections(variants, cells, records, outcomes),
+        matrices=matrix.matrices(campaign, analysis),
+        history=history.told(campaign, analysis),
+        analysis=analysis,
+    )

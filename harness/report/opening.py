@@ -1,0 +1,95 @@
+"""How connections are opened: the course of the largest storm, and the figures of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness import findings
+from harness.analysis import wording
+from harness.analysis.results import Analysis, Cell
+from harness.report.background import Variant
+from harness.report.figures import Figure, Point, Series, stop_of
+from harness.report.table import NONE
+
+
+def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]:
+    """The course of the largest storm; none where no ramp was measured."""
+    colours = {variant.name: variant.colour for variant in variants}
+    cells = [cell for cell in analysis.cells if cell.ramp]
+    if not cells:
+        return
+    most = max(cell.key.connections for cell in cells)
+    largest = [cell for cell in cells if cell.key.connections == most]
+    series = tuple(
+        Series(
+            cell.variant,
+            colours.get(cell.variant, 0),
+            _ramp_label(cell),
+            tuple(
+                Point(ms / 1e3, held, text=f"{held:,.0f} after {wording.seconds(ms / 1e3)}")
+                for ms, held in cell.ramp.timeline
+            ),
+            stop_of(analysis, cell.variant) if cell.count("capped") else "",
+        )
+        for cell in largest
+        if cell.ramp and cell.ramp.timeline
+    )
+    yield Figure(
+        id="fig-ramp",
+        kind="ramp",
+        title=f"Opening {most:,} connections at once",
+        statement=findings.extremes(
+            f"{{}} opens {most:,} connections in {{}}, {{}} in {{}}",
+            {
+                cell.variant: wording.seconds(cell.ramp.time_to_n_s.median)
+                for cell in largest
+                if cell.ramp and cell.ramp.time_to_n_s
+            },
+        ),
+        subtitle="A connection counts as established after its first verified echo."
+        f"{_storm(largest)}",
+        reading="The trial nearest to the median time stands for each server. The dashed line is "
+        "what was asked for.",
+        series=tuple(sorted(series, key=lambda one: -one.points[-1].x)),
+        bars=(),
+        header=(
+            *("server", "connections", "established", "time to all", "connect p99 ms"),
+            *("first echo p99 ms", "never established", "accept queue overflows"),
+        ),
+        rows=tuple(_ramp_row(cell) for cell in cells),
+        target=most,
+    )
+
+
+def _storm(cells: Sequence[Cell]) -> str:
+    """How long connect() took and whether accept queues overflowed, over all servers."""
+    ramps = [cell.ramp for cell in cells if cell.ramp]
+    waits = [ramp.connect_p99_us for ramp in ramps if ramp.connect_p99_us]
+    words = ""
+    if waits:
+        low, high = wording.millis(min(waits)), wording.millis(max(waits), " ms")
+        words = f" The p99 of connect() is {low} to {high}"
+    most = max((ramp.overflows for ramp in ramps), default=0)
+    if words:
+        words += f"; accept queues overflowed {most:,} times at most." if most else "."
+    return words
+
+
+def _ramp_label(cell: Cell) -> str:
+    time = cell.ramp.time_to_n_s if cell.ramp else None
+    return f"{cell.variant} {wording.seconds(time.median)}" if time else cell.variant
+
+
+def _ramp_row(cell: Cell) -> tuple[str, ...]:
+    assert cell.ramp is not None  # noqa: S101 (chosen for having it)
+    ramp = cell.ramp
+    return (
+        cell.variant,
+        f"{cell.key.connections:,}",
+        f"{cell.held:,}" if cell.held is not None else NONE,
+        wording.seconds(ramp.time_to_n_s.median).text if ramp.time_to_n_s else NONE,
+        wording.millis(ramp.connect_p99_us).text if ramp.connect_p99_us else NONE,
+        wording.millis(ramp.hello_p99_us).text if ramp.hello_p99_us else NONE,
+        f"{ramp.failed:,}",
+        f"{ramp.overflows:,}",
+    )

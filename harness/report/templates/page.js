@@ -1,0 +1,149 @@
+// Optional: the page says everything without it. A server is known by its colour's number.
+(() => {
+const $ = (where, all) => [...where.querySelectorAll(all)];
+const body = document.body, servers = new Map($(document, "[data-server]").map(
+  one => [one.dataset.server, one.dataset.v]));
+const state = {pin: new Set(), off: new Set(), sort: ""};
+const colourOf = node => {
+  const found = node.closest("[data-v]");
+  return found ? found.dataset.v : "";
+};
+const set = (name, values) => values.length
+  ? body.setAttribute(name, values.join(" ")) : body.removeAttribute(name);
+const colours = names => [...names].map(name => servers.get(name));
+
+function show(under) {
+  set("data-hot", under ? [under] : colours(state.pin));
+  set("data-off", colours(state.off));
+  $(document, "#pick button").forEach(button => {
+    button.setAttribute("aria-pressed", String(!state.off.has(button.dataset.pick)));
+  });
+}
+
+// The hash is either an anchor or state: #pin=a,b&off=c&sort=ranked.4.ascending
+function write() {
+  const words = new URLSearchParams();
+  for (const name of ["pin", "off"]) if (state[name].size) words.set(name, [...state[name]]);
+  if (state.sort) words.set("sort", state.sort);
+  const hash = decodeURIComponent(String(words));
+  history.replaceState(null, "", hash ? "#" + hash : location.pathname + location.search);
+}
+
+function read() {
+  if (!location.hash.includes("=")) return;
+  const words = new URLSearchParams(location.hash.slice(1));
+  for (const name of ["pin", "off"]) {
+    const wanted = (words.get(name) || "").split(",");
+    state[name] = new Set(wanted.filter(one => servers.has(one)));
+  }
+  const [table, column, way] = (words.get("sort") || "").split(".");
+  const found = document.getElementById(table);
+  if (found && found.tHead && found.tHead.rows[0].cells[column]) sort(found, +column, way);
+  show();
+}
+
+const SUFFIX = {k: 1e3, M: 1e6, G: 1e9, ms: 1e-3, "µs": 1e-6};
+function value(cell) {
+  const text = cell ? cell.textContent.trim() : "";
+  const found = text.match(/^[≥±\s]*(-?[\d,]*\.?\d+)\s*(k|M|G|ms|µs)?/);
+  return found ? parseFloat(found[1].replace(/,/g, "")) * (SUFFIX[found[2]] || 1) : text;
+}
+
+function order(a, b, sign) {
+  const [numberA, numberB] = [typeof a === "number", typeof b === "number"];
+  if (numberA && numberB) return sign * (a - b);
+  if (numberA !== numberB) return numberA ? -1 : 1; // what has no number stays below
+  return sign * a.localeCompare(b);
+}
+
+function sort(table, column, way) {
+  const sign = way === "descending" ? -1 : 1;
+  $(table, "th[aria-sort]").forEach(head => head.setAttribute("aria-sort", "none"));
+  table.tHead.rows[0].cells[column].setAttribute("aria-sort", way);
+  for (const part of table.tBodies) {
+    const units = [];
+    for (const row of part.rows) { // a row of reasons goes with the row above it
+      if (row.classList.contains("why")) units[units.length - 1].push(row);
+      else if (!row.classList.contains("group")) units.push([row]);
+    }
+    units.sort((a, b) => order(value(a[0].cells[column]), value(b[0].cells[column]), sign));
+    part.append(...units.flat());
+  }
+  state.sort = [table.id, column, way].join(".");
+}
+
+function sortable(table) {
+  [...table.tHead.rows[0].cells].forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort";
+    button.setAttribute("aria-label", "sort by " + head.innerText.replace(/\s+/g, " ").trim());
+    head.setAttribute("aria-sort", "none");
+    button.onclick = () => {
+      const isUp = head.getAttribute("aria-sort") === "ascending";
+      sort(table, column, isUp ? "descending" : "ascending");
+      write();
+    };
+    head.append(button);
+  });
+}
+
+function toggle(names, name) {
+  if (!names.delete(name)) names.add(name);
+  show();
+  write();
+}
+
+const pick = document.getElementById("pick");
+for (const [name, colour] of servers) {
+  const button = document.createElement("button");
+  const swatch = button.appendChild(document.createElement("i"));
+  swatch.className = "sw";
+  swatch.style.background = `var(--s${colour})`;
+  button.type = "button";
+  button.dataset.pick = name;
+  button.append(name);
+  button.onclick = () => toggle(state.off, name);
+  pick.append(button);
+}
+pick.hidden = servers.size < 2;
+$(document, "table[data-sort]").forEach(sortable);
+
+const tip = body.appendChild(document.createElement("div"));
+tip.className = "tip";
+tip.hidden = true;
+for (const title of $(document, ".hits title")) {
+  title.parentElement.dataset.tip = title.textContent;
+  title.remove(); // the browser's own would come late, over ours
+}
+
+for (const [enter, leave] of [["pointerover", "pointerout"], ["focusin", "focusout"]]) {
+  body.addEventListener(enter, event => {
+    const colour = colourOf(event.target), words = event.target.dataset.tip;
+    if (colour) show(colour);
+    if (!words) return;
+    const box = event.target.getBoundingClientRect();
+    tip.textContent = words;
+    tip.hidden = false;
+    const room = document.documentElement.clientWidth - tip.offsetWidth - 8;
+    tip.style.left = Math.max(8, Math.min(box.right + 6, room)) + scrollX + "px";
+    tip.style.top = Math.max(8, box.top - tip.offsetHeight - 4) + scrollY + "px";
+  });
+  body.addEventListener(leave, () => { tip.hidden = true; show(); });
+}
+body.addEventListener("click", event => {
+  if (event.target.closest("a,button,summary")) return;
+  const colour = colourOf(event.target);
+  const found = [...servers].find(([, one]) => one === colour);
+  if (found && event.target.closest("tr,.hits")) toggle(state.pin, found[0]);
+});
+body.addEventListener("keydown", event => {
+  if (event.key !== "Escape") return;
+  state.pin.clear();
+  state.off.clear();
+  show();
+  write();
+});
+addEventListener("hashchange", read);
+read();
+})();

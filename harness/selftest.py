@@ -1,0 +1,246 @@
+"""Is the generator fit to measure? Pure: figures of the scenes in, one row per check out.
+
+The scenes run where a trial's load runs (harness/load/selftest), against a server in the engine
+whose every fault is known. A check compares what was observed with what is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+# A cell is void beyond the same share (harness/gates).
+LITTLE_SHARE_MAX = 0.02
+DISTRIBUTION_SHARE_MAX = 0.01
+STALL_SHARE_MAX = 0.03
+LATE_SHARE_MAX = 0.10
+# The engine reads the clock about three times per echo, which costs it 5 µs or more: 250 ns are
+# the most that leave it 85 % of its time. A clock that is not in the vDSO takes longer than that.
+CLOCK_NS_MAX = 250.0
+# A message may leave this late before a cell of an open loop is refused (harness/gates).
+LAG_US_MAX = 100.0
+# Far below what any host does; a generator that does not reach it is not the one that was built.
+CEILING_PER_S_MIN = 10_000.0
+
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One check: what was observed, what bound it is held to, and where that comes from."""
+
+    id: str
+    title: str
+    observed: str
+    bound: str
+    verdict: Literal["pass", "fail"]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selftest:
+    """All checks of one run, and the figures that they were made from."""
+
+    rows: tuple[Row, ...]
+    figures: Mapping[str, Figures]
+    duration_s: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the generator may be believed."""
+        return all(row.verdict == "pass" for row in self.rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """As `campaign.json` keeps it."""
+        return {
+            "passed": self.passed,
+            "duration_s": round(self.duration_s, 3),
+            "checks": [asdict(row) for row in self.rows],
+            "figures": {name: dict(figures) for name, figures in self.figures.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """`judge` returns what was observed, and whether it is within the bound."""
+
+    id: str
+    scene: str
+    title: str
+    bound: str
+    source: str
+    judge: Callable[[Figures], tuple[str, bool]]
+
+
+def judge(
+    figures: Mapping[str, Figures], failures: Mapping[str, str], duration_s: float
+) -> Selftest:
+    """Hold every check against the figures of its scene; a scene without figures fails them."""
+    return Selftest(tuple(_rows(figures, failures)), figures, duration_s)
+
+
+def why_not(selftest: Mapping[str, Any] | None) -> str:
+    """Why a campaign's figures must not rank, from what `campaign.json` keeps; empty: they may.
+
+    A campaign that was not asked to prove its generator has nothing here.
+    """
+    if not selftest or selftest.get("passed"):
+        return ""
+    failed = [one for one in selftest.get("checks") or () if one.get("verdict") != "pass"]
+    if not failed:
+        return "the generator's self-test did not come to its end"
+    first = failed[0]
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return (
+        f"the generator failed its self-test ({first.get('title')}: {first.get('observed')}, "
+        f"bound {first.get('bound')}{more})"
+    )
+
+
+def _rows(figures: Mapping[str, Figures], failures: Mapping[str, str]) -> Iterator[Row]:
+    for check in CHECKS:
+        if check.scene in figures:
+            observed, held = check.judge(figures[check.scene])
+        else:
+            observed, held = failures.get(check.scene, "not measured"), False
+        verdict: Literal["pass", "fail"] = "pass" if held else "fail"
+        yield Row(check.id, check.title, observed, check.bound, verdict, check.source)
+
+
+def _little(seen: Figures) -> tuple[str, bool]:
+    active, outstanding = seen["active"], seen["outstanding"]
+    product = seen["rate_times_latency"]
+    held = abs(outstanding / active - 1) <= LITTLE_SHARE_MAX
+    held &= abs(product / active - 1) <= LITTLE_SHARE_MAX + seen["edge_share"]
+    said = f"{active:,} messages: {outstanding:,.1f} under way, rate × latency {product:,.1f}"
+    return said, held
+
+
+def _ceiling(seen: Figures) -> tuple[str, bool]:
+    rate = seen["echoes_per_s"]
+    said = f"{rate:,.0f} echoes/s, {seen['cpu_us_per_echo']:.2f} µs of its CPU each"
+    return said, rate >= CEILING_PER_S_MIN
+
+
+def _clock(seen: Figures) -> tuple[str, bool]:
+    return f"{seen['clock_read_ns']:.0f} ns", seen["clock_read_ns"] <= CLOCK_NS_MAX
+
+
+def _lag(seen: Figures) -> tuple[str, bool]:
+    p50, p99 = seen["lag_p50_us"], seen["lag_p99_us"]
+    return f"p50 {p50:,.0f} µs, p99 {p99:,.0f} µs", p50 <= LAG_US_MAX
+
+
+def _corrupt(seen: Figures) -> tuple[str, bool]:
+    flipped, caught = seen["flipped_bytes"], seen["corrupt_bytes"]
+    said = f"{caught:,} of {flipped:,} in {seen['echoed_bytes']:,} bytes"
+    return said, flipped > 0 and caught == flipped == seen["lost"]
+
+
+def _drop(seen: Figures) -> tuple[str, bool]:
+    dropped, failed = seen["dropped"], seen["failed"]
+    said = f"{failed:,} of {dropped:,} in {seen['cycles']:,} connections"
+    return said, dropped > 0 and failed == dropped and seen["errors"] == {"eof": dropped}
+
+
+def _late(seen: Figures) -> tuple[str, bool]:
+    share, known = seen["late_share"], seen["delayed_share"]
+    said = (
+        f"{share:.2%} of {seen['count']:,} replies came {seen['delay_ms']:.0f} ms late, "
+        f"p98 {seen['p98_ms']:,.1f} ms"
+    )
+    others = seen["p98_ms"] < seen["delay_ms"] / 2
+    return said, abs(share / known - 1) <= LATE_SHARE_MAX and others
+
+
+def _distribution(seen: Figures) -> tuple[str, bool]:
+    known, observed = seen["known_ms"], seen["observed_ms"]
+    off = {name: observed[name] / known[name] - 1 for name in known}
+    said = ", ".join(f"{name} {observed[name]:.1f} ms ({off[name]:+.2%})" for name in known)
+    said += f"; send lag p99 {seen['send_lag_p99_us']:,.0f} µs"
+    return said, all(abs(one) <= DISTRIBUTION_SHARE_MAX for one in off.values())
+
+
+def _stall(seen: Figures) -> tuple[str, bool]:
+    # Of messages that are due at a fixed rate 1 % of the window's waited longer than this
+    p99_s = seen["stall_s"] - seen["window_s"] / 100
+    off = (seen["p99_s"] / p99_s - 1, seen["max_s"] / seen["stall_s"] - 1)
+    said = f"p99 {seen['p99_s']:.3f} s, max {seen['max_s']:.3f} s"
+    return said, all(abs(one) <= STALL_SHARE_MAX for one in off)
+
+
+CHECKS: Sequence[_Check] = (
+    _Check(
+        "little",
+        "ceiling",
+        "Little's law holds",
+        f"both within {LITTLE_SHARE_MAX:.0%}, and the window's edges for the second",
+        "Little 1961: L = λ·W",
+        _little,
+    ),
+    _Check(
+        "stall",
+        "stall",
+        "A server that stands still for 1 s of 10 s is seen by every message",
+        f"p99 0.9 s and max 1.0 s, each ± {STALL_SHARE_MAX:.0%}",
+        "Tene: latency counts from the intended send (coordinated omission)",
+        _stall,
+    ),
+    _Check(
+        "distribution",
+        "distribution",
+        "A known distribution of latencies comes back",
+        f"± {DISTRIBUTION_SHARE_MAX:.0%}",
+        "each reply held back 20 to 200 ms by the null server",
+        _distribution,
+    ),
+    _Check(
+        "corrupt",
+        "corrupt",
+        "One wrong byte in a million is caught",
+        "each of them, and its connection given up",
+        "counted by the null server that flipped them",
+        _corrupt,
+    ),
+    _Check(
+        "drop",
+        "drop",
+        "One dropped connection in a thousand is caught",
+        "each of them, as an end of file",
+        "counted by the null server that dropped them",
+        _drop,
+    ),
+    _Check(
+        "late",
+        "late",
+        "One late reply in a hundred is caught",
+        f"1 % ± {LATE_SHARE_MAX:.0%} of it, and the others are not late",
+        "each hundredth held back by the null server",
+        _late,
+    ),
+    _Check(
+        "ceiling",
+        "ceiling",
+        "The generator's ceiling",
+        f"≥ {CEILING_PER_S_MIN:,.0f} echoes/s",
+        "against the null server, 100 connections",
+        _ceiling,
+    ),
+    _Check(
+        "clock",
+        "overhead",
+        "A look at the clock",
+        f"≤ {CLOCK_NS_MAX:.0f} ns",
+        "clock_gettime, 200,000 times",
+        _clock,
+    ),
+    _Check(
+        "wake-up",
+        "overhead",
+        "A timed wait ends in time",
+        f"p50 ≤ {LAG_US_MAX:.0f} µs",
+        "500 waits of 0.4 ms, as late as the gate lets a message leave",
+        _lag,
+    ),
+)

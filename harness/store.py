@@ -1,0 +1,188 @@
+"""A campaign on disk: append-only, crash-safe, resumable.
+
+    reports/<campaign>/campaign.json    what was planned, where, with what; and its state
+    reports/<campaign>/trials.jsonl     one line per finished cell
+    reports/<campaign>/outcomes.jsonl   one line per finished trial
+    reports/<campaign>/xray.jsonl       one line per cell whose system calls were counted
+
+Rule 1: a line that was appended is never changed; it is on the disk before the next cell starts.
+Rule 2: `campaign.json` is replaced as a whole (rename), so a reader sees the old or the new one.
+Rule 3: a last line that a crash cut short is left out on reading and mended before appending.
+Rule 4: files belong to the owner of the `reports` directory, whoever writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HostNotFit, UsageError
+
+SCHEMA = 1
+CAMPAIGN_FILE = "campaign.json"
+TRIALS_FILE = "trials.jsonl"
+OUTCOMES_FILE = "outcomes.jsonl"
+XRAY_FILE = "xray.jsonl"
+REPORT_FILE = "report.html"
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+Record = dict[str, Any]
+
+
+class Campaign:
+    """One campaign's directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.name = directory.name
+
+    @classmethod
+    def create(cls, reports: Path, name: str, head: Record) -> Campaign:
+        """Make the directory and write `campaign.json`.
+
+        Raises:
+            UsageError: the name is taken.
+            HostNotFit: the directory cannot be written.
+        """
+        campaign = cls(reports / name)
+        try:
+            reports.mkdir(parents=True, exist_ok=True)
+            campaign.directory.mkdir()
+        except FileExistsError:
+            raise UsageError(f"{campaign.directory}: exists already") from None
+        except OSError as error:
+            raise HostNotFit(
+                f"{campaign.directory}: cannot be made: {error.strerror}",
+                hint="Name a writable directory with `--reports`.",
+            ) from error
+        hand_over(campaign.directory)
+        campaign.write_head({"schema": SCHEMA, "campaign": name, **head})
+        return campaign
+
+    @classmethod
+    def open(cls, reports: Path, name: str) -> Campaign:
+        """Open an existing campaign by name, or by a path that ends in its name.
+
+        Raises:
+            UsageError: there is none.
+        """
+        directory = reports / Path(name).name
+        if not NAME_PATTERN.fullmatch(directory.name) or not (directory / CAMPAIGN_FILE).is_file():
+            listed = ", ".join(campaign.name for campaign in campaigns(reports)) or "none"
+            raise UsageError(f"no campaign `{name}` in {reports}", hint=f"There are: {listed}.")
+        return cls(directory)
+
+    def head(self) -> Record:
+        """Read `campaign.json`.
+
+        Raises:
+            UsageError: it is not what this version wrote.
+        """
+        path = self.directory / CAMPAIGN_FILE
+        try:
+            head: Record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: cannot be read: {error}") from error
+        if head.get("schema") != SCHEMA:
+            raise UsageError(
+                f"{path}: schema {head.get('schema')!r}, but this c10k reads schema {SCHEMA}"
+            )
+        return head
+
+    def write_head(self, head: Record) -> None:
+        """Replace `campaign.json` as a whole."""
+        self.write(CAMPAIGN_FILE, json.dumps(head, indent=2, ensure_ascii=False) + "\n")
+
+    def write(self, name: str, text: str) -> Path:
+        """Replace the file `name` of the campaign as a whole and return its path."""
+        return replace(self.directory / name, text)
+
+    def append_cell(self, record: Record) -> None:
+        """Append one finished cell to `trials.jsonl`; it is on the disk when this returns."""
+        self._append(TRIALS_FILE, record)
+
+    def append_outcome(self, record: Record) -> None:
+        """Append one finished trial to `outcomes.jsonl`; it is on the disk when this returns."""
+        self._append(OUTCOMES_FILE, record)
+
+    def append_xray(self, record: Record) -> None:
+        """Append one cell whose system calls were counted to `xray.jsonl`."""
+        self._append(XRAY_FILE, record)
+
+    def cells(self) -> list[Record]:
+        """All finished cells, in the order in which they were measured."""
+        return list(_lines(self.directory / TRIALS_FILE))
+
+    def outcomes(self) -> list[Record]:
+        """All finished trials, in the order in which they ended."""
+        return list(_lines(self.directory / OUTCOMES_FILE))
+
+    def xrays(self) -> list[Record]:
+        """All cells whose system calls were counted, with those that could not be."""
+        return list(_lines(self.directory / XRAY_FILE))
+
+    def _append(self, name: str, record: Record) -> None:
+        path = self.directory / name
+        line = json.dumps({"schema": SCHEMA, **record}, ensure_ascii=False, allow_nan=False)
+        try:
+            _append_line(path, line.encode())
+        except OSError as error:
+            raise HostNotFit(
+                f"{path}: cannot be appended to: {error.strerror}",
+                hint=f"All earlier cells are safe. Make room, then: "
+                f"`c10k run --resume {self.name}`.",
+            ) from error
+
+
+def campaigns(reports: Path) -> list[Campaign]:
+    """All campaigns in `reports`, by name."""
+    return [Campaign(path.parent) for path in sorted(reports.glob(f"*/{CAMPAIGN_FILE}"))]
+
+
+def replace(path: Path, text: str) -> Path:
+    """Write `text` to `path` so that a reader or a crash meets the old file or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    hand_over(partial, like=path.parent)
+    partial.replace(path)
+    return path
+
+
+def _append_line(path: Path, line: bytes) -> None:
+    is_new = not path.exists()
+    with path.open("a+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+            line = b"\n" + line
+        file.write(line + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    if is_new:
+        hand_over(path)
+
+
+def _lines(path: Path) -> Iterator[Record]:
+    if not path.is_file():
+        return
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # empty, or cut short by a crash (Rule 3)
+        if isinstance(record, dict):
+            yield record
+
+
+def hand_over(path: Path, like: Path | None = None) -> None:
+    """Give `path` to the owner of its directory: the harness in a container runs as root."""
+    if os.geteuid() != 0:
+        return
+    owner = (like or path.parent).stat()
+    os.chown(path, owner.st_uid, owner.st_gid)

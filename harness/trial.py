@@ -1,0 +1,341 @@
+"""Run one trial: follow the load's events, start and stop the server, record every cell.
+
+The load decides when things happen; this module answers: *hello* starts the server, *sample* reads
+the cgroups, *cell* is judged and stored, *done* or *failure* stops the server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness import gates
+from harness.backends.base import Backend, Event, LoadSilent, OpenTrial, ServerExit, TrialContext
+from harness.counters import condensed
+from harness.counters import last as last_counters
+from harness.errors import HostNotFit, ServerFault
+from harness.interrupt import shielded
+from harness.ledger import Ledger
+from harness.plan import Cell
+from harness.profiles.profile import Timeouts
+from harness.record import VariantFacts
+
+# Above the sum of what one event may take by the plan: a load that is late by this much is hung.
+SILENCE_MARGIN_S = 30.0
+# Descriptors that a process needs beside its connections; the asked margin is wider.
+NOFILE_NEEDED = 64
+# Failures that are the server's: they end the campaign with exit code 4.
+SERVER_CODES = frozenset(
+    {
+        "nonconforming",
+        "build-failed",
+        "no-process",
+        "not-started",
+        "not-ready",
+        "server-died",
+        "wrong-echo",
+    }
+    | {"no-capacity", "held-fewer", "corrupt", "lost", "unanswered", "bad-exit", "miscounted"}
+)
+
+# What a server exits with where the host lacks what it is about (EX_UNAVAILABLE of sysexits.h); its
+# last line says what. Nobody's fault: the campaign goes on without it.
+EXIT_UNAVAILABLE = 69
+NOT_AVAILABLE = "not-available"
+
+Emit = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a trial ended."""
+
+    outcome: str
+    code: str = ""
+    text: str = ""
+    log_tail: str = ""
+    exit_code: int | None = None
+    counters: dict[str, int] | None = None
+    totals: dict[str, int] | None = None
+    reconciled: bool | None = None
+    duration_s: float = 0.0
+    repeats: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the events told so far."""
+
+    applied: dict[str, Any] = field(default_factory=dict)
+    kernel_memory: dict[int, Event] = field(default_factory=dict)
+    throttled: dict[int, int] = field(default_factory=dict)
+    failure: tuple[str, str] | None = None
+    totals: dict[str, int] | None = None
+
+
+class TrialRun:
+    """One trial on its way."""
+
+    def __init__(
+        self, backend: Backend, context: TrialContext, *, attempt: int, store: Emit, show: Emit
+    ) -> None:
+        self._backend = backend
+        self._context = context
+        self._attempt = attempt
+        self._store = store
+        self._show = show
+        self._seen = _Seen()
+        self._ledger = Ledger()
+        ceiling = context.prepared.variant.file.limits
+        self._ceiling = ceiling.model_dump() if ceiling else None
+        self._facts = (
+            VariantFacts(ceiling.connections_max, ceiling.reason) if ceiling else VariantFacts()
+        )
+
+    def run(self) -> Outcome:
+        """Take the trial to its end, whatever end that is.
+
+        Raises:
+            HostNotFit: the host grants less than the plan needs; nothing of it is measured.
+        """
+        start = time.monotonic()
+        opening = self._backend.open(self._context)
+        opened = opening.__enter__()
+        try:
+            try:
+                self._follow(opened)
+            except ServerFault as fault:
+                self._seen.failure = (fault.code, fault.message)
+            except LoadSilent as silence:
+                self._seen.failure = ("load-silent", silence.message)
+            with shielded():
+                ended = opened.stop_server()
+                load_log = opened.load_log()
+        finally:
+            with shielded():
+                opening.__exit__(None, None, None)
+        return self._outcome(ended, load_log, time.monotonic() - start)
+
+    def _follow(self, opened: OpenTrial) -> None:
+        timeout_s = silence_s(self._context.timeouts, self._context.trial.cells)
+        while (event := opened.next_event(timeout_s)) is not None:
+            kind = event.get("event")
+            if kind == "hello":
+                self._require_nofile("the load", event["limits"]["nofile"])
+                self._require_cpus("the load", event["cpus"], self._context.cpus.load)
+                self._seen.applied = {"sysctls": event["sysctls"], "load_cpus": event["cpus"]}
+                self._seen.applied["load_nofile"] = event["limits"]["nofile"]
+                opened.start_server()
+            elif kind == "ready":
+                self._require_nofile("the server", event["server"]["nofile"])
+                self._require_cpus("the server", event["server"]["cpus"], self._context.cpus.server)
+                self._seen.applied |= event["server"] | {"clamps": opened.clamps}
+            elif kind == "sample":
+                self._sample(opened, int(event["cell"]))
+            elif kind == "progress":
+                self._show("progress", variant=self._context.trial.variant, **_facts_of(event))
+            elif kind == "cell" and not self._context.xray:
+                self._record(event, self._ledger.of_window(opened, event.pop("counters_asked")))
+            elif kind == "xray":
+                self._record_xray(event)
+            elif kind == "failure":
+                self._seen.failure = (str(event["code"]), str(event["text"]))
+                return
+            elif kind == "done":
+                self._seen.totals = event["totals"]
+                return
+        log = opened.load_log() or "it wrote nothing"
+        self._seen.failure = ("load-died", f"the load process ended before its time: {log}")
+
+    def _require_nofile(self, who: str, granted: list[int]) -> None:
+        connections = self._context.asked.connections
+        if granted[1] < connections + NOFILE_NEEDED and self._ceiling is None:
+            raise HostNotFit(
+                f"{connections:,} connections need {connections + NOFILE_NEEDED:,} open files, "
+                f"but {who} is granted {granted[1]:,} (RLIMIT_NOFILE, read back from inside)",
+                hint="Raise the hard limit (`ulimit -Hn`, or the engine's default-ulimits), "
+                "or use a profile with fewer connections.",
+            )
+
+    def _require_cpus(self, who: str, held: list[int], asked: tuple[int, ...]) -> None:
+        """An engine without the cpuset controller drops the request with a warning only."""
+        if set(held) != set(asked):
+            raise HostNotFit(
+                f"{who} was to run on CPU {_listed(asked)}, but may run on CPU {_listed(held)}",
+                hint="Delegate the cpuset controller to the engine (systemd: `Delegate=cpuset`), "
+                "or use `--backend process`.",
+            )
+
+    def _sample(self, opened: OpenTrial, cell: int) -> None:
+        memory = opened.memory()
+        if memory is not None:
+            self._seen.kernel_memory[cell] = memory
+        throttled = opened.throttled()
+        if throttled is not None:
+            self._seen.throttled[cell] = throttled
+
+    def _record_xray(self, event: Event) -> None:
+        with shielded():
+            self._store({"variant": self._context.trial.variant, **_facts_of(event)})
+
+    def _record(self, event: Event, counted: Event) -> None:
+        trial = self._context.trial
+        record = {
+            "campaign": self._context.campaign,
+            "variant": trial.variant,
+            "block": trial.block,
+            "trial": trial.id,
+            "attempt": self._attempt,
+            **_facts_of(event),
+            "rate_share": trial.cells[int(event["cell"])].rate_share,
+            "limits": {"asked": self._context.asked_json(), "applied": self._seen.applied},
+            "capped": self._ceiling if _failure_code(event) == "capped" else None,
+        }
+        if record["server"] is not None:
+            record["server"] |= counted
+        self._add_kernel_memory(record)
+        self._add_throttling(record)
+        self._add_useful_share(record, trial.cells[int(event["cell"])].generator_us_per_echo)
+        record["cell"] = trial.number(int(event["cell"]))
+        verdict = gates.judge(record, self._facts)
+        record["status"] = verdict.status
+        record["reasons"] = [list(reason) for reason in verdict.reasons]
+        with shielded():
+            self._store(record)
+        self._note_fault(record)
+        self._show(
+            "cell",
+            variant=trial.variant,
+            scenario=record["scenario"],
+            connections=record["connections_requested"],
+            echoes_per_s=record.get("echoes_per_s"),
+            latency_p99_us=(record.get("latency_us") or {}).get("p99"),
+            status=verdict.status,
+            reasons=[text for _, text in verdict.reasons],
+        )
+
+    def _note_fault(self, record: Event) -> None:
+        """A cell that shows the server at fault makes the trial a failed one, which goes on."""
+        found = fault_of(record, declares_ceiling=self._ceiling is not None)
+        self._seen.failure = self._seen.failure or found
+
+    def _add_kernel_memory(self, record: Event) -> None:
+        """The cgroup's figures are exact, so they replace the load's estimate where both edges
+        of the difference are known."""
+        baseline = self._seen.kernel_memory.get(-1)
+        now = self._seen.kernel_memory.get(int(record["cell"]))
+        server = record.get("server")
+        if not (baseline and now and server and server.get("memory_bytes")):
+            return
+        for key, figures in (("memory_bytes", now), ("memory_baseline_bytes", baseline)):
+            server[key] |= {"kernel": figures["kernel"], "sockets": figures["sockets"]}
+        server["memory_kernel_source"] = now["source"]
+
+    def _add_throttling(self, record: Event) -> None:
+        """Periods since the cell before, so warm-up included: a server that was stopped in it does
+        not enter its window as the others do."""
+        number = int(record["cell"])
+        before = [count for cell, count in self._seen.throttled.items() if cell < number]
+        now = self._seen.throttled.get(number)
+        if before and now is not None and record.get("host"):
+            record["host"]["nr_throttled"] = now - max(before)
+
+    def _add_useful_share(self, record: Event, cost_us: float | None) -> None:
+        """A paced load sleeps and wakes between messages; the busier it is, the less it does so.
+
+        What its echoes would cost without that is how much of it is used up.
+        """
+        generator = record.get("generator")
+        if cost_us is None or not generator:
+            return
+        engines = min(max(self._context.workers, 1), len(self._context.cpus.load))
+        generator["useful_busy"] = record["echoes_per_s"] * cost_us / 1e6 / engines
+
+    def _outcome(self, ended: ServerExit, load_log: str, duration_s: float) -> Outcome:
+        counters = last_counters(ended.log)
+        reconciled = self._reconcile(counters)
+        failure = not_available(ended.exit_code, ended.log) or self._seen.failure
+        failure = failure or self._late_failure(ended, counters, reconciled)
+        code, text = failure or ("", "")
+        return Outcome(
+            outcome="failed" if failure else "done",
+            code=code,
+            text=text,
+            log_tail=load_log if code.startswith("load-") else condensed(ended.log, keep=1),
+            exit_code=ended.exit_code,
+            counters=counters,
+            totals=self._seen.totals,
+            reconciled=reconciled,
+            duration_s=round(duration_s, 3),
+        )
+
+    def _reconcile(self, counters: dict[str, int] | None) -> bool | None:
+        """Whether the server counted the bytes that the load counted; None if it cannot be told."""
+        totals = self._seen.totals
+        if counters is None or totals is None or not {"bytes_in", "bytes_out"} <= counters.keys():
+            return None
+        return (counters["bytes_in"], counters["bytes_out"]) == (
+            totals["bytes_sent"],
+            totals["bytes_received"],
+        )
+
+    def _late_failure(
+        self, ended: ServerExit, counters: dict[str, int] | None, reconciled: bool | None
+    ) -> tuple[str, str] | None:
+        """What is wrong with a server whose cells all came to an end."""
+        if ended.exit_code is None:
+            stop_s = self._context.timeouts.stop_s
+            return "bad-exit", f"did not exit within {stop_s:.0f} s of SIGTERM and was killed"
+        if ended.exit_code != 0:
+            return "bad-exit", f"exited with {ended.exit_code} after SIGTERM, expected 0"
+        if counters is None and self._context.prepared.variant.file.counters:
+            return "bad-exit", "declares counters, but printed no line of them at its exit"
+        if reconciled is False and self._ceiling is None:
+            return "miscounted", f"server counted {counters}, load counted {self._seen.totals}"
+        return None
+
+
+def silence_s(timeouts: Timeouts, cells: Iterable[Cell]) -> float:
+    """After how many seconds without a word from it the load has to be taken for hung."""
+    longest_s = max(cell.warmup_s + cell.window_s for cell in cells)
+    waits_s = timeouts.ready_s + timeouts.connect_s + 2 * timeouts.settle_s
+    return waits_s + longest_s + SILENCE_MARGIN_S
+
+
+def fault_of(record: Event, *, declares_ceiling: bool) -> tuple[str, str] | None:
+    """Code and text of the server's fault that a cell shows; None where it shows none."""
+    where = f"{record['scenario']} at {record['connections_requested']:,}"
+    if record.get("corrupt_bytes"):
+        return "corrupt", f"{record['corrupt_bytes']:,} wrong bytes in {where}"
+    if _failure_code(record) == "held-fewer":
+        return "held-fewer", f"{where}: {record['failure']['text']}"
+    if record.get("lost") and not declares_ceiling:
+        return "lost", f"{record['lost']:,} connections lost in {where}"
+    if failed := (record.get("churn") or {}).get("failed"):
+        return "lost", f"{failed:,} cycles failed in {where}"
+    if _failure_code(record) == "not-settled":
+        return "unanswered", f"{where}: {record['failure']['text']}"
+    return None
+
+
+def not_available(exit_code: int | None, log: str) -> tuple[str, str] | None:
+    """The failure of a server that this host cannot run, in its own words; None for any other."""
+    if exit_code != EXIT_UNAVAILABLE:
+        return None
+    lines = log.splitlines() or ["it does not say why"]
+    return NOT_AVAILABLE, f"not available here: {lines[-1]}"
+
+
+def _listed(cpus: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(cpus)))
+
+
+def _failure_code(event: Event) -> str | None:
+    failure = event.get("failure")
+    return failure["code"] if failure else None
+
+
+def _facts_of(event: Event) -> Event:
+    return {name: value for name, value in event.items() if name != "event"}

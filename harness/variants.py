@@ -1,0 +1,283 @@
+"""Discover and validate `servers/*/variant.toml`.
+
+A variant's identity is the name of its directory; the directory is the whole registration. A
+directory without a `variant.toml` is not a variant (`servers/common`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from harness import schema
+from harness.errors import UsageError
+
+VARIANT_FILE = "variant.toml"
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{1,30}")
+# Outputs of a build, never inputs of one.
+NOT_SOURCE = {"build", "__pycache__", "node_modules", ".git"}
+
+
+STATUSES = {
+    "stable": "measured and ranked",
+    "experimental": "measured, never ranked",
+    "disabled": "never run; `reason` says why",
+}
+BEYOND = {
+    "refuse": "the next client is turned away",
+    "queue": "the next client waits until another leaves",
+}
+WORKERS = {"a number": "so many, 1 or more", "cpus": "one for each CPU of the server"}
+
+
+class DockerBuild(schema.Strict):
+    """`[docker]`: the context that the Dockerfile of the directory is built with."""
+
+    context: str = Field(
+        default=".",
+        description="Build context, relative to the directory, in which the Dockerfile stays.",
+    )
+
+
+class ProcessRun(schema.Strict):
+    """`[process]`: how to build and start the server without Docker."""
+
+    build: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="Command that builds it; runs in the server's directory.",
+    )
+    command: tuple[str, ...] = Field(
+        min_length=1,
+        strict=False,
+        description="Command that starts it; runs in the server's directory.",
+    )
+    requires: dict[str, str] = Field(
+        default_factory=dict,
+        description="What must be there, each with its Debian package: a program on PATH or an "
+        "absolute path.",
+    )
+
+    def missing_packages(self) -> tuple[str, ...]:
+        """Debian packages of what `requires` names and this host lacks."""
+        missing = (
+            package
+            for what, package in self.requires.items()
+            if not (Path(what).exists() if what.startswith("/") else shutil.which(what))
+        )
+        return tuple(dict.fromkeys(missing))
+
+
+class Ceiling(schema.Strict):
+    """`[limits]`: a wall of the architecture itself."""
+
+    connections_max: int = Field(gt=0, description="What lies beyond is shown as capped.")
+    beyond: Literal["refuse", "queue"] = Field(
+        description="What the next client sees.", json_schema_extra=schema.words(BEYOND)
+    )
+    reason: str = Field(min_length=1, description="Why the wall is there.")
+
+
+class VariantFile(schema.Strict):
+    """The keys of `variant.toml`."""
+
+    title: str = Field(min_length=1, description="Its name in the report.")
+    architecture: str = Field(
+        min_length=1,
+        description="How it waits for I/O: thread-per-connection, select, poll, epoll-lt, …",
+    )
+    language: str = Field(min_length=1, description="What it is written in.")
+    family: str | None = Field(
+        default=None,
+        description="Servers of one family share everything but the mechanism.",
+    )
+    workers: int | Literal["cpus"] = Field(
+        default=1,
+        description="Processes or threads that serve.",
+        json_schema_extra=schema.words(WORKERS),
+    )
+    counters: bool = Field(
+        default=False, description="It prints its own counters at exit and at SIGUSR1."
+    )
+    runtime: bool = Field(
+        default=False,
+        description="Started with --version, it prints its runtime and that one's version.",
+    )
+    status: Literal["stable", "experimental", "disabled"] = Field(
+        default="stable",
+        description="Whether it is run and ranked.",
+        json_schema_extra=schema.words(STATUSES),
+    )
+    reason: str | None = Field(default=None, description="Why it is disabled; then required.")
+    summary: str = Field(min_length=1, description="One sentence for the report.")
+    docker: DockerBuild = DockerBuild()
+    process: ProcessRun | None = None
+    limits: Ceiling | None = None
+
+    @field_validator("workers")
+    @classmethod
+    def _positive(cls, workers: int | str) -> int | str:
+        if isinstance(workers, int) and workers < 1:
+            raise ValueError(f'expected an integer ≥ 1 or "cpus", got {workers}')
+        return workers
+
+    @model_validator(mode="after")
+    def _disabled_says_why(self) -> VariantFile:
+        if self.status == "disabled" and not self.reason:
+            raise ValueError('status = "disabled" requires the key `reason`')
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One server to compare."""
+
+    name: str
+    directory: Path
+    file: VariantFile
+
+    @property
+    def context(self) -> Path:
+        """The Docker build context, resolved."""
+        return (self.directory / self.file.docker.context).resolve()
+
+    @property
+    def dockerfile(self) -> Path:
+        """The Dockerfile, which stays in the variant's directory."""
+        return self.directory / "Dockerfile"
+
+    def worker_count(self, server_cpus: int) -> int:
+        """How many workers the server runs when it has `server_cpus` CPUs."""
+        return server_cpus if self.file.workers == "cpus" else self.file.workers
+
+    def digest(self) -> str:
+        """SHA-256 over all that its build can see, so that an unchanged variant keeps its image.
+
+        Other variants that share the context are left out: they are not part of this one.
+        """
+        digest = hashlib.sha256()
+        for path in sorted(_sources(self.directory, self.context)):
+            digest.update(str(path.relative_to(self.context)).encode())
+            digest.update(path.stat().st_mode.to_bytes(4, "big"))
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+def discover(servers: Path) -> list[Variant]:
+    """Read all variants under the directory `servers`, sorted by name.
+
+    Raises:
+        UsageError: there are none, or one is wrong (all problems of all files are reported).
+    """
+    if not servers.is_dir():
+        raise UsageError(
+            f"{servers}: no such directory",
+            hint="Run `c10k` from the repository, or name the directory with `--servers-dir`.",
+        )
+    variants: list[Variant] = []
+    problems: list[schema.Problem] = []
+    for path in sorted(servers.glob(f"*/{VARIANT_FILE}")):
+        try:
+            variants.append(read(path.parent))
+        except schema.FileProblems as error:
+            problems += error.problems
+    if problems:
+        raise schema.FileProblems(
+            problems, hint="docs/add-a-server.md describes a server's directory."
+        )
+    if not variants:
+        raise UsageError(f"{servers}: holds no variant (a directory with a {VARIANT_FILE})")
+    return variants
+
+
+def read(directory: Path) -> Variant:
+    """Read the one variant in `directory`.
+
+    Raises:
+        FileProblems: its name, its file or its Dockerfile is wrong: all that can be told at once.
+    """
+    problems: list[schema.Problem] = []
+    name, path = directory.name, directory / VARIANT_FILE
+    if not NAME_PATTERN.fullmatch(name):
+        text = (
+            f"`{name}` is no name for a variant: expected 2 to 31 lower-case letters, digits and "
+        )
+        problems.append(schema.Problem("C101", directory, text + "dashes, a letter first"))
+    dockerfile = directory / "Dockerfile"
+    if not dockerfile.is_file():
+        text = "missing: every variant needs a Dockerfile"
+        problems.append(schema.Problem("C120", dockerfile, text))
+    try:
+        file = schema.load(path, VariantFile)
+    except schema.FileProblems as error:
+        raise schema.FileProblems([*problems, *error.problems]) from None
+    variant = Variant(name, directory.resolve(), file)
+    if not variant.context.is_dir():
+        text = "`docker.context`: no such directory"
+        problems.append(schema.Problem("C121", path, text))
+    elif not variant.dockerfile.is_relative_to(variant.context):
+        text = "`docker.context`: expected this directory or one above it"
+        problems.append(schema.Problem("C122", path, text))
+    if problems:
+        raise schema.FileProblems(problems)
+    return variant
+
+
+def select(variants: list[Variant], names: list[str]) -> list[Variant]:
+    """Pick variants by name, in the order of `variants`; no names: all that are not disabled.
+
+    Raises:
+        UsageError: a name is unknown, or names a disabled variant.
+    """
+    if not names or names == ["all"]:
+        return [variant for variant in variants if variant.file.status != "disabled"]
+    known = {variant.name: variant for variant in variants}
+    problems = []
+    for name in names:
+        if name not in known:
+            listed = ", ".join(sorted(known))
+            problems.append(
+                f"no variant `{name}`{schema.nearest(name, list(known))} (known: {listed})"
+            )
+        elif known[name].file.status == "disabled":
+            problems.append(f"variant `{name}` is disabled: {known[name].file.reason}")
+    if problems:
+        raise UsageError("\n".join(problems), hint="`c10k servers` lists them.")
+    return [variant for variant in variants if variant.name in names]
+
+
+def _sources(directory: Path, context: Path) -> list[Path]:
+    others = {
+        path.parent.resolve()
+        for path in context.glob(f"*/{VARIANT_FILE}")
+        if path.parent.resolve() != directory
+    }
+    found = []
+    for path in context.rglob("*"):
+        relative = path.relative_to(context)
+        if NOT_SOURCE.intersection(relative.parts) or not path.is_file():
+            continue
+        if not any(path.is_relative_to(other) for other in others):
+            found.append(path)
+    return found
+
+
+def json_schema() -> str:
+    """The JSON Schema of `variant.toml`, for editors: docs/variant.schema.json."""
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **VariantFile.model_json_schema(),
+        "title": "variant.toml",
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    print(json_schema(), end="")

@@ -1,0 +1,303 @@
+"""Whether a variant conforms: take it through the suite as a trial would be, and remember the good.
+
+Only a verdict without a failure is remembered. Whoever has a failing server wants to know whether
+it still fails, and one that failed because the host was busy gets its next chance at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from harness import conformance
+from harness.backends.base import ADDRESS, Backend, Event, LoadSilent, OpenTrial, Prepared
+from harness.conformance import results, spec
+from harness.conformance.results import MAIN, CheckResult, End, Score
+from harness.cpus import CpuSplit
+from harness.errors import ServerFault
+from harness.interrupt import shielded
+from harness.limits import Asked
+from harness.profiles.profile import Timeouts
+from harness.store import hand_over
+from harness.store import replace as replace_file
+from harness.trial import not_available
+
+Subset = Literal["quick", "full"]
+
+# The most connections of any check, with room for those of checks that idle meanwhile.
+CONNECTIONS = 11_800
+# The longest that a check works, idles and is cancelled; nothing is told meanwhile.
+SILENCE_S = 180.0
+CACHE_DIRECTORY = ".conformance"
+DIGEST_LETTERS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the suite found.
+
+    Attributes:
+        failure: `(code, text)` of what ended the suite before its end, else None.
+        log: the last lines of the server, or of the suite if that is to blame; with a failure.
+        cached: whether it is remembered from an earlier run.
+    """
+
+    variant: str
+    subset: Subset
+    results: tuple[CheckResult, ...]
+    failure: tuple[str, str] | None = None
+    log: str = ""
+    duration_s: float = 0.0
+    cached: bool = False
+
+    @property
+    def score(self) -> Score:
+        """k of n."""
+        return results.score(self.results)
+
+    @property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """The checks that failed."""
+        return tuple(result for result in self.results if result.status == "fail")
+
+    @property
+    def conforms(self) -> bool:
+        """Whether every check that applies was made, and passed."""
+        return self.failure is None and self.score.conforms
+
+    @property
+    def summary(self) -> str:
+        """One line: what did not pass, by name."""
+        if self.failure is not None:
+            return f"the conformance suite came to no end: {self.failure[1]}"
+        score = self.score
+        count = f"{score.passed} of {score.applicable} conformance checks passed"
+        return "; ".join([count, *(f"{one.id} {one.name}: {one.text}" for one in self.failed)])
+
+    def as_json(self) -> dict[str, Any]:
+        """What `campaign.json` keeps of it."""
+        told = [
+            {"id": one.id, "title": one.name, "text": one.text, "explanation": one.explanation}
+            for one in self.failed
+        ]
+        if self.failure is not None:
+            code, text = self.failure
+            told.append({"id": code, "title": "no end", "text": text, "explanation": ""})
+        score = self.score
+        return {
+            "passed": score.passed,
+            "applicable": score.applicable + (self.failure is not None),
+            "subset": self.subset,
+            "failures": told,
+            "cached": self.cached,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteContext:
+    """What a backend needs to know to run the suite beside a variant."""
+
+    campaign: str
+    prepared: Prepared
+    subset: Subset
+    cpus: CpuSplit
+    scratch: str
+    asked: Asked
+    timeouts: Timeouts
+
+    module: ClassVar[str] = conformance.__name__
+
+    @property
+    def name(self) -> str:
+        """Unlike the id of any trial."""
+        return f"conformance-{self.prepared.variant.name}"
+
+    def variables(
+        self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None
+    ) -> dict[str, str]:
+        """The specification that the suite reads."""
+        file = self.prepared.variant.file
+        told = {
+            "schema": spec.SCHEMA,
+            "address": ADDRESS,
+            "checks": self.subset,
+            "only": None,
+            "connections_max": file.limits.connections_max if file.limits else None,
+            "beyond": file.limits.beyond if file.limits else None,
+            "counters": file.counters,
+            "directory": directory or self.scratch,
+            "cpus": self.cpus.load,
+            "prepare_namespace": prepare_namespace,
+            "sysctls": sysctls,
+            "ready_s": self.timeouts.ready_s,
+        }
+        return {spec.VARIABLE: json.dumps(told)}
+
+
+def judge(
+    backend: Backend,
+    prepared: Prepared,
+    subset: Subset,
+    *,
+    cpus: CpuSplit,
+    campaign: str = "check",
+    show: Callable[[CheckResult], None] = lambda _: None,
+) -> Verdict:
+    """Run the suite beside the variant. `show` gets each result as soon as it is known."""
+    start_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="c10k-") as scratch:
+        context = SuiteContext(
+            campaign=campaign,
+            prepared=prepared,
+            subset=subset,
+            cpus=cpus,
+            scratch=scratch,
+            asked=Asked.for_connections(CONNECTIONS),
+            timeouts=Timeouts(),
+        )
+        opening = backend.open(context)
+        opened = opening.__enter__()
+        try:
+            found = _Following(opened, show).verdict(prepared.variant.name, subset)
+        finally:
+            with shielded():
+                opening.__exit__(None, None, None)
+    return replace(found, duration_s=round(time.monotonic() - start_s, 3))
+
+
+class _Following:
+    """Does what the suite asks for, and takes down what it tells."""
+
+    def __init__(self, opened: OpenTrial, show: Callable[[CheckResult], None]) -> None:
+        self._opened = opened
+        self._show = show
+        self._events: list[Event] = []
+        self._started: list[str] = []
+        self._ends: dict[str, End] = {}
+
+    def verdict(self, variant: str, subset: Subset) -> Verdict:
+        """Take the suite to its end, whatever end that is."""
+        try:
+            failure = self._follow()
+        except ServerFault as fault:
+            failure = (fault.code, fault.message)
+        except LoadSilent as silence:
+            failure = ("suite-error", silence.message)
+        with shielded():
+            self._stop_servers()
+        if main := self._ends.get(MAIN):
+            failure = not_available(main.exit_code, main.log) or failure
+        found = results.conclude(self._events, self._ends)
+        for result in found[len(self._told()) :]:
+            self._show(result)
+        log = ""
+        if failure is not None:
+            main = self._ends.get(MAIN)
+            from_suite = failure[0] == "suite-error" or main is None
+            log = self._opened.load_log() if from_suite or main is None else main.log
+        return Verdict(variant, subset, found, failure, log)
+
+    def _follow(self) -> tuple[str, str] | None:
+        """Answer events up to the last one; how the suite failed, if it did."""
+        while (event := self._opened.next_event(SILENCE_S)) is not None:
+            self._events.append(event)
+            kind = event["event"]
+            if kind == "hello" or kind == "restart":
+                self._start(MAIN, {})
+            elif kind == "start":
+                self._start(event["name"], event["env"])
+                if event["refuses"]:
+                    self._started.remove(event["name"])
+                    ended = self._opened.await_server(event["name"], results.REFUSAL_S)
+                    self._ends[event["name"]] = End(ended.exit_code, ended.log)
+            elif kind == "check":
+                self._show(CheckResult.from_event(event))
+            elif kind == "failure":
+                return str(event["code"]), str(event["text"])
+            elif kind == "done":
+                return None
+        return "suite-error", f"the suite ended before its time: {self._opened.load_log()}"
+
+    def _start(self, name: str, variables: Mapping[str, str]) -> None:
+        self._opened.start_server(name, variables)
+        if name not in self._started:
+            self._started.append(name)
+
+    def _stop_servers(self) -> None:
+        for name in self._started:
+            ended = self._opened.stop_server(name)
+            self._ends[name] = End(ended.exit_code, ended.log)
+
+    def _told(self) -> list[Event]:
+        return [event for event in self._events if event["event"] == "check"]
+
+
+class Cache:
+    """Verdicts without a failure, in the directory of the campaigns: its owner keeps them."""
+
+    def __init__(self, reports: Path, backend: str) -> None:
+        self._directory = reports / CACHE_DIRECTORY
+        self._backend = backend
+
+    def find(self, prepared: Prepared, subset: Subset) -> Verdict | None:
+        """A verdict on exactly this by this suite on this kernel; one on all checks will do."""
+        subsets: tuple[Subset, ...] = ("full",) if subset == "full" else ("quick", "full")
+        for known in subsets:
+            try:
+                document = json.loads(self._path(prepared, known).read_text(encoding="utf-8"))
+                if document["of"] == self._identity(prepared, known):
+                    found = tuple(CheckResult.from_event(one) for one in document["results"])
+                    return Verdict(prepared.variant.name, known, found, cached=True)
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # not there, or not what this version wrote
+        return None
+
+    def keep(self, prepared: Prepared, verdict: Verdict) -> None:
+        """Remember a verdict without a failure; a directory that cannot be written is no matter."""
+        if not verdict.conforms:
+            return
+        document = {
+            "of": self._identity(prepared, verdict.subset),
+            "results": [asdict(one) for one in verdict.results],
+        }
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            hand_over(self._directory)
+            text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+            replace_file(self._path(prepared, verdict.subset), text)
+        except OSError:
+            return
+
+    def _path(self, prepared: Prepared, subset: Subset) -> Path:
+        digest = prepared.digest.removeprefix("sha256:")[:DIGEST_LETTERS]
+        return self._directory / f"{digest}-{subset}-{self._backend}-{suite_version()}.json"
+
+    def _identity(self, prepared: Prepared, subset: Subset) -> dict[str, Any]:
+        """All that a verdict depends on, as far as it can be told."""
+        return {
+            "variant": prepared.variant.name,
+            "declared": prepared.variant.file.model_dump(mode="json"),
+            "digest": prepared.digest,
+            "runtime": prepared.runtime,
+            "subset": subset,
+            "backend": self._backend,
+            "suite": suite_version(),
+            "kernel": os.uname().release,
+        }
+
+
+@functools.cache
+def suite_version() -> str:
+    """Names the suite by its own source, so that no changed check lives on an old verdict."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(str(conformance.__file__)).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:DIGEST_LETTERS]
