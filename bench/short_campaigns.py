@@ -1,0 +1,82 @@
+"""Campaigns that a comparison runs one after another: a profile of their own, and `c10k run`."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clients import ROOT
+
+from harness.store import Campaign, campaigns
+
+CAMPAIGN_TIMEOUT_S = 3600
+# 5: a cell is void, which the table shows by not having it.
+FINISHED = (0, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What each campaign measures: the scenario `idle`, with 100 active."""
+
+    trials: int
+    connections: str
+    warmup_s: float
+    window_s: float
+    same_twice: str = ""
+
+    def write(self, path: Path) -> Path:
+        """The plan as a profile."""
+        twice = f'same_twice = "{self.same_twice}"\n' if self.same_twice else ""
+        scenarios = "".join(
+            f'\n[[scenarios]]\nname = "{name}"\nconnections = [{self.connections}]\n'
+            for name in ("ramp", "idle")
+        )
+        path.write_text(
+            f'summary = "Short, to be run again and again."\ntrials = {self.trials}\n{twice}'
+            f"\n[timing]\nwarmup_s = {self.warmup_s}\nwindow_s = {self.window_s}\n{scenarios}"
+        )
+        return path
+
+
+def add_options(parser: argparse.ArgumentParser, *, trials: int, connections: str) -> None:
+    """The options that all such comparisons have."""
+    parser.add_argument("--trials", type=int, default=trials, help="of each campaign")
+    parser.add_argument("--connections", default=connections, help="numbers, commas between")
+    parser.add_argument("--warmup", type=float, default=0.5, help="seconds")
+    parser.add_argument("--window", type=float, default=2.5, help="seconds")
+    parser.add_argument("--reports", type=Path, help="keep the campaigns there")
+
+
+def plan_of(arguments: argparse.Namespace, same_twice: str = "") -> Plan:
+    """The plan that the options ask for."""
+    return Plan(
+        trials=arguments.trials,
+        connections=arguments.connections,
+        warmup_s=arguments.warmup,
+        window_s=arguments.window,
+        same_twice=same_twice,
+    )
+
+
+def run(profile: Path, servers: Sequence[str], backend: str, reports: Path) -> Campaign:
+    """One campaign, to its end; ends the program where it has none."""
+    before = {campaign.name for campaign in campaigns(reports)} if reports.is_dir() else set()
+    command = [sys.executable, "-m", "harness.cli", "run", "--backend", backend]
+    command += ["--profile", str(profile), "--servers", ",".join(servers)]
+    done = subprocess.run(
+        [*command, "--reports", str(reports)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=CAMPAIGN_TIMEOUT_S,
+    )
+    if done.returncode not in FINISHED:
+        sys.exit(f"the campaign ended with {done.returncode}: {done.stderr.strip()}")
+    (campaign,) = (one for one in campaigns(reports) if one.name not in before)
+    return campaign
