@@ -1,0 +1,25 @@
+"""Has places for 200 connections, and lets the others wait until somebody leaves."""
+
+import select
+
+from common import Server
+
+PLACES = 200
+
+
+class Bad(Server):
+    full = False
+
+    def accept_some(self) -> None:
+        if len(self.connections) < PLACES:
+            super().accept_some()
+
+    def turn(self) -> None:
+        super().turn()
+        if self.full != (len(self.connections) >= PLACES) and self.rest_until_s is None:
+            self.full = not self.full
+            self.poll.modify(self.listener, 0 if self.full else select.EPOLLIN)
+
+
+if __name__ == "__main__":
+    Bad.main()

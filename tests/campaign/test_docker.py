@@ -1,0 +1,214 @@
+"""Campaigns in containers of a real engine."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import resource
+import signal
+from collections.abc import Iterator
+
+import docker
+import pytest
+from command import C10k, wait_for
+from faulty_servers import echo
+
+from harness import cpus, limits, plan, variants
+from harness.backends import images
+from harness.backends.base import LABEL, TrialContext
+from harness.backends.docker import USER, DockerBackend
+from harness.errors import ServerFault
+from harness.profiles import profile as profiles
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+SHIPPED = "epoll-lt,thread-per-connection"
+
+
+# The first build installs all dependencies from the network.
+BUILD_TIMEOUT_S = 900
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[docker.DockerClient]:
+    client = docker.from_env(timeout=BUILD_TIMEOUT_S)
+    yield client
+    client.close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def built(engine: docker.DockerClient) -> Iterator[None]:
+    """The harness's image of this tree, built once for all tests here."""
+    os.environ.pop("C10K_HARNESS_IMAGE", None)
+    os.environ["C10K_HARNESS_IMAGE"] = images.harness_image(engine, BUILD_TIMEOUT_S)
+    yield
+    del os.environ["C10K_HARNESS_IMAGE"]
+
+
+def left_behind(engine: docker.DockerClient) -> list[str]:
+    containers = engine.containers.list(all=True, filters={"label": LABEL})
+    volumes = engine.volumes.list(filters={"label": LABEL})
+    return [thing.name for thing in (*containers, *volumes)]
+
+
+def arguments(c10k: C10k, **settings: object) -> tuple[str, ...]:
+    profile = c10k.profile(**settings)
+    return ("run", "--backend", "docker", "--profile", str(profile), "--seed", "7")
+
+
+def test_containers_are_measured_confined_and_removed(
+    c10k: C10k, engine: docker.DockerClient
+) -> None:
+    done = c10k(*arguments(c10k), "--servers", SHIPPED)
+
+    assert done.code == 0, done.err + done.out
+    assert len(done.cells) == 2 * 2
+    for cell in done.cells:
+        assert cell["connections_established_min"] == 50
+        assert cell["corrupt_bytes"] == 0
+        applied = cell["limits"]["applied"]
+        assert applied["uid"] == int(USER.split(":")[0])
+        assert applied["pid1"] is False
+        assert applied["cpus"] == cell["limits"]["asked"]["cpus"]
+        assert applied["sysctls"]["net.core.somaxconn"] == str(limits.BACKLOG)
+    assert {outcome["reconciled"] for outcome in done.outcomes} == {True}
+    assert {outcome["exit_code"] for outcome in done.outcomes} == {0}
+    traffic = [cell for cell in done.cells if cell["scenario"] == "idle"]
+    # Version 1 of the control groups charges no sockets by default: then the estimate stands.
+    version = str(done.head()["environment"]["backend_cgroup_version"])
+    expected = {"1": "slab-half", "2": "cgroup-v2"}[version]
+    assert {cell["server"]["memory_kernel_source"] for cell in traffic} == {expected}
+    assert left_behind(engine) == []
+
+
+def test_a_directory_with_a_dockerfile_is_the_whole_registration(c10k: C10k) -> None:
+    c10k.add_server("mine", echo())
+
+    done = c10k(*arguments(c10k), "--servers-dir", c10k.servers)
+
+    assert done.code == 0, done.err + done.out
+    assert {cell["variant"] for cell in done.cells} == {"mine"}
+
+
+def test_an_image_that_does_not_build_is_told_and_the_others_are_measured(c10k: C10k) -> None:
+    c10k.add_server("mine", echo())
+    broken = c10k.add_server("broken", echo())
+    (broken / "Dockerfile").write_text(
+        "ARG BASE\nFROM ${BASE}\nRUN echo server.c:3: expected a semicolon && exit 2\n"
+    )
+
+    done = c10k(*arguments(c10k), "--servers-dir", c10k.servers)
+
+    assert done.code == 4
+    outcomes = {outcome["variant"]: outcome for outcome in done.outcomes}
+    assert outcomes["broken"]["code"] == "build-failed"
+    assert "expected a semicolon" in outcomes["broken"]["log_tail"]
+    assert outcomes["mine"]["outcome"] == "done"
+
+
+def test_a_signal_leaves_no_container(c10k: C10k, engine: docker.DockerClient) -> None:
+    process = c10k.start(*arguments(c10k, window_s=2.0, trials=2), "--servers", SHIPPED)
+    wait_for(lambda: list(c10k.reports.glob("*/trials.jsonl")), 120)
+    process.send_signal(signal.SIGTERM)
+    done = c10k.finish(process)
+
+    assert done.code == 130, done.err
+    assert (done.directory / "report.html").is_file()
+    assert left_behind(engine) == []
+
+
+def test_what_a_sigkill_leaves_is_removed_by_the_next_start(
+    c10k: C10k, engine: docker.DockerClient
+) -> None:
+    process = c10k.start(*arguments(c10k, window_s=2.0, trials=2), "--servers", SHIPPED)
+    wait_for(lambda: list(c10k.reports.glob("*/trials.jsonl")), 120)
+    process.kill()
+    killed = c10k.finish(process)
+    assert left_behind(engine) != []
+
+    mended = c10k("clean", "--backend", "docker")
+
+    assert mended.code == 0
+    assert "container" in mended.out
+    assert left_behind(engine) == []
+    assert killed.head()["state"] == "interrupted"
+    assert (killed.directory / "report.html").is_file()
+
+
+# One line, as of a runtime: who it is, what it may, and what network it has.
+TELLS_ITS_RIGHTS = """
+import json, os, pathlib
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+rights = {name: status[name].strip() for name in ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")}
+print(json.dumps(rights | {"uid": os.getuid(), "net": os.listdir("/sys/class/net")}))
+"""
+
+
+def asked_for_its_runtime(
+    engine: docker.DockerClient, program: str, timeout_s: float = BUILD_TIMEOUT_S
+) -> str:
+    """What a server of this source tells, started as a variant's is."""
+    (variant,) = variants.select(variants.discover(variants.Path("servers")), ["epoll-lt"])
+    options = DockerBackend().alone("of-a-test") | {"entrypoint": ["python", "-c", program]}
+    image = os.environ["C10K_HARNESS_IMAGE"]
+    return images.runtime_of(engine, variant, image, timeout_s, **options)
+
+
+def test_a_server_that_tells_its_runtime_has_no_more_rights_than_in_a_trial(
+    engine: docker.DockerClient,
+) -> None:
+    told = json.loads(asked_for_its_runtime(engine, TELLS_ITS_RIGHTS))
+
+    assert told == {
+        **{"CapEff": "0" * 16, "CapBnd": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"},
+        **{"uid": int(USER.split(":")[0]), "net": ["lo"]},
+    }
+    assert left_behind(engine) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "timeout_s", "reason"),
+    [
+        ("import time; time.sleep(600)", 2.0, "did not end within 2 s"),
+        ("raise SystemExit('no idea')", BUILD_TIMEOUT_S, "ended with 1"),
+        ("", BUILD_TIMEOUT_S, "it printed 0"),
+    ],
+)
+def test_a_server_that_does_not_tell_its_runtime_is_refused_and_removed(
+    engine: docker.DockerClient, program: str, timeout_s: float, reason: str
+) -> None:
+    with pytest.raises(ServerFault, match=reason):
+        asked_for_its_runtime(engine, program, timeout_s)
+
+    assert left_behind(engine) == []
+
+
+def test_a_limit_that_the_engine_refuses_is_given_up_and_recorded(
+    engine: docker.DockerClient,
+) -> None:
+    beyond = resource.getrlimit(resource.RLIMIT_NOFILE)[1] + 1
+    with contextlib.suppress(OSError, ValueError):  # "not allowed to raise maximum limit"
+        resource.setrlimit(resource.RLIMIT_NOFILE, (beyond, beyond))
+        pytest.skip("this host grants any number of open files to root")
+    (variant,) = variants.select(variants.discover(variants.Path("servers")), ["epoll-lt"])
+    profile = profiles.load("smoke")
+    backend = DockerBackend()
+    backend.prepare_load(BUILD_TIMEOUT_S)
+    context = TrialContext(
+        campaign="clamp",
+        trial=plan.make(profile, ["epoll-lt"], 7)[0],
+        prepared=backend.prepare(variant, 600),
+        cpus=cpus.CpuSplit(server=(1,), load=(0,)),
+        asked=dataclasses.replace(limits.Asked.for_connections(100), nofile=beyond),
+        timeouts=profile.timeouts,
+        workers=0,
+    )
+
+    with backend.open(context) as opened:
+        hello = opened.next_event(60)
+        assert opened.clamps == [f"nofile: asked for {beyond:,}, refused by the engine"]
+
+    assert hello is not None
+    assert 0 < hello["limits"]["nofile"][1] < beyond
+    assert left_behind(engine) == []

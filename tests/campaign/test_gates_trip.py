@@ -1,0 +1,260 @@
+"""Every gate that a real cause can trip here, tripped by it: no made-up numbers.
+
+Two gates have no such test. Nothing on a host can steal time from it, and packets are dropped from
+the kernel's receive backlog only where a sysctl of the whole host is made small.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import C10k, Finished
+from faulty_servers import CORRUPTS_ONE_IN_A_THOUSAND, HOLDS_30, LOSES_ONE, echo
+
+PROFILE = """
+summary = "One gate."
+ranked = false
+trials = 1
+conformance = "off"
+timing = {{ warmup_s = 0.1, window_s = {window_s} }}
+timeouts = {{ ready_s = 10, connect_s = 6, settle_s = 1, stop_s = 2 }}
+
+[[scenarios]]
+name = "{scenario}"
+connections = [50]
+{more}
+"""
+
+# Every 20th of the messages is swallowed, so that connections fall silent one after the other.
+SWALLOWS = echo(on_data="if served > 500 and served % 20 == 0: continue")
+STOPS_FOR_GOOD = echo(on_data="if served > 500: os.kill(os.getpid(), signal.SIGSTOP)")
+# The main process ends; what it forked goes on listening and serving, as nothing had happened.
+LEAVES_ITS_CHILD = echo(
+    on_data="if served == 500: os.kill(os.getppid(), signal.SIGKILL)",
+).replace(
+    "selector = selectors",
+    """
+if os.fork():
+    signal.pause()
+selector = selectors""",
+    1,
+)
+# A listener beside the server that accepts nobody, in the same namespace: its queue of one
+# overflows, and the SYNs of those that wait are sent again.
+OVERFLOWS = echo().replace(
+    "selector = selectors",
+    """
+import threading, time
+def knock():
+    deaf = socket.create_server(("127.0.0.1", 7001), backlog=0)
+    while True:
+        peers = [socket.socket() for _ in range(8)]
+        for peer in peers:
+            peer.setblocking(False)
+            peer.connect_ex(("127.0.0.1", 7001))
+        time.sleep(1.3)
+threading.Thread(target=knock, daemon=True).start()
+selector = selectors""",
+    1,
+)
+# The clock as the load sees it: CLOCK_REALTIME is 10 ms ahead in every other second.
+STEPPING_CLOCK = """
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    long failed = syscall(SYS_clock_gettime, clock, now);
+    if (failed == 0 && clock == CLOCK_REALTIME) {
+        struct timespec even;
+        syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &even);
+        now->tv_nsec += even.tv_sec % 2 * 10000000;
+        if (now->tv_nsec >= 1000000000) { now->tv_nsec -= 1000000000; ++now->tv_sec; }
+    }
+    return (int)failed;
+}
+"""
+
+
+def profile(c10k: C10k, scenario: str = "idle", more: str = "", window_s: float = 0.5) -> Path:
+    path = c10k.directory / "one.toml"
+    more = more or ("active = 10" if scenario == "idle" else "")
+    path.write_text(PROFILE.format(scenario=scenario, more=more, window_s=window_s))
+    return path
+
+
+def measured(done: Finished) -> dict[str, Any]:
+    (cell,) = done.cells
+    return cell
+
+
+def codes(done: Finished) -> dict[str, str]:
+    """{gate: what it says} of the one cell."""
+    return dict(measured(done)["reasons"])
+
+
+def run(c10k: C10k, program: str, *profile_of: Any, under: tuple[str, ...] = ()) -> Finished:
+    c10k.add_server("mine", program)
+    arguments = ("run", "--backend", "process", "--servers-dir", c10k.servers, "--seed", "7")
+    return c10k(*arguments, "--profile", profile(c10k, *profile_of), under=under)
+
+
+@pytest.fixture
+def hog() -> Iterator[Any]:
+    """A busy process on one CPU."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def keep_busy(cpu: int) -> None:
+        command = ["taskset", "--cpu-list", str(cpu), sys.executable, "-c", "while True: pass"]
+        started.append(subprocess.Popen(command))
+
+    yield keep_busy
+    for process in started:
+        process.kill()
+        process.wait(30)
+
+
+def cpus_of(c10k: C10k, side: str) -> int:
+    """The first CPU that a campaign gives to the server or to the load here."""
+    done = c10k("run", "--dry-run", "--json", "--profile", profile(c10k), "--servers", "epoll-lt")
+    return int(json.loads(done.out)["cpus"][side][0])
+
+
+FAULTY = {
+    "stops": STOPS_FOR_GOOD,
+    "swallows": SWALLOWS,
+    "loses": LOSES_ONE,
+    "holds-fewer": HOLDS_30,
+    "leaves-its-child": LEAVES_ITS_CHILD,
+    "dies": echo(on_data="if served > 500: os.kill(os.getpid(), signal.SIGKILL)"),
+    "corrupts": CORRUPTS_ONE_IN_A_THOUSAND,
+    "idles": echo(on_data="import time; time.sleep(0.02)"),
+}
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """One campaign of servers with one fault each."""
+    c10k = C10k(tmp_path_factory.mktemp("faulty"), [])
+    for name, program in FAULTY.items():
+        c10k.add_server(name, program)
+    arguments = ("run", "--backend", "process", "--servers-dir", c10k.servers, "--seed", "7")
+    return c10k(*arguments, "--profile", profile(c10k))
+
+
+def cell_of(done: Finished, name: str) -> tuple[str, dict[str, str]]:
+    """Status and {gate: what it says} of one server's cell."""
+    (cell,) = [cell for cell in done.cells if cell["variant"] == name]
+    return cell["status"], dict(cell["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("name", "gate", "words"),
+    [
+        ("stops", "failure", "not answered"),
+        ("swallows", "failure", "not answered"),
+        ("loses", "lost", "1 connections lost"),
+        ("loses", "established", "49 of 50"),
+        ("holds-fewer", "failure", "of 50"),
+        ("leaves-its-child", "restarted", "1 main process"),
+        ("dies", "failure", "process is gone"),
+        ("corrupts", "corrupt", "bytes came back wrong"),
+        ("idles", "cpu-time", "ms of server CPU time"),
+    ],
+)
+def test_a_faulty_server_has_a_void_cell_that_names_its_fault(
+    faulty: Finished, name: str, gate: str, words: str
+) -> None:
+    status, reasons = cell_of(faulty, name)
+
+    assert status == "void"
+    assert words in reasons.get(gate, ""), reasons
+
+
+def test_fewer_connections_than_asked_are_never_measured_under_the_label(faulty: Finished) -> None:
+    (cell,) = [cell for cell in faulty.cells if cell["variant"] == "holds-fewer"]
+
+    assert cell["echoes"] == 0
+    assert cell["connections_established_min"] < cell["connections_requested"] == 50
+
+
+def test_an_overflowing_queue_and_what_is_sent_again_are_noise(c10k: C10k) -> None:
+    done = run(c10k, OVERFLOWS, "idle", "active = 10", 2.0)
+
+    assert measured(done)["status"] == "noisy", measured(done)["reasons"]
+    assert {"overflows", "retransmits"} <= codes(done).keys()
+
+
+def test_a_rate_beyond_the_generator_is_not_reachable_and_never_lowered(c10k: C10k) -> None:
+    done = run(c10k, echo(), "paced", "rate_per_s = [900000]")
+
+    assert measured(done)["status"] == "void"
+    assert measured(done)["rate_offered_per_s"] == 900_000
+    assert "900,000 messages/s are not reachable on this host" in codes(done)["not-reachable"]
+    assert "not reachable on this host" in (done.directory / "report.html").read_text()
+
+
+def test_a_busy_cpu_of_the_load_shows_in_its_own_wait(c10k: C10k, hog: Any) -> None:
+    hog(cpus_of(c10k, "load"))
+
+    done = run(c10k, echo())
+
+    assert "load-waited" in codes(done), measured(done)["generator"]
+
+
+def test_a_busy_cpu_of_the_server_is_somebody_elses(c10k: C10k, hog: Any) -> None:
+    hog(cpus_of(c10k, "server"))
+
+    done = run(c10k, echo())
+
+    assert "shared-cpu" in codes(done), measured(done)["server"]
+
+
+def test_a_clock_that_is_set_in_the_window_is_noticed(c10k: C10k) -> None:
+    source, library = c10k.directory / "clock.c", c10k.directory / "clock.so"
+    source.write_text(STEPPING_CLOCK)
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True, timeout=60
+    )
+    under = ("env", f"LD_PRELOAD={library}")
+
+    closed = run(c10k, echo(), "idle", "active = 10", 1.0, under=under)
+
+    assert "clock-set" in codes(closed), measured(closed)["host"]
+    assert abs(measured(closed)["host"]["clock_step_ns"]) == pytest.approx(1e7, abs=1e6)
+
+
+@pytest.fixture
+def quota() -> Iterator[Path]:
+    """A cgroup with a tenth of a CPU, version 1 or 2."""
+    root = Path("/sys/fs/cgroup")
+    base = root / "cpu" if (root / "cpu").is_dir() else root
+    group = base / f"c10k-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        if (group / "cpu.cfs_quota_us").exists():
+            (group / "cpu.cfs_quota_us").write_text("30000")
+        else:
+            (group / "cpu.max").write_text("30000 100000")
+    except OSError as error:
+        if group.is_dir():
+            group.rmdir()
+        pytest.skip(f"no cgroup can be made here: {error}")
+    yield group
+    group.rmdir()
+
+
+def test_a_cpu_quota_is_seen_where_it_throttles(c10k: C10k, quota: Path) -> None:
+    enter = ("sh", "-c", f'echo $$ > {quota}/cgroup.procs && exec "$@"', "sh")
+
+    done = run(c10k, echo(), under=enter)
+
+    assert "throttled" in codes(done), measured(done)["host"]
+    assert measured(done)["host"]["nr_throttled"] >= 1

@@ -1,0 +1,55 @@
+"""A server must be right before it is measured: what the gate lets through, and what it tells."""
+
+from __future__ import annotations
+
+import pytest
+from command import ROOT, C10k
+
+BAD = ROOT / "tests/bad_servers"
+# One bug that a quick check names and that a short campaign would not notice.
+BUG = "ignores_backlog"
+
+
+def add(c10k: C10k, name: str, program: str) -> None:
+    """A variant that runs a server of the suite's own tests."""
+    c10k.add_server(
+        name, f"import runpy, sys\nsys.path.insert(0, {str(BAD)!r})\n"
+        f"runpy.run_path({str(BAD / program)!r}, run_name='__main__')\n",
+        "counters = true",
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_server_that_fails_a_check_is_not_measured_and_the_failure_is_explained(
+    c10k: C10k,
+) -> None:
+    add(c10k, "wrong", f"{BUG}.py")
+    add(c10k, "right", "right.py")
+
+    done = c10k.run(c10k.profile(conformance="quick"))
+    first = done.directory
+
+    assert done.code == 4, done.err + done.out
+    assert {cell["variant"] for cell in done.cells} == {"right"}
+    outcomes = {outcome["variant"]: outcome for outcome in done.outcomes}
+    assert outcomes["wrong"]["code"] == "nonconforming"
+    assert "T19 backlog" in outcomes["wrong"]["text"]
+    told = {entry["name"]: entry["conformance"] for entry in done.head()["variants"]}
+    assert told["right"]["failures"] == []
+    assert told["right"]["passed"] == told["right"]["applicable"] > 20
+    assert told["wrong"]["passed"] == told["wrong"]["applicable"] - 1
+    (failure,) = told["wrong"]["failures"]
+    assert failure["id"] == "T19"
+    page = (first / "report.html").read_text()
+    assert failure["explanation"].split("(")[0].replace("'", "&#39;") in page
+    assert f"{told['wrong']['passed']}/{told['wrong']['applicable']}" in page
+
+    # What passed is remembered; what failed may have been mended, and is tried again.
+    again = c10k.run(c10k.profile(conformance="quick"), "--include-nonconforming")
+
+    assert again.code == 0, again.err + again.out
+    assert "checking wrong" in again.out
+    assert "checking right" not in again.out
+    (last,) = {head.parent for head in c10k.reports.glob("*/campaign.json")} - {first}
+    assert '"cached": true' in (last / "campaign.json").read_text()
+    assert '"variant": "wrong"' in (last / "trials.jsonl").read_text()

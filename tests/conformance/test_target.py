@@ -1,0 +1,125 @@
+"""The server as the suite sees it: all its processes, stopped, limited and killed as one."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.conformance.target import Target, alive, until
+from harness.load import procfs
+from harness.load.address import parse
+
+# Listens, forks once per byte that it reads, and opens descriptors with a gap in their numbers.
+FORKS = """
+import os, socket, sys, time
+listener = socket.create_server(("127.0.0.1", 0))
+low, high = os.open("/dev/null", 0), [os.open("/dev/null", 0) for _ in range(3)]
+os.close(low)
+print(listener.getsockname()[1], flush=True)
+while os.read(0, 1):
+    if os.fork() == 0:
+        while True:
+            time.sleep(1)
+"""
+WAIT_S = 5.0
+
+
+@pytest.fixture
+def forking() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    ) as process:
+        yield process
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def target(forking: subprocess.Popen[bytes]) -> Target:
+    assert forking.stdout is not None
+    found = Target.find(parse(f"tcp://127.0.0.1:{int(forking.stdout.readline())}"))
+    assert found is not None
+    return found
+
+
+def fork(forking: subprocess.Popen[bytes], target: Target, children: int) -> list[int]:
+    """Have it fork so many more; all its processes."""
+    assert forking.stdin is not None
+    expected = len(target.running()) + children
+    forking.stdin.write(b"+" * children)
+    assert until(lambda: len(target.running()) == expected, WAIT_S)
+    return target.pids
+
+
+def test_nobody_is_found_where_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    assert Target.find(parse(f"tcp://127.0.0.1:{port}")) is None
+
+
+def test_processes_that_are_forked_later_belong_to_the_server(
+    forking: subprocess.Popen[bytes], target: Target
+) -> None:
+    alone = target.descriptors()
+
+    pids = fork(forking, target, children=2)
+
+    assert target.root == forking.pid
+    assert target.threads() == 3
+    assert target.descriptors() == 3 * alone
+    assert forking.pid in pids
+
+
+def test_a_frozen_server_does_nothing_at_all_and_goes_on_afterwards(
+    forking: subprocess.Popen[bytes], target: Target
+) -> None:
+    pids = fork(forking, target, children=2)
+
+    with target.frozen():
+        texts = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
+        states = {procfs.process_stat(text).state for text in texts}
+
+    assert states == {"T"}
+    assert len(fork(forking, target, children=1)) == len(pids) + 1
+
+
+def test_killing_a_server_leaves_none_of_its_processes(
+    forking: subprocess.Popen[bytes], target: Target
+) -> None:
+    pids = fork(forking, target, children=2)
+
+    target.kill()
+
+    assert alive(pids) == []
+    assert not target.listens()
+
+
+def test_room_for_more_descriptors_is_exact_and_given_back(target: Target) -> None:
+    used = {int(path.name) for path in Path(f"/proc/{target.root}/fd").iterdir()}
+    before = resource.prlimit(target.root, resource.RLIMIT_NOFILE)
+
+    with target.room_for(5):
+        soft, hard = resource.prlimit(target.root, resource.RLIMIT_NOFILE)
+
+    assert len(set(range(soft)) - used) == 5
+    assert hard == before[1]
+    assert resource.prlimit(target.root, resource.RLIMIT_NOFILE) == before
+
+
+def test_a_condition_that_never_comes_true_is_given_up() -> None:
+    asked = []
+
+    assert not until(lambda: bool(asked.append(1)), 0.05)
+    assert len(asked) > 1

@@ -1,0 +1,58 @@
+"""Tests marked `docker` or `browser` are skipped, with the reason, where they cannot run.
+
+`C10K_REQUIRE_DOCKER=1` and `C10K_REQUIRE_BROWSER=1` turn these skips into failures: a machine that
+is meant to run them cannot pass without them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+
+import docker
+import docker.errors
+import pytest
+
+ENGINE_TIMEOUT_S = 10
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@functools.cache
+def lack_of_docker() -> str | None:
+    """Why no test can use a Docker engine, or None when one answers."""
+    try:
+        client = docker.from_env(timeout=ENGINE_TIMEOUT_S)
+        client.ping()
+    except (docker.errors.DockerException, OSError) as error:
+        return f"no Docker engine answers: {error}"
+    client.close()
+    return None
+
+
+@functools.cache
+def lack_of_browser() -> str | None:
+    """Why no test can use a browser, or None when there is one."""
+    if importlib.util.find_spec("playwright") is None:
+        return "playwright is not installed"
+    if not any(shutil.which(name) for name in BROWSERS):
+        return f"none of {', '.join(BROWSERS)} is on PATH"
+    return None
+
+
+LACKS = {"docker": lack_of_docker, "browser": lack_of_browser}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, lack in LACKS.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        reason = lack()
+        if reason is None:
+            continue
+        switch = f"C10K_REQUIRE_{marker.upper()}"
+        if os.environ.get(switch) == "1":
+            pytest.fail(f"{reason} ({switch}=1)", pytrace=False)
+        pytest.skip(reason)

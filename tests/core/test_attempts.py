@@ -1,0 +1,89 @@
+"""Which attempt speaks for a cell: the last one, whatever it shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.attempts import Attempts, left_out, to_repeat
+
+
+def cell(number: int, attempt: int, status: str = "valid") -> dict[str, Any]:
+    return {"trial": "1-poll", "cell": number, "attempt": attempt, "status": status}
+
+
+def ended(attempt: int, repeats: tuple[int, ...] = (), code: str = "") -> dict[str, Any]:
+    return {"trial": "1-poll", "attempt": attempt, "repeats": list(repeats), "code": code}
+
+
+def used(records: list[dict[str, Any]], outcomes: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    lines = Attempts(records, outcomes).used(records)
+    return [(line["cell"], line["attempt"]) for line in lines]
+
+
+def test_a_trial_that_ran_twice_as_a_whole_counts_by_the_run_that_ended() -> None:
+    records = [cell(0, 1), cell(1, 1), cell(0, 2), cell(1, 2)]
+
+    assert used(records, [ended(2)]) == [(0, 2), (1, 2)]
+    assert used(records, [ended(1)]) == [(0, 1), (1, 1)]
+    assert used(records, []) == [(0, 2), (1, 2)]
+
+
+def test_a_cell_that_was_measured_again_counts_by_the_last_time_and_the_others_stay() -> None:
+    records = [cell(0, 1), cell(1, 1, "noisy"), cell(1, 2, "noisy"), cell(1, 3, "void")]
+    outcomes = [ended(1), ended(2, (1,)), ended(3, (1,))]
+
+    assert used(records, outcomes) == [(0, 1), (1, 3)]
+    assert used(records[:3], outcomes[:2]) == [(0, 1), (1, 2)]
+
+
+def test_an_attempt_that_was_cut_short_or_failed_beside_the_server_speaks_for_nothing() -> None:
+    records = [cell(0, 1), cell(1, 1, "noisy"), cell(1, 2)]
+
+    assert used(records, [ended(1)]) == [(0, 1), (1, 1)]
+    assert used(records, [ended(1), ended(2, (1,), "load-died")]) == [(0, 1), (1, 1)]
+
+
+def test_a_cell_is_not_measured_when_its_server_died_in_the_last_attempt() -> None:
+    """The noisy figure from before is not taken instead: that would be a choice."""
+    records = [cell(0, 1), cell(1, 1, "noisy")]
+
+    assert used(records, [ended(1), ended(2, (1,), "server-died")]) == [(0, 1)]
+
+
+@pytest.mark.parametrize("noise", ["load-waited", "shared-cpu", "steal"])
+@pytest.mark.parametrize("void", ["not-reachable", "little", "cpu-time"])
+def test_what_others_on_the_cpus_voided_is_tried_again_and_nothing_else(
+    void: str, noise: str
+) -> None:
+    missed, disturbed, lost = [void, "by far"], [noise, "27%"], ["lost", "1"]
+    reasons = [[missed, disturbed], [missed], [missed, disturbed, lost], [disturbed]]
+    records = [cell(number, 1, "void") | {"reasons": some} for number, some in enumerate(reasons)]
+
+    assert to_repeat(records, [ended(1)], "1-poll") == [0]
+
+
+def test_what_is_noisy_at_the_last_attempt_is_to_be_measured_again() -> None:
+    records = [cell(0, 1, "noisy"), cell(1, 1, "noisy"), cell(2, 1, "void"), cell(1, 2)]
+
+    assert to_repeat(records, [ended(1), ended(2, (1,))], "1-poll") == [0]
+    assert to_repeat(records, [ended(1)], "2-poll") == []
+
+
+def test_a_cell_that_a_trial_ended_without_is_left_out_until_it_was_tried() -> None:
+    done = ended(1) | {"outcome": "done"}
+    none = ended(1, code="no-capacity") | {"outcome": "failed"}
+    again = ended(2, (2, 3)) | {"outcome": "done"}
+    records = [cell(0, 1), cell(1, 1)]
+
+    assert left_out(records, [done], "1-poll", [1, 2, 3]) == [2, 3]
+    assert left_out([], [none], "1-poll", [2, 3]) == [2, 3]
+    # An attempt that was cut short, or failed beside the server, is none
+    assert left_out([*records, cell(2, 2)], [done], "1-poll", [2, 3]) == [2, 3]
+    died = ended(2, (2, 3), "load-died") | {"outcome": "failed"}
+    assert left_out([*records, cell(2, 2)], [done, died], "1-poll", [2, 3]) == [2, 3]
+    assert left_out([*records, cell(2, 2)], [done, again], "1-poll", [2, 3]) == []
+    # What a server did not live to see is no omission, and neither is a trial to come
+    assert left_out(records, [ended(1, code="server-died")], "1-poll", [2, 3]) == []
+    assert left_out([], [], "1-poll", [2, 3]) == []

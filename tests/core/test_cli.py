@@ -1,0 +1,159 @@
+"""The command line: bad input, output for programs, exit codes that no campaign is needed for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness import cli, lock
+from harness.errors import Exit, HostNotFit, UsageError
+
+ROOT = Path(__file__).parents[2]
+
+
+def c10k(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--servers", "pol"], "did you mean `poll`"),
+        (["run", "--profile", "smok"], "did you mean `smoke`"),
+        (["run", "--profle", "smoke"], "--profile"),
+        (["run", "--backend", "podman"], "docker"),
+        (["run", "--seed", "minus one"], "seed"),
+        (["run", "--servers-dir", "nowhere"], "nowhere: no such directory"),
+        (["run", "--resume", "nothing"], "no campaign `nothing`"),
+        (["report", "nothing"], "no campaign `nothing`"),
+        (["fly"], "fly"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str], words: str) -> None:
+    done = c10k(*arguments)
+
+    assert done.returncode == Exit.USAGE
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_no_docker_engine_is_exit_code_3_with_the_way_out(tmp_path: Path) -> None:
+    done = c10k(
+        "run",
+        *("--backend", "docker", "--reports", str(tmp_path)),
+        DOCKER_HOST=f"unix://{tmp_path}/no.sock",
+    )
+
+    assert done.returncode == Exit.HOST_NOT_FIT
+    assert "no.sock" in done.stderr
+    assert "--backend process" in done.stderr
+
+
+def test_a_second_campaign_is_refused_and_names_the_first(tmp_path: Path) -> None:
+    with lock.held("c10k run of the test"):
+        done = c10k("run", "--backend", "process", "--profile", "smoke", "--reports", str(tmp_path))
+
+    assert done.returncode == Exit.HOST_NOT_FIT
+    assert "c10k run of the test" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("what", hint="do this"), Exit.USAGE),
+        (HostNotFit("what", hint="do this"), Exit.HOST_NOT_FIT),
+        (ZeroDivisionError("what"), Exit.BUG),
+        (KeyboardInterrupt(), Exit.INTERRUPTED),
+    ],
+)
+def test_every_error_becomes_its_exit_code(
+    error: BaseException, code: Exit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    assert cli._exit_code(fail) == code
+    if isinstance(error, UsageError):
+        assert "what" in (told := capsys.readouterr().err)
+        assert "do this" in told
+
+
+def test_servers_lists_what_is_there_for_people_and_for_programs() -> None:
+    text = c10k("servers")
+    data = json.loads(c10k("servers", "--json").stdout)
+
+    names = [entry["name"] for entry in data["servers"]]
+    assert names == sorted(path.parent.name for path in ROOT.glob("servers/*/variant.toml"))
+    assert [line.split()[0] for line in text.stdout.splitlines()] == names
+
+
+def test_listing_servers_does_not_wait_for_the_analysis_to_be_imported() -> None:
+    program = (
+        "import sys; sys.argv[1:] = ['servers']\n"
+        "from harness.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'pandas', 'altair', 'locust', 'docker'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_dry_run_prints_the_plan_and_touches_nothing(tmp_path: Path) -> None:
+    arguments = ["run", "--dry-run", "--seed", "7", "--reports", str(tmp_path / "reports")]
+    first = c10k(*arguments, "--json")
+    text = c10k(*arguments)
+
+    plan = json.loads(first.stdout)
+    assert plan["seed"] == 7
+    assert json.loads(c10k(*arguments, "--json").stdout) == plan
+    assert {trial["variant"] for trial in plan["trials"]} == set(plan["profile"]["servers"])
+    assert len(plan["trials"]) == 3 * len(plan["profile"]["servers"])
+    assert all(trial["id"] in text.stdout for trial in plan["trials"])
+    assert not (tmp_path / "reports").exists()
+
+
+def test_environment_variables_stand_for_flags_and_flags_win() -> None:
+    by_variable = c10k("run", "--dry-run", "--json", C10K_PROFILE="smoke", C10K_SERVERS="poll")
+    by_flag = c10k("run", "--dry-run", "--json", "--profile", "quick", C10K_PROFILE="smoke")
+    empty = c10k("run", "--dry-run", "--json", C10K_SERVERS="", C10K_SEED="")
+
+    assert [trial["id"] for trial in json.loads(by_variable.stdout)["trials"]] == ["1-poll"]
+    assert json.loads(by_flag.stdout)["profile"]["name"] == "quick"
+    assert empty.returncode == 0, empty.stderr
+
+
+def test_help_shows_examples_and_the_exit_codes() -> None:
+    shown = CliRunner().invoke(cli.cli, ["--help"]).output
+
+    assert "c10k run --profile smoke" in shown
+    for code in Exit:
+        assert str(code.value) in shown
+
+
+def test_version_is_the_packages() -> None:
+    assert json.loads(c10k("version", "--json").stdout)["version"] in c10k("version").stdout

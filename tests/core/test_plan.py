@@ -1,0 +1,299 @@
+"""Profiles and plans: the same arguments give the same trials."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import capacity as capacities
+from harness import plan
+from harness.capacity import Capacity
+from harness.errors import UsageError
+from harness.profiles import profile as profiles
+
+NAMES = ["poll", "select", "epoll-lt", "epoll-et"]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 5))
+def test_each_block_holds_every_variant_once(seed: int, trials: int) -> None:
+    profile = profiles.load("quick").model_copy(update={"trials": trials})
+
+    made = plan.make(profile, NAMES, seed)
+
+    assert len({trial.id for trial in made}) == len(made) == trials * len(NAMES)
+    for block in range(trials):
+        part = made[block * len(NAMES) : (block + 1) * len(NAMES)]
+        assert {trial.variant for trial in part} == set(NAMES)
+        assert {trial.block for trial in part} == {block + 1}
+    assert made == plan.make(profile, NAMES, seed)
+
+
+def test_the_order_differs_between_blocks_and_between_seeds() -> None:
+    profile = profiles.load("quick").model_copy(update={"trials": 20})
+
+    orders = {
+        tuple(trial.variant for trial in made[start : start + len(NAMES)])
+        for seed in range(3)
+        for made in [plan.make(profile, NAMES, seed)]
+        for start in range(0, len(made), len(NAMES))
+    }
+
+    assert len(orders) > 12
+
+
+def test_cells_that_share_their_connections_share_a_step_and_the_opening_comes_first() -> None:
+    steps = plan.steps_of(profiles.load("quick"))
+
+    assert [step.connections for step in steps] == [100, 1000, 10_000]
+    for step in steps[1:]:
+        ramp, idle, active = step.cells[:3]
+        assert [cell.scenario for cell in step.cells[:3]] == ["ramp", "idle", "active"]
+        assert ramp.active == 0
+        assert ramp.window_s == 0
+        assert idle.active == 100
+        assert active.active == step.connections
+
+
+def test_each_list_of_a_scenario_makes_cells_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        """
+summary = "Everything that can be listed."
+trials = 1
+timing = { warmup_s = 0.1, window_s = 0.2 }
+
+[[scenarios]]
+name = "payload"
+connections = [100, 200]
+payload_bytes = [64, 4096]
+
+[[scenarios]]
+name = "paced"
+connections = [200]
+rate_per_s = [1000, 2500.5]
+"""
+    )
+
+    (first, second) = plan.steps_of(profiles.load(str(path)))
+
+    assert [cell.payload_bytes for cell in first.cells] == [64, 4096]
+    assert [(cell.scenario, cell.active, cell.rate_per_s) for cell in second.cells] == [
+        ("payload", 100, None),
+        ("payload", 100, None),
+        ("paced", 200, 1000.0),
+        ("paced", 200, 2500.5),
+    ]
+
+
+SHARES = """
+summary = "Rates of one's own."
+trials = 2
+same_twice = "poll"
+timing = { warmup_s = 0.1, window_s = 0.2 }
+
+[[scenarios]]
+name = "ramp"
+connections = [100, 200]
+
+[[scenarios]]
+name = "paced"
+connections = [200]
+rate_per_s = [500]
+rate_share = [0.3, 0.9]
+"""
+
+
+def shares(tmp_path: Path) -> profiles.Profile:
+    path = tmp_path / "mine.toml"
+    path.write_text(SHARES)
+    return profiles.load(str(path))
+
+
+def capacity(connections: int, echoes_per_s: float) -> Capacity:
+    return Capacity(connections, 64, 1, echoes_per_s, False, echoes_per_s, 1.0)
+
+
+def test_shares_of_a_capacity_are_measured_after_it_in_blocks_of_their_own(tmp_path: Path) -> None:
+    made = plan.make(shares(tmp_path), ["select", "poll"], 1)
+
+    assert [(trial.id, trial.block) for trial in made[:2]] == [("0-select", 0), ("0-poll", 0)]
+    (cell,) = made[0].cells
+    assert (cell.scenario, cell.connections, cell.active) == ("calibration", 200, 200)
+    assert cell.rate_per_s is None
+    assert {trial.block for trial in made[2:]} == {1, 2}
+    assert all(trial.block == 0 for trial in made if trial.cells == made[0].cells)
+
+
+def test_a_variant_that_runs_twice_is_calibrated_once_and_planned_in_each_block(
+    tmp_path: Path,
+) -> None:
+    made = plan.make(shares(tmp_path), ["select", "poll"], 1)
+
+    for block in (1, 2):
+        names = {trial.variant for trial in made if trial.block == block}
+        assert names == {"select", "poll", "poll.again"}
+    assert plan.program_of("poll.again") == "poll"
+    alone = plan.make(shares(tmp_path), ["select"], 1)
+    assert {trial.variant for trial in alone} == {"select"}
+
+
+def test_a_share_becomes_a_rate_of_three_digits_and_the_common_rate_stays(tmp_path: Path) -> None:
+    made = plan.make(shares(tmp_path), ["poll"], 1)
+    known = {"poll": [capacity(100, 1.0), capacity(200, 123_456.0)]}
+
+    for trial in made[1:]:
+        cells = plan.resolve(trial, known).cells
+        assert [(cell.rate_share, cell.rate_per_s) for cell in cells if cell.rate_per_s] == [
+            (None, 500.0),
+            (0.3, 37_000.0),
+            (0.9, 111_000.0),
+        ]
+
+
+def test_a_share_of_an_unknown_capacity_is_left_out_and_the_others_keep_their_places(
+    tmp_path: Path,
+) -> None:
+    trial = plan.make(shares(tmp_path), ["poll"], 1)[-1]
+
+    resolved = plan.resolve(trial, {"poll": [capacity(100, 5.0)]})
+
+    assert [cell.scenario for cell in trial.cells] == ["ramp", "ramp", "paced", "paced", "paced"]
+    assert [cell.rate_share for cell in resolved.cells] == [None] * 3
+    assert [resolved.number(position) for position in range(3)] == [0, 1, 2]
+
+
+def test_a_part_of_a_trial_holds_the_wanted_cells_under_their_numbers(tmp_path: Path) -> None:
+    trial = plan.make(shares(tmp_path), ["poll"], 1)[-1]
+
+    some = plan.part(trial, {1, 4})
+    one = plan.part(some, {4})
+
+    assert [step.connections for step in some.steps] == [200]
+    assert [(some.number(i), cell) for i, cell in enumerate(some.cells)] == [
+        (1, trial.cells[1]),
+        (4, trial.cells[4]),
+    ]
+    assert (one.number(0), one.cells) == (4, (trial.cells[4],))
+
+
+def test_at_most_a_third_of_the_trials_is_spent_again_and_each_block_has_its_share(
+    tmp_path: Path,
+) -> None:
+    trials = plan.make(profiles.load("quick"), NAMES, 1)
+
+    assert len(trials) == 12
+    assert [plan.repeats_left(trials, 3, done) for done in (0, 3, 4, 9)] == [4, 1, 0, 0]
+    assert [plan.repeats_left(trials, block, 0) for block in (1, 2, 3)] == [2, 3, 4]
+    # Block 0 is a block like others
+    trials = plan.make(shares(tmp_path), NAMES, 1)
+    blocks = sorted({trial.block for trial in trials})
+    assert blocks[0] == 0
+    left = [plan.repeats_left(trials, block, 0) for block in blocks]
+    assert 0 < left[0] < left[-1] == len(trials) // 3
+
+
+@pytest.mark.parametrize(
+    ("cpu_busy", "echoes_per_s", "extrapolated"), [(0.95, 950.0, False), (0.5, 1_900.0, True)]
+)
+def test_a_capacity_is_extrapolated_where_the_server_was_not_full(
+    cpu_busy: float, echoes_per_s: float, extrapolated: bool
+) -> None:
+    record = {"status": "noisy", "echoes_per_s": 950.0, "server": {"cpu_busy": cpu_busy}}
+    record |= {"connections_requested": 10, "payload_bytes": 64, "depth": 1}
+    record |= {"generator": {"cpu_us_per_echo": 6.5}}
+
+    found = capacities.of_record(record)
+
+    assert found == Capacity(10, 64, 1, echoes_per_s, extrapolated, 950.0, cpu_busy, 6.5)
+    assert capacities.from_json([dataclasses.asdict(found)]) == (found,)
+    assert capacities.of_record(record | {"status": "void"}) is None
+
+
+SIX = ("thread-per-connection", "select", "select-fdset", "poll", "epoll-lt", "epoll-et")
+
+
+@pytest.mark.parametrize(("name", "minutes"), [("smoke", 1.5), ("quick", 6), ("standard", 45)])
+def test_a_profile_keeps_to_its_time_with_the_six_of_c(name: str, minutes: float) -> None:
+    profile = profiles.load(name)
+    made = plan.make(profile, SIX, 1)
+
+    assert plan.estimate_s(made) <= minutes * 60
+
+
+@pytest.mark.parametrize(("name", "trials"), [("standard", 5), ("full", 10)])
+def test_a_profile_to_believe_measures_the_headline_and_one_server_twice(
+    name: str, trials: int
+) -> None:
+    profile = profiles.load(name)
+    made = plan.make(profile, profile.servers, 1)
+
+    assert set(profile.servers) == set(SIX)
+    assert profile.trials == trials
+    assert plan.again("epoll-lt") in {trial.variant for trial in made}
+    cells = {cell.scenario: cell for cell in made[-1].cells}
+    assert (cells["idle"].connections, cells["idle"].active) == (10_000, 100)
+    shares = {cell.rate_share for cell in made[-1].cells if cell.rate_share}
+    assert shares == {0.3, 0.6, 0.8, 0.9}
+
+
+@pytest.mark.parametrize("name", profiles.names())
+def test_every_shipped_profile_is_valid(name: str) -> None:
+    loaded = profiles.load(name)
+
+    assert plan.make(loaded, NAMES, 1)
+
+
+def test_a_plain_run_takes_the_mechanisms_of_both_languages_and_ten_minutes_at_most() -> None:
+    quick = profiles.load("quick")
+    cpp = {name.removeprefix("python-") for name in quick.servers}
+
+    # `select` has no twin in Python: its wall is fd_set's, which `select-fdset` has
+    twins = {name for name in quick.servers if name.startswith("python-")}
+    assert cpp == {
+        *("thread-per-connection", "select", "select-fdset", "poll", "epoll-lt", "epoll-et")
+    }
+    assert len(twins) == 5
+    assert plan.estimate_s(plan.make(quick, quick.servers, seed=1)) <= 10 * 60
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "`timing` is missing"),
+        ('[[scenarios]]\nname = "idel"\nconnections = [1]\n', "did you mean `idle`"),
+        ('[[scenarios]]\nname = "idle"\nconnections = [0]\n', "1 to 1,000,000"),
+        ('[[scenarios]]\nname = "paced"\nconnections = [1]\n', "needs `rate_per_s`"),
+        (
+            '[[scenarios]]\nname = "idle"\nconnections = [1]\nrate_per_s = [5]\n',
+            "takes no `rate_per_s`",
+        ),
+        ('[[scenarios]]\nname = "ramp"\nconnections = [5, 5]\n', "each number"),
+        ('[[scenarios]]\nname = "ramp"\nconnections = [5]\ndepth = [2]\n', "sends nothing"),
+        ('[[scenarios]]\nname = "calibration"\nconnections = [5]\n', "no scenario"),
+        (
+            '[[scenarios]]\nname = "idle"\nconnections = [1]\nrate_share = [0.5]\n',
+            "takes no `rate_share`",
+        ),
+        ("[timing]\nwarmup_s = inf\nwindow_s = 1\n", "finite"),
+        ('[[scenarios]]\nname = "depth"\nconnections = [1]\ndepth = [65]\n', "depth"),
+        ("trial = 3\n", "did you mean `trials`"),
+        ("[timing]\nwarmup_s = 0\nwindow_s = 1\n", "timing.warmup_s"),
+    ],
+)
+def test_a_wrong_profile_says_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+
+    with pytest.raises(UsageError) as raised:
+        profiles.load(str(path))
+
+    assert words in raised.value.message
+
+
+def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"did you mean `quick`.*smoke"):
+        profiles.load("qick")

@@ -1,0 +1,101 @@
+"""The store: nothing that was measured is lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from harness import store
+from harness.errors import HostNotFit, UsageError
+from harness.store import Campaign
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+
+
+def test_cells_come_back_in_the_order_in_which_they_were_appended(tmp_path: Path) -> None:
+    campaign = Campaign.create(tmp_path, "one", {"state": "running"})
+    for cell in range(3):
+        campaign.append_cell({"cell": cell})
+
+    assert [record["cell"] for record in campaign.cells()] == [0, 1, 2]
+    assert all(record["schema"] == store.SCHEMA for record in campaign.cells())
+    assert Campaign.open(tmp_path, "one").head()["state"] == "running"
+
+
+def test_a_line_that_a_crash_cut_short_loses_only_itself(tmp_path: Path) -> None:
+    campaign = Campaign.create(tmp_path, "one", {})
+    campaign.append_cell({"cell": 0})
+    path = campaign.directory / store.TRIALS_FILE
+    with path.open("ab") as file:
+        file.write(b'{"cell": 1, "lat')
+
+    assert [record["cell"] for record in campaign.cells()] == [0]
+    campaign.append_cell({"cell": 2})
+    assert [record["cell"] for record in campaign.cells()] == [0, 2]
+
+
+def test_a_full_disk_is_told_with_the_way_to_go_on() -> None:
+    campaign = Campaign(Path("/dev"))
+    # /dev/full fails every write with ENOSPC (full(4)).
+    with pytest.raises(HostNotFit) as raised:
+        campaign._append("full", {"cell": 0})
+
+    assert os.strerror(errno.ENOSPC) in raised.value.message
+    assert "--resume" in raised.value.hint
+
+
+def test_a_number_that_json_cannot_hold_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    campaign = Campaign.create(tmp_path, "one", {})
+
+    with pytest.raises(ValueError, match="JSON"):
+        campaign.append_cell({"rate": float("nan")})
+
+    assert campaign.cells() == []
+
+
+def test_another_schema_is_refused_and_named(tmp_path: Path) -> None:
+    campaign = Campaign.create(tmp_path, "one", {})
+    head = campaign.head() | {"schema": 99}
+    campaign.write_head(head)
+
+    with pytest.raises(UsageError, match="schema 99"):
+        campaign.head()
+
+
+def test_an_unknown_campaign_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    Campaign.create(tmp_path, "one", {})
+
+    with pytest.raises(UsageError) as raised:
+        Campaign.open(tmp_path, "two")
+
+    assert "one" in raised.value.hint
+
+
+def test_a_campaign_is_found_by_its_path_as_well(tmp_path: Path) -> None:
+    Campaign.create(tmp_path, "one", {})
+
+    assert Campaign.open(tmp_path, f"{tmp_path}/one").name == "one"
+
+
+def test_a_replaced_file_is_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = store.replace(tmp_path / "a.json", json.dumps([1]))
+    store.replace(path, json.dumps([2]))
+
+    assert json.loads(path.read_text()) == [2]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+@as_root
+def test_files_belong_to_the_owner_of_the_reports_directory(tmp_path: Path) -> None:
+    os.chown(tmp_path, 1234, 4321)
+    campaign = Campaign.create(tmp_path, "one", {})
+    campaign.append_cell({"cell": 0})
+    campaign.append_outcome({"trial": "x"})
+    campaign.write("report.html", "<p>")
+
+    for path in (campaign.directory, *campaign.directory.iterdir()):
+        assert (path.stat().st_uid, path.stat().st_gid) == (1234, 4321), path

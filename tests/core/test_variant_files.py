@@ -1,0 +1,198 @@
+"""variant.toml: what is accepted, and what is said about what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import schema, variants
+from harness.errors import UsageError
+
+GOOD = """
+title = "mine"
+architecture = "epoll-lt"
+language = "C"
+summary = "One thread."
+"""
+
+
+def add(servers: Path, name: str, text: str = GOOD, *, dockerfile: bool = True) -> Path:
+    directory = servers / name
+    directory.mkdir(parents=True)
+    (directory / "variant.toml").write_text(text)
+    if dockerfile:
+        (directory / "Dockerfile").write_text("FROM scratch\n")
+    return directory
+
+
+def test_a_directory_is_the_whole_registration(tmp_path: Path) -> None:
+    add(tmp_path, "mine")
+    (tmp_path / "common").mkdir()
+
+    found = variants.discover(tmp_path)
+
+    assert [variant.name for variant in found] == ["mine"]
+    assert found[0].file.workers == 1
+    assert found[0].context == tmp_path / "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (GOOD + "wrokers = 2\n", ["unknown key `wrokers`", "did you mean `workers`"]),
+        (GOOD + 'workers = "two"\n', ["`workers", "cpus"]),
+        (GOOD + "workers = 0\n", ["workers", "≥ 1"]),
+        (GOOD + "counters = 1\n", ["`counters`", "bool", "got 1"]),
+        (GOOD.replace('title = "mine"', ""), ["key `title` is missing"]),
+        (GOOD + 'status = "disabled"\n', ["disabled", "reason"]),
+        (GOOD + 'status = "broken"\n', ["`status`", "'stable'", "measured and ranked"]),
+        (GOOD + 'status = "disable"\n', ["did you mean `disabled`", "never run"]),
+        (GOOD + '[limits]\nconnections_max = 5\nbeyond = "explode"\nreason = "x"\n', ["beyond"]),
+        (GOOD + "[limits]\nconection_max = 5\n", ["`limits.conection_max`", "connections_max"]),
+        (GOOD + '[docker]\ncontext = "../nowhere"\n', ["docker.context", "no such directory"]),
+        (GOOD + "[process]\ncommand = []\n", ["process.command"]),
+        ("title = \n", ["not valid TOML"]),
+    ],
+)
+def test_each_mistake_names_file_key_and_what_was_expected(
+    tmp_path: Path, text: str, expected: list[str]
+) -> None:
+    add(tmp_path, "mine", text)
+
+    with pytest.raises(UsageError) as raised:
+        variants.discover(tmp_path)
+
+    assert "variant.toml" in raised.value.message
+    for words in expected:
+        assert words in raised.value.message
+
+
+def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    add(tmp_path, "one", GOOD + "a1 = 1\nb2 = 2\n")
+    add(tmp_path, "two", dockerfile=False)
+
+    with pytest.raises(UsageError) as raised:
+        variants.discover(tmp_path)
+
+    for words in ("`a1`", "`b2`", "two/Dockerfile: C120 missing"):
+        assert words in raised.value.message
+
+
+def test_what_a_server_requires_and_this_host_lacks_is_told_by_its_package(tmp_path: Path) -> None:
+    here = tmp_path / "here.h"
+    here.touch()
+    text = f"""{GOOD}[process]
+command = ["./mine"]
+
+[process.requires]
+sh = "dash"
+"{here}" = "here-dev"
+no-such-program = "nowhere"
+"{tmp_path}/gone.h" = "nowhere-dev"
+"{tmp_path}/gone.so" = "nowhere-dev"
+"""
+
+    process = variants.read(add(tmp_path, "mine", text)).file.process
+
+    assert process is not None
+    assert process.missing_packages() == ("nowhere", "nowhere-dev")
+
+
+@pytest.mark.parametrize("name", ["Mine", "9lives", "x", "has_underscore", "a" * 32])
+def test_a_name_must_fit_everywhere_it_is_used(tmp_path: Path, name: str) -> None:
+    add(tmp_path, name)
+
+    with pytest.raises(UsageError, match="no name for a variant"):
+        variants.discover(tmp_path)
+
+
+def test_select_suggests_the_nearest_name_and_refuses_disabled_ones(tmp_path: Path) -> None:
+    add(tmp_path, "epoll-lt")
+    add(tmp_path, "off", GOOD + 'status = "disabled"\nreason = "no runtime here"\n')
+    found = variants.discover(tmp_path)
+
+    assert [variant.name for variant in variants.select(found, [])] == ["epoll-lt"]
+    with pytest.raises(UsageError, match="did you mean `epoll-lt`"):
+        variants.select(found, ["epol-lt"])
+    with pytest.raises(UsageError, match="no runtime here"):
+        variants.select(found, ["off"])
+
+
+def test_the_digest_follows_own_and_shared_sources_but_no_other_variant(tmp_path: Path) -> None:
+    text = GOOD + '[docker]\ncontext = ".."\n'
+    mine = add(tmp_path, "mine", text)
+    other = add(tmp_path, "other", text)
+    shared = tmp_path / "common"
+    shared.mkdir()
+    (shared / "echo.c").write_text("1")
+
+    def digest() -> str:
+        return variants.read(mine).digest()
+
+    first = digest()
+    (other / "server.c").write_text("changed")
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "mine").write_text("binary")
+    assert digest() == first
+    (shared / "echo.c").write_text("2")
+    second = digest()
+    assert second != first
+    (mine / "server.c").write_text("new")
+    assert digest() != second
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("title = \n", ["C103"]),
+        (GOOD + "wrokers = 2\n", ["C110"]),
+        (GOOD.replace('title = "mine"', "titel = 3"), ["C111", "C110"]),
+        (GOOD + 'workers = "two"\n', ["C112"]),
+        (GOOD + 'status = "disabled"\n', ["C113"]),
+        (GOOD + '[docker]\ncontext = "nowhere"\n', ["C121"]),
+        (GOOD + '[docker]\ncontext = "/"\n', []),
+        (GOOD + '[docker]\ncontext = "../.."\n', []),
+        (GOOD + '[docker]\ncontext = "sub"\n', ["C122"]),
+    ],
+)
+def test_every_problem_has_one_number(tmp_path: Path, text: str, codes: list[str]) -> None:
+    (add(tmp_path, "mine", text) / "sub").mkdir()
+
+    told = []
+    try:
+        variants.discover(tmp_path)
+    except schema.FileProblems as error:
+        told = [problem.code for problem in error.problems]
+
+    assert sorted(told) == sorted(codes)
+
+
+def test_what_is_wrong_with_name_files_and_keys_is_told_together(tmp_path: Path) -> None:
+    add(tmp_path, "Mine", GOOD + "wrokers = 2\n", dockerfile=False)
+    add(tmp_path, "other", "")
+    (tmp_path / "other" / "variant.toml").write_bytes(b"\xff")
+
+    with pytest.raises(schema.FileProblems) as raised:
+        variants.discover(tmp_path)
+
+    told = [(problem.code, problem.path.name) for problem in raised.value.problems]
+    mine = [("C101", "Mine"), ("C120", "Dockerfile"), ("C110", "variant.toml")]
+    assert told == [*mine, ("C102", "variant.toml")]
+    assert "c10k explain C101" in raised.value.hint
+
+
+def test_the_schema_for_editors_is_the_one_that_is_used() -> None:
+    """Made by: python -m harness.variants > docs/variant.schema.json"""
+    path = Path(__file__).parents[2] / "docs/variant.schema.json"
+
+    assert path.read_text("utf-8") == variants.json_schema()
+
+
+def test_the_shipped_variants_are_valid() -> None:
+    found = variants.discover(Path(__file__).parents[2] / "servers")
+
+    names = {variant.name for variant in found}
+    assert {"thread-per-connection", "select", "poll", "epoll-lt", "epoll-et"} <= names
+    capped = {variant.name for variant in found if variant.file.limits}
+    assert {"select-fdset", "python-select"} <= capped

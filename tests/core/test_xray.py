@@ -1,0 +1,65 @@
+"""Which variants are x-rayed, and that their cells are stored together."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from harness import cpus, xray
+from harness.errors import Interrupted
+from harness.interrupt import watched
+from harness.profiles import profile as profiles
+from harness.store import Campaign
+
+PROFILE = profiles.load("quick").model_copy(update={"xray": True})
+NAMES = ["epoll-lt", "poll"]
+
+
+def cells() -> int:
+    (trial, _) = xray.trials(PROFILE, NAMES, 7)
+    return len(trial.cells)
+
+
+def test_a_variant_is_x_rayed_again_as_long_as_a_cell_of_it_is_missing() -> None:
+    assert cells() > 1
+    stored = [{"variant": "epoll-lt", "cell": index} for index in range(cells())]
+    stored += [{"variant": "poll", "cell": index} for index in range(cells() - 1)]
+
+    missing = xray.missing(xray.trials(PROFILE, NAMES, 7), stored)
+
+    assert [trial.variant for trial in missing] == ["poll"]
+    assert not xray.missing(missing, [*stored, {"variant": "poll", "cell": cells() - 1}])
+
+
+class Interrupting(Campaign):
+    """A campaign that is stopped while the first cell is stored."""
+
+    def append_xray(self, record: dict[str, Any]) -> None:
+        super().append_xray(record)
+        if len(self.xrays()) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_does_not_part_the_cells_of_a_variant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = SimpleNamespace(run=lambda: SimpleNamespace(text="no tracer"))
+    monkeypatch.setattr(xray, "TrialRun", lambda *_, **__: ended)
+    campaign = Interrupting.create(tmp_path, "mine", {})
+    request: Any = SimpleNamespace(
+        profile=PROFILE, seed=7, split=cpus.CpuSplit(server=(1,), load=(0,)), workers=1
+    )
+    prepared: Any = dict.fromkeys(NAMES)
+    nothing: Any = Mock()
+
+    with pytest.raises(Interrupted), watched():
+        xray.run(campaign, request, nothing, nothing, prepared)
+
+    assert [line["variant"] for line in campaign.xrays()] == ["epoll-lt"] * cells()
+    assert {line["reason"] for line in campaign.xrays()} == {"no tracer"}

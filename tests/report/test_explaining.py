@@ -1,0 +1,164 @@
+"""What an echo is made of: columns computed from records with known answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import synthetic
+
+from harness import limited
+from harness.analysis import analyse, explain, xrays
+
+RECORD: dict[str, Any] = {
+    "echoes_per_s": 2_000.0,
+    "payload_bytes": 64,
+    "server": {
+        "counters": {"waits": 50, "events": 1_000, "bytes_in": 64_000, "bytes_out": 64_000},
+        "switches": {"voluntary": 300, "involuntary": 100, "interval_s": 2.0},
+        "stat_ticks": {"user": 20, "nice": 0, "system": 50, "softirq": 30, "irq": 0, "idle": 900},
+    },
+}
+XRAY = {
+    "variant": "epoll-lt",
+    "connections_requested": 10_000,
+    "payload_bytes": 64,
+    "syscalls": {"recvfrom": 500, "sendto": 500, "epoll_wait": 400},
+    "echoes": 500,
+    "reason": None,
+}
+
+
+def test_the_columns_are_those_of_the_counters() -> None:
+    assert explain.columns(RECORD) == {
+        "switches_per_echo": pytest.approx(0.1),
+        "voluntary_per_echo": pytest.approx(0.075),
+        "involuntary_per_echo": pytest.approx(0.025),
+        "waits_per_echo": pytest.approx(0.05),
+        "events_per_wake_up": pytest.approx(20.0),
+        "user_share": pytest.approx(0.2),
+        "system_share": pytest.approx(0.5),
+        "softirq_share": pytest.approx(0.3),
+    }
+
+
+@pytest.mark.parametrize(
+    "server", [None, {}, {"counters": None, "switches": None, "stat_ticks": {}}]
+)
+def test_what_was_not_read_has_no_column(server: Any) -> None:
+    assert set(explain.columns(RECORD | {"server": server}).values()) == {None}
+
+
+def test_switches_are_not_told_where_threads_end_with_their_connections() -> None:
+    found = explain.columns(RECORD | {"closing": "fin"})
+
+    kinds = ("switches_per_echo", "voluntary_per_echo", "involuntary_per_echo")
+    assert [found[kind] for kind in kinds] == [None, None, None]
+    assert found["waits_per_echo"] == pytest.approx(0.05)
+
+
+def test_a_server_that_never_waits_has_no_events_per_wake_up() -> None:
+    counted = {"waits": 0, "events": 0, "bytes_in": 6_400, "bytes_out": 6_400}
+
+    found = explain.columns(RECORD | {"server": {"counters": counted}})
+
+    assert (found["waits_per_echo"], found["events_per_wake_up"]) == (0.0, None)
+
+
+def test_an_x_ray_tells_calls_that_move_data_from_calls_that_wait() -> None:
+    assert xrays.calls_per_echo(XRAY) == (2.0, 0.8)
+
+
+def test_a_lock_is_neither_a_call_that_moves_data_nor_one_that_waits() -> None:
+    calls = XRAY["syscalls"] | {"futex": 9_000}  # type: ignore[operator]
+
+    assert xrays.calls_per_echo(XRAY | {"syscalls": calls}) == (2.0, 0.8)
+
+
+def campaign_with(*lines: dict[str, Any], counters: Any = RECORD["server"]["counters"]) -> Any:
+    """The headline cell of epoll-lt in a campaign with these x-rays."""
+    head = synthetic.campaign() | {"xray": list(lines)}
+    records = synthetic.records(head)
+    for record in records:
+        if record["variant"] == "epoll-lt" and "cpu_ns" in (record["server"] or {}):
+            record["server"]["counters"] = counters
+    analysis = analyse(head, records, synthetic.outcomes(head))
+    return next(
+        cell
+        for cell in analysis.cells
+        if cell.variant == "epoll-lt" and cell.key == analysis.headline.key
+    )
+
+
+def test_the_calls_of_a_cell_wait_as_often_as_the_cell_itself_did() -> None:
+    cell = campaign_with(XRAY)
+
+    # Two that move data, and one wait for twenty events: at the x-ray's pace it was 0.8
+    assert cell.events_per_wake_up == pytest.approx(20.0)
+    assert cell.syscalls_per_echo == pytest.approx(2.05)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        XRAY | {"syscalls": None, "echoes": None, "reason": "strace is not installed here"},
+        XRAY | {"echoes": 0},
+        XRAY | {"payload_bytes": 1_024},
+        XRAY | {"connections_requested": 100},
+        XRAY | {"variant": "poll"},
+    ],
+)
+def test_a_cell_takes_no_calls_from_an_x_ray_of_something_else(line: dict[str, Any]) -> None:
+    assert campaign_with(line).syscalls_per_echo is None
+
+
+def test_a_server_that_does_not_count_takes_no_waits_from_an_x_ray() -> None:
+    assert campaign_with(XRAY, counters=None).syscalls_per_echo is None
+
+
+def test_the_calls_of_a_server_that_never_waits_are_those_that_move_data() -> None:
+    line = XRAY | {"syscalls": {"recvfrom": 500, "sendto": 500, "futex": 20}}
+
+    assert campaign_with(line, counters=None).syscalls_per_echo == 2.0
+
+
+def sentences(architecture: str, **columns: float) -> list[str]:
+    """What is said of epoll-lt's headline cell, were it of this architecture."""
+    head = synthetic.campaign()
+    next(one for one in head["variants"] if one["name"] == "epoll-lt")["architecture"] = (
+        architecture
+    )
+    analysis = analyse(head, synthetic.records(head), synthetic.outcomes(head))
+    cells = tuple(
+        replace(cell, **({"voluntary_per_echo": None} | columns))  # type: ignore[arg-type]
+        if cell.variant == "epoll-lt"
+        else replace(cell, voluntary_per_echo=None)
+        for cell in analysis.cells
+    )
+    return [one.text for one in limited.find(head, replace(analysis, cells=cells))]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "columns", "expected"),
+    [
+        (
+            "poll",
+            {"events_per_wake_up": 40.0},
+            "scanning 9,900 idle descriptors per wake-up, which finds 40",
+        ),
+        ("thread-per-connection", {"voluntary_per_echo": 0.9}, "0.900 voluntary context switches"),
+        ("epoll-lt", {"syscalls_per_echo": 2.05, "events_per_wake_up": 20.0}, "system calls"),
+    ],
+)
+def test_the_limit_is_told_from_the_columns(
+    architecture: str, columns: dict[str, float], expected: str
+) -> None:
+    (sentence,) = sentences(architecture, **columns)
+
+    assert sentence.startswith("epoll-lt is limited by ")
+    assert expected in sentence
+
+
+def test_nothing_is_said_of_a_server_without_columns() -> None:
+    assert sentences("poll") == []

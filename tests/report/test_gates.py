@@ -1,0 +1,281 @@
+"""Every gate trips on what it is there for, and on nothing just inside its bound."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import synthetic
+
+from harness.gates import GATES, judge
+from harness.record import VariantFacts, facts_of
+
+PLAIN = VariantFacts()
+FDSET = VariantFacts(synthetic.FDSET_HELD, "FD_SETSIZE is 1024")
+
+
+def measured(scenario: str = "idle", variant: str = "epoll-lt") -> dict[str, Any]:
+    """A good record of the synthetic campaign, at 1,000 connections."""
+    head = synthetic.campaign(trials=1, connections=(1_000,))
+    lines = synthetic.records(head)
+    return next(x for x in lines if (x["scenario"], x["variant"]) == (scenario, variant))
+
+
+def paced() -> dict[str, Any]:
+    """A good open-loop record."""
+    unhurried = changed(measured(), ("generator", "cpu_busy"), 0.5)
+    return changed(unhurried, ("rate_offered_per_s",), 20_000.0)
+
+
+def changed(record: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """A copy of `record` with one value replaced."""
+    copied = copy.deepcopy(record)
+    inner = copied
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return copied
+
+
+@pytest.mark.parametrize("scenario", ["ramp", "idle", "active"])
+def test_a_good_cell_is_valid_without_reasons(scenario: str) -> None:
+    verdict = judge(measured(scenario), PLAIN)
+
+    assert (verdict.status, verdict.reasons) == ("valid", ())
+
+
+def test_a_good_open_loop_cell_is_valid() -> None:
+    assert judge(paced(), PLAIN).status == "valid"
+
+
+# (gate, status, what to change, tripping value, value just inside the bound)
+CASES: list[tuple[str, str, tuple[str, ...], Any, Any]] = [
+    ("failure", "void", ("failure",), {"code": "server-died", "text": "it died"}, None),
+    ("evidence", "void", ("server", "cpu_busy"), None, 0.5),
+    ("evidence", "void", ("lost",), None, 0),
+    ("established", "void", ("connections_established_min",), 999, 1_000),
+    ("corrupt", "void", ("corrupt_bytes",), 1, 0),
+    ("lost", "void", ("lost",), 1, 0),
+    ("silent", "void", ("echoes",), 0, 1),
+    ("cpu-time", "void", ("server", "cpu_ns"), 99_999_999, 100_000_000),
+    ("little", "void", ("generator", "little_outstanding"), 97.9, 98.1),
+    ("counters", "noisy", ("tcp", "ListenOverflows"), None, 0),
+    ("counters", "noisy", ("server", "stat_ticks", "steal"), None, 0),
+    ("retransmits", "noisy", ("tcp", "RetransSegs"), 1, 0),
+    ("overflows", "noisy", ("tcp", "ListenOverflows"), 1, 0),
+    ("softnet", "noisy", ("tcp", "softnet_dropped"), 1, 0),
+    ("throttled", "noisy", ("host", "nr_throttled"), 1, 0),
+    ("restarted", "void", ("server", "restarts"), 1, 0),
+    ("clock-set", "noisy", ("host", "clock_step_ns"), -1_000_001, 1_000_000),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "path", "bad", "good"), CASES)
+def test_a_gate_trips_on_its_cause_and_not_just_inside_its_bound(
+    code: str, status: str, path: tuple[str, ...], bad: Any, good: Any
+) -> None:
+    tripped = judge(changed(measured(), path, bad), PLAIN)
+    passed = judge(changed(measured(), path, good), PLAIN)
+
+    assert tripped.status == status
+    assert code in dict(tripped.reasons)
+    assert code not in dict(passed.reasons)
+
+
+def churning() -> dict[str, Any]:
+    """A good record of churn: 100 of 1,000 connections come and go."""
+    record = changed(measured(), ("closing",), "fin")
+    record["churn"] = {"cycles": 1, "cycles_per_s": 1.0, "failed": 0, "connect_us": None}
+    return changed(record, ("connections_established_min",), 900)
+
+
+CHURN_CASES: list[tuple[str, str, tuple[str, ...], Any, Any]] = [
+    ("cycles", "void", ("churn", "failed"), 1, 0),
+    ("cycles", "void", ("churn", "failed"), None, 0),
+    ("established", "void", ("connections_established_min",), 899, 900),
+    # Between two cycles fewer are under way; what is timed has to be what was under way.
+    ("little", "void", ("generator", "little_outstanding"), 80.0, 99.0),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "path", "bad", "good"), CHURN_CASES)
+def test_a_gate_of_churn_trips_on_its_cause_and_not_just_inside_its_bound(
+    code: str, status: str, path: tuple[str, ...], bad: Any, good: Any
+) -> None:
+    tripped = judge(changed(churning(), path, bad), PLAIN)
+
+    assert (tripped.status, [reason[0] for reason in tripped.reasons]) == (status, [code])
+    assert judge(changed(churning(), path, good), PLAIN).status == "valid"
+
+
+OPEN_LOOP_CASES: list[tuple[str, str, tuple[str, ...], Any, Any]] = [
+    ("not-reachable", "void", ("generator", "cpu_busy"), 0.81, 0.80),
+    ("not-reachable", "void", ("generator", "send_lag_us"), {"p99": 5_000.0}, {"p99": 100.0}),
+    # 30,000 sends were due in the window
+    ("not-reachable", "void", ("generator", "missed_sends"), 301, 300),
+    ("missed-sends", "noisy", ("generator", "missed_sends"), 31, 30),
+    ("clock-step", "void", ("host", "clock_step_ns"), 1_000_001, -1_000_000),
+    ("evidence", "void", ("generator", "send_lag_us"), None, {"p99": 1.0}),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "path", "bad", "good"), OPEN_LOOP_CASES)
+def test_the_gates_of_the_open_loop_are_asked_only_there(
+    code: str, status: str, path: tuple[str, ...], bad: Any, good: Any
+) -> None:
+    tripped = judge(changed(paced(), path, bad), PLAIN)
+    passed = judge(changed(paced(), path, good), PLAIN)
+    closed = judge(changed(measured(), path, bad), PLAIN)
+
+    assert tripped.status == status
+    assert code in dict(tripped.reasons)
+    assert code not in dict(passed.reasons)
+    assert code not in dict(closed.reasons)
+
+
+def test_one_send_at_the_edge_of_a_window_is_no_noise_however_few_were_due() -> None:
+    slow = changed(paced(), ("rate_offered_per_s",), 100.0)
+
+    assert judge(changed(slow, ("generator", "missed_sends"), 1), PLAIN).status == "valid"
+    assert judge(changed(slow, ("generator", "missed_sends"), 2), PLAIN).status == "void"
+
+
+def test_a_rate_that_cannot_be_offered_is_called_not_reachable_with_all_its_causes() -> None:
+    record = changed(paced(), ("generator", "cpu_busy"), 0.97)
+    record = changed(record, ("generator", "missed_sends"), 900)
+
+    ((code, text),) = [one for one in judge(record, PLAIN).reasons if one[0] == "not-reachable"]
+
+    assert code == "not-reachable"
+    assert text == (
+        "20,000 messages/s are not reachable on this host: the generator was 97% busy; "
+        "3.0% of the sends were missed"
+    )
+
+
+def test_a_paced_load_is_judged_by_its_useful_work_where_that_is_known() -> None:
+    """It sleeps and wakes for each message, which it would not do at a higher rate."""
+    awake = changed(paced(), ("generator", "cpu_busy"), 0.99)
+
+    assert judge(awake, PLAIN).status == "void"
+    assert judge(changed(awake, ("generator", "useful_busy"), 0.80), PLAIN).status == "valid"
+    assert judge(changed(awake, ("generator", "useful_busy"), 0.81), PLAIN).status == "void"
+
+
+def test_a_load_that_waits_for_its_cpu_is_noise() -> None:
+    waits = changed(measured(), ("generator", "interval_ns"), 1_500_000_000)
+
+    assert judge(changed(waits, ("generator", "run_wait_ns"), 150_000_000), PLAIN).status == "valid"
+    noisy = judge(changed(waits, ("generator", "run_wait_ns"), 150_000_001), PLAIN)
+    assert [code for code, _ in noisy.reasons] == ["load-waited"]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "run_ms", "status"),
+    [(1, 750, "valid"), (1, 700, "noisy"), (2, 1_500, "valid"), (2, 1_400, "noisy")],
+)
+def test_a_server_cpu_that_others_use_is_noise(cpus: int, run_ms: int, status: str) -> None:
+    """60 % of 1.5 s busy: 10 % may be others, and a tick of 150 at each edge."""
+    record = changed(measured(), ("server", "cpu_ns"), run_ms * 1_000_000)
+    ticks = {"user": 60 * cpus, "system": 32 * cpus, "idle": 58 * cpus, "steal": 0}
+    record = changed(record, ("server", "stat_ticks"), ticks | {"softirq": 0})
+
+    assert judge(record, PLAIN).status == status
+
+
+@pytest.mark.parametrize(("steal", "status"), [(3, "valid"), (4, "noisy")])
+@pytest.mark.parametrize("side", ["server", "generator"])
+def test_steal_above_two_per_cent_of_either_side_is_noise(
+    side: str, steal: int, status: str
+) -> None:
+    ticks = {"user": 60, "system": 60, "idle": 30 - steal, "steal": steal}
+
+    assert judge(changed(measured(), (side, "stat_ticks"), ticks), PLAIN).status == status
+
+
+@pytest.mark.parametrize("off", [0.975, 1.025])
+def test_a_rate_that_contradicts_the_latency_is_void(off: float) -> None:
+    record = measured()
+    wrong = changed(record, ("echoes_per_s",), record["echoes_per_s"] * off)
+    right = changed(record, ("echoes_per_s",), record["echoes_per_s"] * (1 + (off - 1) / 2))
+
+    assert "little" in dict(judge(wrong, PLAIN).reasons)
+    assert "little" not in dict(judge(right, PLAIN).reasons)
+
+
+def test_a_window_of_few_round_trips_is_allowed_its_two_edges() -> None:
+    """1,000 active, 15 ms round trip: a 0.1 s window cuts 15 % of the echoes it counts."""
+    record = measured("active")
+    mean_us = record["latency_us"]["mean"]
+    rate = 0.9 * 1_000 / (mean_us / 1e6)
+    short = changed(changed(record, ("window_s",), mean_us / 1e6 * 5), ("echoes_per_s",), rate)
+    long = changed(short, ("window_s",), mean_us / 1e6 * 500)
+
+    assert "little" not in dict(judge(short, PLAIN).reasons)
+    assert "little" in dict(judge(long, PLAIN).reasons)
+
+
+def test_syn_retransmits_and_overflows_are_the_result_of_a_ramp_not_its_noise() -> None:
+    storm = {"RetransSegs": 7, "TCPSynRetrans": 7, "ListenOverflows": 9, "softnet_dropped": 0}
+    data_too = storm | {"RetransSegs": 8}
+
+    assert judge(changed(measured("ramp"), ("tcp",), storm), PLAIN).status == "valid"
+    assert judge(changed(measured("ramp"), ("tcp",), data_too), PLAIN).status == "noisy"
+    assert judge(changed(measured("idle"), ("tcp",), storm), PLAIN).status == "noisy"
+
+
+def capped(held: int, code: str = "capped") -> dict[str, Any]:
+    record = measured("ramp", "select-fdset")
+    record |= {"connections_requested": 10_000, "connections_established_min": held}
+    record["ramp"] = record["ramp"] | {"established": held}
+    return record | {"failure": {"code": code, "text": "no more"}}
+
+
+def test_a_declared_ceiling_that_was_reached_is_a_result_with_its_reason() -> None:
+    verdict = judge(capped(1_019), FDSET)
+
+    assert verdict.status == "capped"
+    assert verdict.reasons == (("capped", "holds 1,019 of 10,000 (FD_SETSIZE is 1024)"),)
+
+
+@pytest.mark.parametrize(
+    ("record", "facts"),
+    [
+        (capped(500), FDSET),
+        (capped(1_019), PLAIN),
+        (capped(1_019, "server-died"), FDSET),
+        (capped(1_019) | {"corrupt_bytes": 3}, FDSET),
+    ],
+    ids=["far below it", "not declared", "crashed on the way", "wrong bytes"],
+)
+def test_a_ceiling_excuses_nothing_but_itself(record: dict[str, Any], facts: VariantFacts) -> None:
+    assert judge(record, facts).status == "void"
+
+
+def test_void_outranks_noisy_and_both_reasons_are_kept() -> None:
+    record = changed(changed(measured(), ("lost",), 2), ("tcp", "RetransSegs"), 5)
+    verdict = judge(record, PLAIN)
+
+    assert verdict.status == "void"
+    assert {"lost", "retransmits"} <= set(dict(verdict.reasons))
+
+
+def test_an_empty_record_is_void_and_breaks_nothing() -> None:
+    assert judge({}, PLAIN).status == "void"
+
+
+def test_every_gate_is_tripped_by_a_case_above() -> None:
+    tripped = {case[0] for case in CASES + CHURN_CASES + OPEN_LOOP_CASES} | {
+        "steal",
+        "little",
+        "capped",
+    }
+    tripped |= {"load-waited", "shared-cpu"}
+
+    assert {gate.code for gate in GATES} == tripped
+
+
+def test_the_facts_of_a_variant_are_its_declared_limits() -> None:
+    assert facts_of({"name": "x", "limits": synthetic.FDSET}) == FDSET
+    assert facts_of({"name": "x", "limits": None}) == PLAIN

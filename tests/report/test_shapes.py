@@ -1,0 +1,299 @@
+"""Each expected shape against a campaign that has it, one that has not, and one without figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from synthetic import campaign, outcomes, records
+
+from harness import shapes
+from harness.analysis import analyse
+from harness.analysis.intervals import estimate
+from harness.analysis.results import Cell, CellKey, Memory
+from harness.report import html, model, report_formats, text
+from harness.shapes import Row
+
+IDS = [shape.id for shape in shapes.SHAPES]
+NOTHING = analyse({}, [], [])
+EVENTS = {"poll": "poll", "select": "select", "epoll-lt": "epoll-lt", "epoll-et": "epoll-et"}
+ALL = EVENTS | {"thread-per-connection": "thread-per-connection"}
+
+
+def cell(variant: str, scenario: str, connections: int, **figures: Any) -> Cell:
+    """A cell whose `efficiency` is the same number in three blocks, or a list of one for each."""
+    rate = figures.pop("efficiency", None)
+    values = rate if isinstance(rate, list) else [rate] * 3
+    blank = dict.fromkeys(Cell.__dataclass_fields__)
+    return Cell(
+        **{
+            **blank,
+            "variant": variant,
+            "key": CellKey(
+                scenario,
+                connections,
+                min(100, connections) if scenario == "idle" else connections,
+                figures.pop("payload_bytes", 64),
+                figures.pop("depth", 1),
+                None,
+            ),
+            "status": "valid",
+            "counts": (("valid", 3),),
+            "reasons": (),
+            "efficiency": estimate(dict(enumerate(values, 1))) if rate else None,
+            **figures,
+        }
+    )
+
+
+def judged(name: str, *cells: Cell, **head: Any) -> Row:
+    """One shape over these cells; servers are called after their architecture."""
+    variants = [
+        {"name": cell.variant, "architecture": cell.variant, "language": "C++", "family": "C++"}
+        for cell in cells
+    ]
+    rows = shapes.check({"variants": variants} | head, replace(NOTHING, cells=cells))
+    return next(row for row in rows if row.id == name)
+
+
+def kept(name: str, architecture: str, share: float) -> Row:
+    return judged(
+        name,
+        cell(architecture, "idle", 100, efficiency=100_000.0),
+        cell(architecture, "idle", 10_000, efficiency=100_000.0 * share),
+    )
+
+
+@pytest.mark.parametrize("architecture", ["poll", "select"])
+@pytest.mark.parametrize(("share", "verdict"), [(0.2, "pass"), (0.499, "pass"), (0.501, "fail")])
+def test_a_scan_keeps_half_or_less(architecture: str, share: float, verdict: str) -> None:
+    row = kept("idle-scan", architecture, share)
+
+    assert row.verdict == verdict
+    assert row.observed[0].who == architecture
+    assert row.observed[0].value == pytest.approx(share)
+
+
+@pytest.mark.parametrize("architecture", ["epoll-lt", "epoll-et"])
+@pytest.mark.parametrize(("share", "verdict"), [(0.95, "pass"), (0.801, "pass"), (0.799, "fail")])
+def test_epoll_keeps_four_fifths_or_more(architecture: str, share: float, verdict: str) -> None:
+    assert kept("idle-epoll", architecture, share).verdict == verdict
+
+
+@pytest.mark.parametrize(("slowest", "verdict"), [(100.0, "pass"), (87.1, "pass"), (86.8, "fail")])
+def test_four_event_servers_with_all_active_lie_within_15_percent(
+    slowest: float, verdict: str
+) -> None:
+    rates = dict.fromkeys(EVENTS, 100.0) | {"poll": slowest}
+    cells = [cell(name, "active", 1_000, efficiency=rate) for name, rate in rates.items()]
+
+    assert judged("all-active", *cells).verdict == verdict
+    assert judged("all-active", *cells[1:]).verdict == "not applicable"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [(0.851, "pass"), (1.029, "pass"), (0.849, "fail"), (1.031, "fail")],
+)
+def test_a_drained_edge_is_a_little_slower_than_a_level(ratio: float, verdict: str) -> None:
+    pair = [
+        cell("epoll-et", "idle", 1_000, efficiency=100.0 * ratio),
+        cell("epoll-lt", "idle", 1_000, efficiency=100.0),
+    ]
+    large = [replace(one, key=replace(one.key, payload_bytes=65_536)) for one in pair]
+
+    assert judged("et-lt", *pair).verdict == verdict
+    assert judged("et-lt", *large).verdict == "not applicable"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "connections", "verdict"),
+    [
+        (1.24, 1_000, "pass"),
+        (0.76, 100, "pass"),
+        (1.26, 1_000, "fail"),
+        (0.74, 100, "fail"),
+        (2.0, 10_000, "not applicable"),
+    ],
+)
+def test_select_is_about_poll_up_to_a_thousand_connections(
+    ratio: float, connections: int, verdict: str
+) -> None:
+    row = judged(
+        "select-poll",
+        cell("select", "idle", connections, efficiency=100.0 * ratio),
+        cell("poll", "idle", connections, efficiency=100.0),
+    )
+
+    assert row.verdict == verdict
+
+
+def test_a_ratio_is_paired_by_block_and_has_its_interval() -> None:
+    row = judged(
+        "et-lt",
+        cell("epoll-et", "idle", 100, efficiency=[90.0, 180.0, 45.0]),
+        cell("epoll-lt", "idle", 100, efficiency=[100.0, 200.0, 50.0]),
+    )
+
+    assert row.observed_text == "epoll-et/epoll-lt, idle 100 0.900 (0.900 to 0.900)"
+
+
+def test_two_trials_are_too_few_for_a_ratio() -> None:
+    row = judged(
+        "et-lt",
+        cell("epoll-et", "idle", 100, efficiency=[90.0, 180.0]),
+        cell("epoll-lt", "idle", 100, efficiency=[100.0, 200.0]),
+    )
+
+    assert row.verdict == "not applicable"
+    assert "3 trials" in row.reason
+
+
+CALLS = [
+    ("calls-threads", "thread-per-connection", 2.0, None, "pass"),
+    ("calls-threads", "thread-per-connection", 2.05, None, "fail"),
+    ("calls-level", "poll", 2.0 + 1 / 40, 40.0, "pass"),
+    ("calls-level", "select", 2.5, 2.0, "pass"),
+    ("calls-level", "epoll-lt", 3.0, 40.0, "fail"),
+    ("calls-level", "epoll-lt", 2.1, None, "not applicable"),
+    ("calls-edge", "epoll-et", 3.0 + 1 / 40, 40.0, "pass"),
+    ("calls-edge", "epoll-et", 2.0 + 1 / 40, 40.0, "fail"),
+]
+
+
+@pytest.mark.parametrize(("name", "architecture", "calls", "k", "verdict"), CALLS)
+def test_calls_per_echo_are_what_the_mechanism_takes(
+    name: str, architecture: str, calls: float, k: float | None, verdict: str
+) -> None:
+    seen = {"syscalls_per_echo": calls, "events_per_wake_up": k}
+
+    assert judged(name, cell(architecture, "idle", 1_000, **seen)).verdict == verdict
+    assert judged(name, cell(architecture, "idle", 1_000, depth=8, **seen)).verdict == (
+        "not applicable"
+    )
+
+
+def test_of_the_calls_of_a_server_the_cell_farthest_off_is_told() -> None:
+    cells = [
+        cell("poll", "idle", 100, syscalls_per_echo=2.5, events_per_wake_up=2.0),
+        cell("poll", "idle", 1_000, syscalls_per_echo=3.5, events_per_wake_up=2.0),
+        cell("poll", "active", 1_000, syscalls_per_echo=2.5, events_per_wake_up=2.0),
+    ]
+    row = judged("calls-level", *cells)
+
+    assert row.verdict == "fail"
+    assert row.observed_text == "poll, idle 1,000 3.500 for 2.500"
+
+
+def memory(**kinds: float) -> Memory:
+    return Memory(**(dict.fromkeys(("user", "stack", "kernel", "sockets"), 0.0) | kinds))
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "found", "verdict"),
+    [
+        ("memory-threads", "thread-per-connection", memory(stack=8e3, kernel=24e3), "pass"),
+        ("memory-threads", "thread-per-connection", memory(stack=8e3, kernel=16e3), "fail"),
+        ("memory-threads", "thread-per-connection", memory(stack=30e3, kernel=24e3), "fail"),
+        ("memory-user", "poll", memory(user=999.0), "pass"),
+        ("memory-user", "epoll-lt", memory(user=1_000.0), "fail"),
+        ("memory-kernel", "epoll-et", memory(kernel=3_500.0), "pass"),
+        ("memory-kernel", "epoll-et", memory(kernel=5_501.0), "fail"),
+        ("memory-kernel", "select", memory(kernel=3_499.0), "fail"),
+    ],
+)
+def test_memory_per_connection_lies_where_it_is_known_to(
+    name: str, architecture: str, found: Memory, verdict: str
+) -> None:
+    few = cell(architecture, "idle", 100, memory=memory(user=9e9, kernel=9e9))
+
+    assert judged(name, few).verdict == "not applicable"
+    row = judged(name, few, cell(architecture, "idle", 10_000, memory=found))
+    assert row.verdict == verdict
+    assert [one.who for one in row.observed] == [f"{architecture}, idle 10,000"]
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ({"backlog": 16, "admitted": 17, "waited_s": 1.02}, "pass"),
+        ({"backlog": 16, "admitted": 16, "waited_s": 1.02}, "fail"),
+        ({"backlog": 16, "admitted": 17, "waited_s": 0.2}, "fail"),
+        ({"backlog": 16, "admitted": 17, "waited_s": 3.1}, "fail"),
+        ({}, "not applicable"),
+    ],
+)
+def test_a_backlog_admits_one_more_than_its_size(found: dict[str, float], verdict: str) -> None:
+    assert judged("backlog", selftest={"figures": {"backlog": found}}).verdict == verdict
+
+
+def test_servers_of_other_families_are_none_of_these() -> None:
+    slow = {"name": "libevent", "architecture": "poll", "language": "C++", "family": "libraries"}
+    cells = tuple(cell("libevent", "idle", n, efficiency=100.0) for n in (100, 10_000))
+    rows = shapes.check({"variants": [slow]}, replace(NOTHING, cells=cells))
+
+    assert {row.verdict for row in rows} == {"not applicable"}
+
+
+def test_a_campaign_without_figures_passes_nothing_and_says_why() -> None:
+    rows = shapes.check({}, NOTHING)
+
+    assert [row.id for row in rows] == IDS
+    assert all(row.verdict == "not applicable" and row.reason for row in rows)
+    assert all(row.bound and row.source for row in rows)
+
+
+def toy(change: Callable[[dict[str, Any]], None] = lambda head: None) -> model.Model:
+    head = campaign()
+    change(head)
+    return model.build(head, records(head), outcomes(head))
+
+
+def by_id(rows: tuple[Row, ...]) -> Mapping[str, Row]:
+    return {row.id: row for row in rows}
+
+
+def test_a_toy_campaign_has_the_shapes_that_it_was_made_with() -> None:
+    rows = by_id(toy().shapes)
+
+    passed = {"idle-scan", "idle-epoll", "all-active", "memory-threads", "memory-kernel"}
+    assert {name for name in passed if rows[name].verdict != "pass"} == set()
+    assert {"poll", "select"} <= {one.who for one in rows["idle-scan"].observed}
+
+
+def test_shapes_are_in_the_terminal_the_page_and_the_data() -> None:
+    built = toy()
+    document = json.loads(json.dumps(report_formats.document(built)))
+    terminal, markdown, page = (
+        text.render(built),
+        report_formats.markdown(built),
+        html.render(built),
+    )
+
+    assert [row["id"] for row in document["shapes"]] == IDS
+    for row in built.shapes:
+        assert row.id in terminal
+        assert row.id in markdown
+        assert row.source in terminal or row.verdict == "not applicable"
+    assert shapes.conclusion(built.shapes) in terminal
+    assert terminal.index("rank") < terminal.index("Expected shapes")
+    assert 'id="shapes"' in page
+
+
+def test_a_failed_shape_is_named_in_the_conclusion() -> None:
+    rows = [kept("idle-scan", "poll", 0.9), kept("idle-epoll", "epoll-lt", 0.9)]
+
+    assert shapes.conclusion(rows) == (
+        "Expected shapes: 1 pass, 1 fail, 0 not applicable; failed: idle-scan."
+    )
+
+
+def test_what_the_analysis_hands_on_is_enough() -> None:
+    head = campaign(trials=1)
+    rows = by_id(shapes.check(head, analyse(head, records(head), outcomes(head))))
+
+    assert rows["idle-scan"].verdict == "not applicable"
+    assert rows["memory-threads"].verdict == "pass"

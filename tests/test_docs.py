@@ -1,0 +1,207 @@
+"""The documentation says what the program does, and what it shows runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from harness.cli import cli
+from harness.errors import EXIT_MEANINGS
+from harness.profiles import profile as profiles
+from harness.profiles.profile import Profile, ScenarioUse, Timeouts, Timing, Traffic
+from harness.scenarios import CALIBRATION, SCENARIOS
+from harness.variants import VariantFile
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = {
+    path.name: path.read_text("utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+}
+START_TIMEOUT_S = 10
+
+# Commands that a test would start an engine, a browser or an hour of work for: run by CI, or by
+# the tests named. Each is written as (file, text in it that runs the command).
+RUN_ELSEWHERE = {
+    "docker compose up": (".ci/run", "up --exit-code-from harness"),
+    "docker compose up --exit-code-from harness": (".ci/run", "up --exit-code-from harness"),
+    "docker compose down": (".ci/run", '"${project[@]}" down'),
+    "make bench": (".ci/run", " bench PROFILE=smoke"),
+    "make bench PROFILE=smoke SERVERS=poll,epoll-lt": (
+        ".ci/run",
+        " bench PROFILE=smoke SERVERS=poll,epoll-lt",
+    ),
+    "make test": (".ci/run", "make test"),
+    "make lint": ("Makefile", "test: lint"),
+}
+# Shown, but not run by any check, with the reason.
+NOT_RUN = {
+    "make format": "changes files",
+    "make bench-engine": "takes minutes, and its figures are read by people",
+    "make bench-independent": "takes minutes, and its figures are read by people",
+    "make bench-self": "takes half an hour, and its figures are read by people",
+    "make bench-backends": "takes half an hour, and its figures are read by people",
+}
+
+
+def commands(text: str) -> list[str]:
+    """The lines of all blocks of shell, without the variables that they set."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [re.sub(r"^(\w+=\S+ )+", "", line) for line in lines]
+
+
+def shown() -> list[str]:
+    """All but those of the page that a test of its own runs from top to bottom."""
+    pages = [text for name, text in PAGES.items() if name != "add-a-server.md"]
+    return sorted({command for text in pages for command in commands(text)})
+
+
+def options() -> Iterator[tuple[str, click.Option]]:
+    """Every option of every command."""
+    for name, command in cli.commands.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                yield name, parameter
+
+
+def section(command: str) -> str:
+    """The part of docs/cli.md about one command."""
+    found = re.search(rf"^## `c10k {command}\b.*?(?=^## |\Z)", PAGES["cli.md"], re.M | re.S)
+    assert found, f"docs/cli.md has no section about `c10k {command}`"
+    return found[0]
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_every_command_is_documented_and_has_help(name: str) -> None:
+    assert cli.commands[name].help
+    assert f"| `c10k {name}" in PAGES["README.md"]
+    assert section(name)
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [pytest.param(*found, id=f"{found[0]} {found[1].name}") for found in options()],
+)
+def test_every_flag_is_documented_with_its_environment_variable(
+    command: str, option: click.Option
+) -> None:
+    assert option.help
+    assert f"`{option.opts[-1]}" in section(command)
+    if option.envvar:
+        assert f"`{option.envvar}`" in PAGES["cli.md"]
+
+
+def test_no_flag_is_documented_that_does_not_exist() -> None:
+    real = {name for _, option in options() for name in option.opts} | {"--help"}
+    ours = set()
+    for text in PAGES.values():
+        ours |= set(re.findall(r"`(--[a-z-]+)", text))
+        ours |= {
+            word for line in commands(text) if line.startswith("c10k") for word in line.split()
+        }
+
+    assert {flag for flag in ours if flag.startswith("--")} - real == set()
+
+
+def test_the_table_of_exit_codes_is_the_one_of_the_program() -> None:
+    table = dict(re.findall(r"^\| (\d+) \| (.*) \|$", PAGES["README.md"], re.MULTILINE))
+
+    assert table == {str(code.value): meaning for code, meaning in EXIT_MEANINGS.items()}
+
+
+def test_every_key_of_a_variant_file_is_documented() -> None:
+    documented = set(re.findall(r"^\| `([a-z_.]+)` \|", PAGES["add-a-server.md"], re.MULTILINE))
+
+    assert documented == set(keys_of(VariantFile))
+
+
+def test_every_key_of_a_profile_is_documented_and_no_other() -> None:
+    text = section("run")
+    of_profile, of_scenario = (
+        re.findall(r"^\| `(?:\[\[)?([a-z_]+)(?:\]\])?` \| (.*) \|$", table, re.MULTILINE)
+        for table in text.partition("A profile is a TOML file")[2].split("Those of each scenario:")
+    )
+
+    assert {key for key, _ in of_profile} == set(Profile.model_fields)
+    assert {key for key, _ in of_scenario} == set(ScenarioUse.model_fields)
+    inner = {"timing": Timing, "timeouts": Timeouts, "traffic": Traffic}
+    for key, model in inner.items():
+        said = set(re.findall(r"`([a-z_]+)`", dict(of_profile)[key]))
+        assert said == set(model.model_fields), key
+    offered = [f"`{name}`" for name in SCENARIOS if name != CALIBRATION]
+    assert all(name in dict(of_scenario)["name"] for name in offered)
+
+
+def test_every_profile_that_ships_is_named_by_the_command_and_its_page() -> None:
+    (option,) = [one for name, one in options() if (name, one.name) == ("run", "profile")]
+
+    for name in profiles.names():
+        assert name in str(option.help)
+        assert f"`{name}`" in section("run")
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if inner:
+            yield from keys_of(inner[0], f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def test_every_target_of_the_makefile_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = {name for text in PAGES.values() for name in re.findall(r"`make ([a-z][a-z-]*)", text)}
+
+    assert named - targets == set()
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    broken = []
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text("utf-8")):
+            if not (path.parent / target).exists():
+                broken.append(f"{path.name}: {target}")
+
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("command", shown())
+def test_every_command_that_is_shown_is_run_somewhere(command: str) -> None:
+    if command in NOT_RUN or command in RUN_ELSEWHERE:
+        path, text = RUN_ELSEWHERE.get(command, ("Makefile", f"\n{command.split()[1]}:"))
+        assert text in (ROOT / path).read_text("utf-8")
+    elif command.startswith(("c10k report", "c10k drive")):
+        assert parses(command)
+    elif command.startswith("c10k run"):
+        assert c10k(*command.split()[1:], "--dry-run")
+    else:
+        assert command.startswith("c10k"), f"nothing runs: {command}"
+        assert c10k(*command.split()[1:])
+
+
+def parses(command: str) -> bool:
+    name, *rest = shlex.split(command)[1:]
+    with cli.commands[name].make_context(name, rest):
+        return True
+
+
+def c10k(*arguments: str, timeout_s: float = 60) -> str:
+    """Run a command to its end, which must be good; return its output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

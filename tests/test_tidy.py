@@ -1,0 +1,334 @@
+"""The rules of this repository, as far as a program can check them."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+
+COLUMNS_MAX = 100
+FUNCTION_LINES_MAX = 70
+FILE_LINES_MAX = 400
+CODE = {".py", ".cpp", ".hpp"}
+# Made by programs, and tables of Markdown, whose rows cannot be broken.
+LONG_LINES_ALLOWED = re.compile(r"requirements/.*\.txt$|\.(json|jsonl|html|svg|golden)$")
+PRAGMA = re.compile(r"\s+(# (noqa|type:)|// NOLINT).*$")
+UNFINISHED = re.compile(r"\b(FIX" r"ME|TO" r"DO|XX" r"X)\b")
+VAGUE_NAMES = {"util", "utils", "helper", "helpers", "misc"}
+
+# Computes from values only: no engine, no network, no clock, no other process.
+PURE = (
+    *("variants", "plan", "scenarios", "schema", "limits", "record", "gates", "analysis"),
+    *("doctor", "shapes", "selftest"),
+)
+IMPURE = {"asyncio", "docker", "gevent", "locust", "socket", "subprocess", "threading", "time"}
+# In the order in which data flows; a module knows only those before it.
+FLOW = ("variants", "plan", "backends", "store", "gates", "analysis", "report")
+
+
+@functools.cache
+def tracked() -> tuple[Path, ...]:
+    """All files of the repository, those not yet added too."""
+    command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
+    command += ["--cached", "--others", "--exclude-standard"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    if found.returncode != 0:
+        pytest.skip(f"not a git checkout: {found.stderr.strip()}")
+    paths = (ROOT / name for name in found.stdout.split("\0") if name)
+    return tuple(path for path in paths if path.is_file())
+
+
+@functools.cache
+def texts() -> dict[str, str]:
+    """Path from the root → content, of every file that is text."""
+    found = {}
+    for path in tracked():
+        content = path.read_bytes()
+        if b"\0" not in content:
+            found[str(path.relative_to(ROOT))] = content.decode()
+    return found
+
+
+@functools.cache
+def modules() -> dict[str, ast.Module]:
+    """Dotted name → syntax tree, of every module of the package."""
+    found = {}
+    for path, text in texts().items():
+        if path.startswith("harness/") and path.endswith(".py"):
+            name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+            found[name] = ast.parse(text, path)
+    return found
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Dotted names of all that a module imports, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute here"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def closure(name: str) -> set[str]:
+    """Everything that importing the module `name` imports, through our own modules."""
+    known = modules()
+    seen: set[str] = set()
+    todo = [name]
+    while todo:
+        found = set(imported(known[todo.pop()])) - seen
+        seen |= found
+        todo += [
+            ours for full in found for ours in (full, full.rpartition(".")[0]) if ours in known
+        ]
+    return seen
+
+
+def members(part: str) -> list[str]:
+    """The modules of one part of the package: a module, or a sub-package with all it holds."""
+    found = [name for name in modules() if re.fullmatch(rf"harness\.{part}(\..*)?", name)]
+    assert found, f"harness has no {part}; the list above it is out of date"
+    return found
+
+
+def test_no_line_is_too_long() -> None:
+    long = [
+        f"{path}:{number}: {len(PRAGMA.sub('', line))} columns"
+        for path, text in texts().items()
+        if not LONG_LINES_ALLOWED.search(path)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if len(PRAGMA.sub("", line)) > COLUMNS_MAX
+        and not (path.endswith(".md") and line.startswith("|"))
+    ]
+
+    assert not long, "\n".join(long)
+
+
+def python_functions(text: str) -> Iterator[tuple[int, int]]:
+    """First line and number of lines of every function."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.lineno, (node.end_lineno or 0) - node.lineno + 1
+
+
+def cpp_functions(text: str) -> Iterator[tuple[int, int]]:
+    """The same for C++, told by the layout: `) … {` up to the `}` of the same indent."""
+    lines = text.splitlines()
+    for first, line in enumerate(lines):
+        head = re.match(
+            r"( *)(?!if|for|while|switch|else|\}|namespace|class|struct).*\).*\{$", line
+        )
+        if not head:
+            continue
+        for last in range(first + 1, len(lines)):
+            if lines[last].startswith(f"{head[1]}}}"):
+                yield first + 1, last - first + 1
+                break
+
+
+FUNCTIONS = {".py": python_functions, ".cpp": cpp_functions, ".hpp": cpp_functions}
+
+
+def test_no_function_is_too_long() -> None:
+    long = [
+        f"{path}:{first}: {lines} lines"
+        for path, text in texts().items()
+        if Path(path).suffix in FUNCTIONS
+        for first, lines in FUNCTIONS[Path(path).suffix](text)
+        if lines > FUNCTION_LINES_MAX
+    ]
+
+    assert not long, "\n".join(long)
+
+
+def test_the_length_of_functions_is_told_in_both_languages() -> None:
+    python = "def one():\n    pass\n\ndef two():\n    return [\n    ]\n"
+    cpp = "int one(int x) {\n  if (x) {\n    x = 1;\n  }\n  return x;\n}\n"
+
+    assert list(python_functions(python)) == [(1, 2), (4, 3)]
+    assert list(cpp_functions(cpp)) == [(1, 6)]
+
+
+def test_no_file_of_code_is_too_long() -> None:
+    lengths = {
+        path: text.count("\n") for path, text in texts().items() if Path(path).suffix in CODE
+    }
+
+    assert {path: lines for path, lines in lengths.items() if lines > FILE_LINES_MAX} == {}
+
+
+def test_nothing_is_marked_as_unfinished() -> None:
+    marks = [
+        f"{path}:{number}: {line.strip()}"
+        for path, text in texts().items()
+        for number, line in enumerate(text.splitlines(), start=1)
+        if UNFINISHED.search(line)
+    ]
+
+    assert not marks, "\n".join(marks)
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    assert [path for path in texts() if Path(path).stem in VAGUE_NAMES] == []
+
+
+def test_every_text_file_ends_in_one_newline_and_no_line_in_blanks() -> None:
+    untidy = [path for path, text in texts().items() if text and not re.search(r"\S\n\Z", text)]
+    untidy += [path for path, text in texts().items() if re.search(r"[ \t]$", text, re.MULTILINE)]
+
+    assert not untidy, "\n".join(untidy)
+
+
+@pytest.mark.parametrize("part", PURE)
+def test_the_pure_core_reaches_no_engine_no_network_and_no_clock(part: str) -> None:
+    impure = {
+        name: found
+        for name in members(part)
+        if (found := {full.partition(".")[0] for full in closure(name)} & IMPURE)
+    }
+
+    assert impure == {}
+
+
+@pytest.mark.parametrize("part", FLOW)
+def test_a_module_knows_only_those_before_it_in_the_flow(part: str) -> None:
+    later = FLOW[FLOW.index(part) + 1 :]
+    known = {full for name in members(part) for full in imported(modules()[name])}
+
+    assert [full for full in known if full.startswith(tuple(f"harness.{x}" for x in later))] == []
+
+
+@pytest.mark.parametrize(
+    ("part", "allowed"),
+    [("load", ("harness.load", "harness.engine")), ("engine", ("harness.engine",))],
+)
+def test_what_runs_beside_the_server_knows_nothing_of_the_harness(
+    part: str, allowed: tuple[str, ...]
+) -> None:
+    ours = {
+        full
+        for name in members(part)
+        for full in imported(modules()[name])
+        if full.startswith("harness")
+    }
+
+    assert [full for full in ours if not full.startswith(allowed)] == []
+
+
+def test_every_module_is_imported_or_an_entry_point() -> None:
+    project = tomllib.loads(texts()["pyproject.toml"])["project"]
+    used = {target.partition(":")[0] for target in project["scripts"].values()}
+    for name, tree in modules().items():
+        full = set(imported(tree)) - {name}
+        used |= full | {parent.rpartition(".")[0] for parent in full}
+    # A package is loaded with its modules; `python -m` starts a `__main__`.
+    dead = [
+        name
+        for name in modules()
+        if name not in used
+        and not name.endswith(".__main__")
+        and not any(other.startswith(f"{name}.") for other in modules())
+    ]
+
+    assert not dead, "\n".join(dead)
+
+
+def scripts() -> list[str]:
+    shebang = re.compile(r"#!.*\b(ba)?sh\b")
+    return [path for path, text in texts().items() if shebang.match(text)]
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_shellcheck_finds_nothing() -> None:
+    assert ".ci/run" in scripts()
+    found = subprocess.run(
+        ["shellcheck", *scripts()], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+    assert found.stdout == ""
+
+
+def locked(name: str) -> dict[str, set[Version]]:
+    """Project name → pinned versions (markers choose one) in one file of the lock."""
+    pins: dict[str, set[Version]] = {}
+    for line in texts()[f"requirements/{name}.txt"].splitlines():
+        pin = re.match(r"([a-z0-9-]+)==(\S+)", line)
+        if pin:
+            pins.setdefault(pin[1], set()).add(Version(pin[2]))
+    return pins
+
+
+def test_the_lock_holds_every_dependency_at_a_version_that_the_project_accepts() -> None:
+    project = tomllib.loads(texts()["pyproject.toml"])
+    wanted = {
+        "run": project["project"]["dependencies"],
+        "build": project["build-system"]["requires"],
+        "test": project["dependency-groups"]["test"],
+    }
+    wrong = []
+    for name, requirements in wanted.items():
+        pins = locked(name)
+        for requirement in map(Requirement, requirements):
+            versions = pins.get(requirement.name.lower(), set())
+            if not versions or not all(map(requirement.specifier.contains, versions)):
+                wrong.append(f"{name}.txt: {requirement}: {sorted(map(str, versions))}")
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_files_of_the_lock_agree_with_each_other() -> None:
+    run, build, test = locked("run"), locked("build"), locked("test")
+
+    for one, other in ((run, build), (run, test), (build, test)):
+        shared = one.keys() & other.keys()
+        assert {name: one[name] for name in shared} == {name: other[name] for name in shared}
+
+
+def test_the_lock_names_no_registry_and_pins_every_file() -> None:
+    for path, text in texts().items():
+        if re.fullmatch(r"requirements/.*\.txt", path):
+            assert "://" not in text
+            assert set(re.findall(r"--[a-z-]+", text)) == {"--hash"}
+
+
+def run_marked(directory: Path, **environment: str) -> str:
+    """Run one test that is marked `docker` where no engine answers; return what pytest says."""
+    shutil.copy(ROOT / "tests/conftest.py", directory)
+    (directory / "pytest.ini").write_text("[pytest]\nmarkers = docker\n")
+    (directory / "test_marked.py").write_text(
+        "import pytest\n\n@pytest.mark.docker\ndef test_marked():\n    pass\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", str(directory)],
+        env={"DOCKER_HOST": f"unix://{directory}/none.sock", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return found.stdout
+
+
+def test_a_missing_engine_skips_its_tests_and_says_why(tmp_path: Path) -> None:
+    output = run_marked(tmp_path)
+
+    assert "1 skipped" in output
+    assert "no Docker engine answers" in output
+
+
+def test_a_missing_engine_fails_its_tests_where_it_is_required(tmp_path: Path) -> None:
+    output = run_marked(tmp_path, C10K_REQUIRE_DOCKER="1")
+
+    assert "1 error" in output
+    assert "no Docker engine answers" in output
