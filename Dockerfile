@@ -1,0 +1,35 @@
+# One image for the harness and for its load containers: Python and our package, no build tools.
+# Only instructions of the classic builder: Docker 20.10 without BuildKit builds it too.
+ARG BASE=debian:bookworm-slim
+
+# The dependencies, at the versions of the lock. This layer outlives changes of our own code.
+FROM ${BASE} AS dependencies
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends g++ python3 python3-dev python3-venv \
+ && rm -rf /var/lib/apt/lists/*
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /source
+COPY requirements/build.txt requirements/run.txt requirements/
+RUN python3 -m venv /build \
+ && python3 -m venv --without-pip /opt/c10k \
+ && /build/bin/pip install --require-hashes -r requirements/build.txt \
+ && /build/bin/pip --python /opt/c10k/bin/python install --require-hashes -r requirements/run.txt
+
+# Our package, installed under /overlay so that the final image gets it as a small layer of its own.
+FROM dependencies AS package
+COPY CMakeLists.txt LICENSE README.md pyproject.toml ./
+COPY harness harness
+RUN PATH=/build/bin:$PATH pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \
+ && /build/bin/pip --python /opt/c10k/bin/python install --no-deps --no-index \
+      --no-warn-script-location --root /overlay /wheels/*.whl
+
+FROM ${BASE}
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends python3 strace \
+ && rm -rf /var/lib/apt/lists/*
+COPY --from=dependencies /opt/c10k /opt/c10k
+COPY --from=package /overlay/ /
+# A load container has a read-only root and any uid: nothing may be written beside the modules.
+ENV PATH=/opt/c10k/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+WORKDIR /c10k
+ENTRYPOINT ["c10k"]

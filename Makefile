@@ -1,0 +1,74 @@
+# Every target is an alias: its recipe is what to type without make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet
+ENGINE := $(wildcard CMakeLists.txt harness/engine/*.cpp harness/engine/*.hpp)
+export CXX
+
+.DEFAULT_GOAL := help
+.PHONY: help install bench test lint format bench-engine bench-independent bench-self \
+  bench-backends lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/installed ## Make .venv with the command `c10k` in it; quick when nothing changed
+
+bench: install ## Compare the servers without Docker: make bench PROFILE=smoke SERVERS=poll,epoll-lt
+	$(BIN)/c10k run --backend process \
+	  $(if $(PROFILE),--profile $(PROFILE)) $(if $(SERVERS),--servers $(SERVERS)) $(ARGS)
+
+test: lint ## Run every check: format, lint, types, warnings of the C++ code, tests
+	$(MAKE) -C servers all
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/tested ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/tested ## Format the Python code and fix what the linter can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-engine: install ## Compare the load engine with a bare client and with a plain Locust user
+	$(BIN)/python bench/bench_engine.py
+
+bench-independent: install ## Compare what the engine measures with what a client apart from it does
+	$(BIN)/python bench/bench_independent.py
+
+bench-self: install ## Compare a server with itself in ten campaigns
+	$(BIN)/python bench/bench_self.py
+
+bench-backends: install ## Compare the CPU per echo of containers with that of processes
+	$(BIN)/python bench/bench_backends.py
+
+lock: $(VENV)/dependencies ## Pin the newest versions of all dependencies, with hashes
+	$(PIP) uv
+	$(LOCK) pyproject.toml --output-file requirements/run.txt
+	$(LOCK) requirements/build.in --output-file requirements/build.txt
+	$(LOCK) requirements/ci.in --output-file requirements/ci.txt
+	$(LOCK) --group test --constraint requirements/run.txt --output-file requirements/test.txt
+
+clean: ## Remove what was built; reports stay
+	rm -rf $(VENV) build servers/build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
+  --generate-hashes --custom-compile-command "make lock"
+
+# Stamps: each step is repeated only when what it depends on is newer.
+$(VENV)/dependencies: requirements/run.txt requirements/build.txt
+	@.ci/check-tools $(PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --require-hashes -r requirements/run.txt -r requirements/build.txt
+	touch $@
+
+# Editable: Python changes count at once, and only a change of the engine installs again.
+$(VENV)/installed: $(VENV)/dependencies pyproject.toml $(ENGINE)
+	$(PIP) --no-build-isolation --no-deps --editable .
+	touch $@
+
+$(VENV)/tested: $(VENV)/installed requirements/test.txt
+	$(PIP) --require-hashes -r requirements/test.txt
+	touch $@
