@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import re
 from pathlib import Path
@@ -15,6 +16,8 @@ PRODUCER = re.compile(
 )
 ELF = b"\x7fELF"
 ENGINE = "harness.engine._engine"
+SOURCES = {".py", ".toml", ".j2", ".html", ".css", ".js"}  # what an installed package consists of
+DIGEST_LETTERS = 12
 
 
 def producer(path: Path) -> str | None:
@@ -27,6 +30,19 @@ def producer(path: Path) -> str | None:
         return None
     found = PRODUCER.search(content) or COMMENT.search(content)
     return found[0].decode(errors="replace") if found else None
+
+
+def harness_digest() -> str:
+    """Names the harness by its own files and its engine: an image has no commit to tell."""
+    spec = importlib.util.find_spec(ENGINE)
+    package = Path(__file__).parent
+    files = sorted(path for path in package.rglob("*") if path.suffix in SOURCES)
+    if spec and spec.origin:
+        files.append(Path(spec.origin))
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:DIGEST_LETTERS]
 
 
 def engine_producer() -> str | None:

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.gates import USABLE
 from harness.record import Record, number
 
 # DESIGN.md, Statistics: raw throughput is "a capacity where the server's CPUs were ≥ 95 % busy".
 SATURATED_BUSY_MIN = 0.95
-USABLE = ("valid", "noisy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,6 @@ class Capacity:
             share: what they would carry if each echo went on costing the same.
         measured_per_s: the measured rate.
         server_busy: busy share of the server's CPUs meanwhile.
-        generator_us_per_echo: CPU of the load per echo when it never waits; None: not observed.
     """
 
     connections: int
@@ -36,7 +35,6 @@ class Capacity:
     extrapolated: bool
     measured_per_s: float
     server_busy: float
-    generator_us_per_echo: float | None = None
 
     def fits(self, connections: int, payload_bytes: int, depth: int) -> bool:
         """Whether it was measured with these."""
@@ -61,7 +59,6 @@ def of_record(record: Record) -> Capacity | None:
         extrapolated=extrapolated,
         measured_per_s=rate,
         server_busy=busy,
-        generator_us_per_echo=number(record, "generator", "cpu_us_per_echo"),
     )
 
 

@@ -66,6 +66,7 @@ def collect(
         "backend": backend,
         **{f"backend_{name}": value for name, value in facts.items()},
         "harness": version("c10k"),
+        "harness_source": built.harness_digest(),
         "git": _git(),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
@@ -132,9 +133,6 @@ def _read(path: str, default: str = "n/a") -> str:
 
 def _git() -> str | None:
     """`git describe` of the harness's own tree; None where there is none (an image)."""
-    named = os.environ.get("C10K_COMMIT")
-    if named:
-        return named
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--tags"],

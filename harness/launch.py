@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import campaign as campaigns
-from harness import doctor, draw, host, lock, plan, selftest, variants
+from harness import doctor, draw, host, lock, plan, selftest, variants, xray
 from harness.backends.base import Backend
 from harness.campaign import Request
 from harness.doctor import text as doctor_text
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from harness.report.compare import Compared
 
 SEED_BITS = 32
+
+# What a campaign does before its trials, as it was measured on two cores: of a server that conforms
+CHECKS_S: dict[profiles.Conformance, float] = {"off": 0.0, "quick": 12.0, "full": 40.0}
+SELFTEST_S = 20.0
 
 
 def _of_profile(
@@ -133,8 +137,7 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
         # server; those of the display inherit this.
         os.sched_setaffinity(0, request.split.load)
         try:
-            estimate_s = plan.estimate_s(request.trials)
-            with Redrawing(progress, campaign, estimate_s=estimate_s) as display:
+            with Redrawing(progress, campaign, estimate_s=estimate_s(request)) as display:
                 code = campaigns.run(campaign, request, backend, display)
         except Exception as error:
             with shielded():
@@ -168,10 +171,23 @@ def _examine(request: Request, backend: Backend, progress: Progress) -> doctor.A
     return answer
 
 
+def estimate_s(request: Request) -> float:
+    """Roughly how many seconds a campaign takes: self-test, checks, x-ray and trials.
+
+    Left out are builds and repeats, of which nobody knows before; verdicts that are kept from an
+    earlier campaign save their checks.
+    """
+    profile, names = request.profile, [variant.name for variant in request.variants]
+    checks_s = CHECKS_S[profile.conformance] * len(names)
+    selftest_s = SELFTEST_S if profile.selftest else 0.0
+    trials = [*xray.trials(profile, names, request.seed), *request.trials]
+    return checks_s + selftest_s + plan.estimate_s(trials)
+
+
 def describe(request: Request, backend: Backend) -> str:
     """One line that says what the campaign is about to do."""
     names = ", ".join(variant.name for variant in request.variants)
-    minutes = plan.estimate_s(request.trials) / 60
+    minutes = estimate_s(request) / 60
     return (
         f"profile {request.profile_name}, {request.profile.trials} trial(s) of {names}; "
         f"backend {backend.name}, seed {request.seed}, about {minutes:.1f} min"
@@ -186,7 +202,7 @@ def dry_run(request: Request) -> dict[str, Any]:
         "profile": request.profile_json,
         "seed": request.seed,
         "cpus": {"server": request.split.server, "load": request.split.load},
-        "estimate_s": round(plan.estimate_s(trials), 1),
+        "estimate_s": round(estimate_s(request), 1),
         "trials": [trial.as_json() for trial in trials],
     }
 

@@ -37,7 +37,6 @@ class Cell:
     """One point to measure.
 
     `rate_share` is of the variant's capacity; `rate_per_s` is then None until that is known.
-    `generator_us_per_echo` is what an echo costs a load that never sleeps, known with the capacity.
     `closing` is how connections end in churn, which makes a new one for each message.
     """
 
@@ -51,7 +50,6 @@ class Cell:
     window_s: float
     rate_share: float | None = None
     closing: Closing | None = None
-    generator_us_per_echo: float | None = None
 
     @property
     def label(self) -> str:
@@ -179,11 +177,9 @@ def resolve(trial: Trial, capacities: Mapping[str, Sequence[Capacity]]) -> Trial
     def rated(cell: Cell) -> Cell:
         setting = (cell.connections, cell.payload_bytes, cell.depth)
         fitting = [one for one in known if one.fits(*setting)]
-        if not fitting or (cell.rate_share is None and cell.rate_per_s is None):
+        if not fitting or cell.rate_share is None:
             return cell
-        rate = cell.rate_per_s or _rounded(fitting[0].echoes_per_s * (cell.rate_share or 0))
-        cost_us = fitting[0].generator_us_per_echo
-        return replace(cell, rate_per_s=rate, generator_us_per_echo=cost_us)
+        return replace(cell, rate_per_s=_rounded(fitting[0].echoes_per_s * cell.rate_share))
 
     resolved = replace(
         trial,

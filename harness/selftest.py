@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-# A cell is void beyond the same share (harness/gates).
-LITTLE_SHARE_MAX = 0.02
+from harness.gates.checks import LITTLE_SHARE_MAX
+
 DISTRIBUTION_SHARE_MAX = 0.01
 STALL_SHARE_MAX = 0.03
 LATE_SHARE_MAX = 0.10

@@ -197,7 +197,6 @@ class TrialRun:
             record["server"] |= counted
         self._add_kernel_memory(record)
         self._add_throttling(record)
-        self._add_useful_share(record, trial.cells[int(event["cell"])].generator_us_per_echo)
         record["cell"] = trial.number(int(event["cell"]))
         verdict = gates.judge(record, self._facts)
         record["status"] = verdict.status
@@ -241,17 +240,6 @@ class TrialRun:
         now = self._seen.throttled.get(number)
         if before and now is not None and record.get("host"):
             record["host"]["nr_throttled"] = now - max(before)
-
-    def _add_useful_share(self, record: Event, cost_us: float | None) -> None:
-        """A paced load sleeps and wakes between messages; the busier it is, the less it does so.
-
-        What its echoes would cost without that is how much of it is used up.
-        """
-        generator = record.get("generator")
-        if cost_us is None or not generator:
-            return
-        engines = min(max(self._context.workers, 1), len(self._context.cpus.load))
-        generator["useful_busy"] = record["echoes_per_s"] * cost_us / 1e6 / engines
 
     def _outcome(self, ended: ServerExit, load_log: str, duration_s: float) -> Outcome:
         counters = last_counters(ended.log)

@@ -21,10 +21,8 @@ from harness.analysis.results import (
     Ramp,
     Reason,
 )
-
-USABLE = ("valid", "noisy")
-# DESIGN.md, Statistics: raw throughput is "a capacity where the server's CPUs were ≥ 95 % busy".
-SATURATED_BUSY_MIN = 0.95
+from harness.capacity import SATURATED_BUSY_MIN
+from harness.gates import USABLE
 
 
 def cells(frame: pd.DataFrame) -> tuple[Cell, ...]:

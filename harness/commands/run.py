@@ -114,14 +114,14 @@ def _backend_of(campaign: str, reports: Path) -> str:
 
 
 def _plan_text(request: Any) -> str:
-    from harness import plan
+    from harness import launch
 
     split = request.split
     lines = [
         f"profile {request.profile_name}: {request.profile.summary}",
         f"seed {request.seed}; server on CPU {', '.join(map(str, split.server))}, "
         f"load on CPU {', '.join(map(str, split.load))}; "
-        f"about {plan.estimate_s(request.trials) / 60:.1f} min without builds",
+        f"about {launch.estimate_s(request) / 60:.1f} min without builds",
     ]
     for trial in request.trials:
         cells = ", ".join(f"{cell.scenario}@{cell.connections:,}" for cell in trial.cells)

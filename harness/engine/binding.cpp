@@ -71,12 +71,24 @@ nb::dict status_dict(const Engine& engine) {
     return status;
 }
 
+nb::list parts_list(const WindowFigures& window) {
+    nb::list parts;
+    for (const WindowFigures::Part& each : window.parts) {
+        nb::list part;
+        part.append(each.length);
+        part.append(each.echoes);
+        parts.append(part);
+    }
+    return parts;
+}
+
 nb::dict window_dict(const WindowFigures& window) {
     const Totals& totals = window.totals;
     nb::dict dict;
     dict["start_ns"] = window.start;
     dict["end_ns"] = window.end;
     dict["echoes"] = totals.echoes;
+    dict["parts"] = parts_list(window);
     dict["bytes"] = totals.bytes;
     dict["established_min"] = window.established_min;
     dict["lost"] = totals.lost;
@@ -88,6 +100,7 @@ nb::dict window_dict(const WindowFigures& window) {
     dict["count"] = totals.latency.total();
     dict["cpu_ns"] = totals.cpu;
     dict["blocked_ns"] = totals.blocked;
+    dict["spun_ns"] = totals.spun;
     dict["loops"] = totals.loops;
     dict["sends"] = totals.sends;
     dict["missed_sends"] = window.missed_sends;
@@ -209,7 +222,7 @@ rate_per_s: 0: closed loop. Positive: open loop at that many messages per second
     connections; latency then counts from the intended send time.
 window_start_ns, window_end_ns: CLOCK_MONOTONIC; the window is [start, end). A start in the past
     opens it at once.
-spin: never sleep while the cell runs; halves the send lag and costs the core.
+spin: never sleep while the cell runs: no wake-up delays a send or a reply, and the CPU is taken.
 stamps: have the kernel stamp what arrives, to record the self-delay; costs 4 to 10 %.
 closing: "fin" or "rst": churn. Each active connection is replaced by a new one for each message,
     and ended in order or by a reset; latency then counts from connect() to the echo. The last one

@@ -52,6 +52,7 @@ void Loop::start(const Traffic& traffic) {
     window_ = std::make_shared<WindowFigures>();
     window_->stamps = traffic.stamps;
     window_->churns = traffic.churns();
+    window_->parts.reserve(WindowFigures::kParts);
     at_start_ = std::make_unique<Totals>();
     phase_ = Phase::before;
     edge_ = traffic.window_start;
@@ -136,15 +137,38 @@ void Loop::send_scheduled() {
 void Loop::cross_edge() {
     if (phase_ == Phase::before) {
         phase_ = Phase::inside;
-        edge_ = cell_.traffic.window_end;
         latency_max_ = 0;
         window_->start = now_;
         window_->established_min = figures_.established.get();
         clock_offset_ = realtime_offset();
         capture(*at_start_);
-        if (now_ < edge_) return;
+        part_start_ = now_;
+        echoes_at_part_ = at_start_->echoes;
+    } else {
+        close_part();
     }
-    close_window();
+    if (now_ >= cell_.traffic.window_end) {
+        close_window();
+    } else {
+        edge_ = next_edge();
+    }
+}
+
+// The first edge of a part after now, which lies inside the window: its end at the latest.
+Nanoseconds Loop::next_edge() const noexcept {
+    constexpr Nanoseconds kParts = WindowFigures::kParts;
+    const Nanoseconds start = cell_.traffic.window_start;
+    const Nanoseconds length = cell_.traffic.window_end - start;
+    const Nanoseconds part = (now_ - start) * kParts / length + 1;
+    return start + (length * part + kParts - 1) / kParts;
+}
+
+// What the window is made of, so that a rate that drifts inside of it can be seen.
+void Loop::close_part() {
+    const std::uint64_t echoes = figures_.echoes.get();
+    window_->parts.push_back({now_ - part_start_, echoes - echoes_at_part_});
+    part_start_ = now_;
+    echoes_at_part_ = echoes;
 }
 
 void Loop::close_window() {
@@ -167,6 +191,7 @@ void Loop::close_window() {
 void Loop::capture(Totals& totals) const {
     totals.cpu = thread_cpu_ns();
     totals.blocked = blocked_;
+    totals.spun = spun_;
     totals.loops = loops_;
     totals.sends = sends_;
     totals.echoes = figures_.echoes.get();

@@ -34,6 +34,7 @@ Timeline::Points Timeline::copy() const {
 void Totals::subtract(const Totals& earlier) noexcept {
     cpu -= earlier.cpu;
     blocked -= earlier.blocked;
+    spun -= earlier.spun;
     loops -= earlier.loops;
     sends -= earlier.sends;
     echoes -= earlier.echoes;

@@ -42,6 +42,7 @@ private:
 struct Totals {
     Nanoseconds cpu = 0;      // CPU time of the engine thread
     Nanoseconds blocked = 0;  // time inside epoll_wait
+    Nanoseconds spun = 0;     // turns of a spinning loop that found nothing to do
     std::uint64_t loops = 0;
     std::uint64_t sends = 0;  // calls of send
     std::uint64_t echoes = 0;
@@ -62,8 +63,16 @@ struct Totals {
 };
 
 struct WindowFigures {
+    // A tenth of the window, or several of them where the engine stood still across their edges.
+    struct Part {
+        Nanoseconds length = 0;
+        std::uint64_t echoes = 0;
+    };
+    static constexpr Nanoseconds kParts = 10;
+
     Nanoseconds start = 0;
     Nanoseconds end = 0;
+    std::vector<Part> parts;
     std::uint64_t established_min = 0;
     Nanoseconds latency_max = 0;
     std::uint64_t missed_sends = 0;

@@ -46,6 +46,7 @@ class Window(TypedDict):
     start_ns: int  # the engine's first clock reading at or after the edge that was asked for
     end_ns: int
     echoes: int  # replies completed
+    parts: list[list[int]]  # [length_ns, echoes] of its tenths, in order; none where it had no time
     bytes: int  # verified bytes of replies
     established_min: int
     lost: int
@@ -57,6 +58,7 @@ class Window(TypedDict):
     count: int
     cpu_ns: int  # of the engine's thread
     blocked_ns: int  # inside epoll_wait
+    spun_ns: int  # turns of a spinning loop that found nothing to do; CPU time that was not needed
     loops: int
     sends: int  # send calls
     missed_sends: int  # due in the window and not sent when it ended

@@ -120,6 +120,8 @@ private:
     void send_first();
     void send_scheduled();
     void cross_edge();
+    Nanoseconds next_edge() const noexcept;
+    void close_part();
     void capture(Totals& totals) const;
     void close_window();
 
@@ -160,12 +162,18 @@ private:
 
     Cell cell_;
     Nanoseconds now_ = 0;         // the last clock read
-    Nanoseconds edge_ = kNever;   // the next edge of the window
+    Nanoseconds edge_ = kNever;   // the next edge of the window or of a part of it
+    Nanoseconds part_start_ = 0;
+    std::uint64_t echoes_at_part_ = 0;
     Phase phase_ = Phase::none;
     std::unique_ptr<Totals> at_start_;
     std::shared_ptr<WindowFigures> window_;  // being measured
     Nanoseconds latency_max_ = 0;
     Nanoseconds blocked_ = 0;
+    Nanoseconds spun_ = 0;
+    Nanoseconds turn_start_ = 0;
+    std::uint64_t issued_at_turn_ = 0;
+    bool found_nothing_ = false;  // in this turn's wait, which did not sleep
     std::uint64_t loops_ = 0;
     std::uint64_t sends_ = 0;
     std::int64_t latency_sum_ = 0;

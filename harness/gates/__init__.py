@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from harness.gates.table import GATES, Gate, Status
 from harness.record import Record, VariantFacts
 
-__all__ = ["GATES", "Gate", "Status", "Verdict", "judge"]
+__all__ = ["GATES", "USABLE", "Gate", "Status", "Verdict", "judge"]
+
+USABLE: tuple[Status, ...] = ("valid", "noisy")  # whose figures stand
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,16 @@ GATES: tuple[Gate, ...] = (
         checks.steal,
     ),
     Gate(
+        "drift",
+        "The rate was steady",
+        "change of the rate across the window: a line through its tenths, two-sided t test of the "
+        "slope",
+        f"≤ {checks.DRIFT_SHARE_MAX:.0%}, or |t| ≤ {checks.DRIFT_T_MAX:g} (p ≥ 0.005)",
+        "noisy",
+        has_traffic,
+        checks.drift,
+    ),
+    Gate(
         "load-waited",
         "The load had its CPUs to itself",
         "time in which its threads were ready to run and did not, of the window",

@@ -11,6 +11,8 @@ from harness.engine import histogram
 
 TIMELINE_POINTS_MAX = 200
 
+PARTS = 10  # of a window, as the engine cuts it
+
 # Kernel stamps are CLOCK_REALTIME: a self-delay across a step of it means nothing. The two clocks
 # are read one after the other, which makes some hundred ns of difference by itself.
 CLOCK_STEP_NS_MAX = 50_000
@@ -53,12 +55,15 @@ class Window:
     """A closed window. The histograms are decoded ones; `self_delay` is None where not measured,
     `connect` where no connections churned.
 
-    Mean and maximum of the latency are exact, a histogram's are those of its buckets.
+    Mean and maximum of the latency are exact, a histogram's are those of its buckets. `parts_per_s`
+    are the rates in its tenths, in order; None where an engine stood still across the edge of one.
+    `useful_busy` leaves out the turns in which a spinning engine found nothing to do.
     """
 
     window_ns: float
     echoes: int
     echoes_per_s: float
+    parts_per_s: list[float] | None
     bytes: int
     established_min: int
     latency: Any
@@ -68,7 +73,9 @@ class Window:
     self_delay: Any
     cpu_ns: int
     cpu_busy: float
+    useful_busy: float
     blocked_ns: int
+    spun_ns: int
     sends: int
     missed_sends: int
     outstanding: float
@@ -175,6 +182,7 @@ def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
         window_ns=sum(lengths_ns) / len(lengths_ns),
         echoes=total("echoes"),
         echoes_per_s=rate("echoes") * 1e9,
+        parts_per_s=_merge_parts([window["parts"] for window in windows]),
         bytes=total("bytes"),
         established_min=total("established_min"),
         latency=histogram.merge([window["histogram"] for window in windows]),
@@ -187,12 +195,26 @@ def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
         cpu_ns=total("cpu_ns"),
         # The busiest engine: with one of several at its limit, the generator is at its limit
         cpu_busy=max(w["cpu_ns"] / n for w, n in zip(windows, lengths_ns, strict=True)),
+        useful_busy=max(
+            max(0, w["cpu_ns"] - w["spun_ns"]) / n for w, n in zip(windows, lengths_ns, strict=True)
+        ),
         blocked_ns=total("blocked_ns"),
+        spun_ns=total("spun_ns"),
         sends=total("sends"),
         missed_sends=total("missed_sends"),
         outstanding=rate("outstanding_time_ns"),
         connect=histogram.merge(connects) if connects else None,
     )
+
+
+def _merge_parts(engines: Sequence[Sequence[Sequence[int]]]) -> list[float] | None:
+    """The rates of all engines in each part of the window, of engines' [length_ns, echoes]."""
+    if any(len(parts) != PARTS for parts in engines):
+        return None
+    return [
+        sum(echoes * 1e9 / length_ns for length_ns, echoes in part)
+        for part in zip(*engines, strict=True)
+    ]
 
 
 def differences(after: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:

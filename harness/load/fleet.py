@@ -109,8 +109,13 @@ class Fleet:
         """Let the next connection start the ramp's clock in every engine."""
         self._runner.send_message(messages.RAMP, {})
 
-    def start(self, cell: Cell, seed: int, window_start_ns: int, window_end_ns: int) -> None:
-        """Begin a cell's traffic: each engine drives its share of the active connections."""
+    def start(
+        self, cell: Cell, seed: int, window_start_ns: int, window_end_ns: int, *, spin: bool = False
+    ) -> None:
+        """Begin a cell's traffic: each engine drives its share of the active connections.
+
+        `spin`: between two messages the engines poll instead of sleeping.
+        """
         held = {name: node.status["established"] for name, node in self._nodes.items()}
         active = shares(cell.active, held)
         for number, (name, share) in enumerate(active.items()):
@@ -124,6 +129,7 @@ class Fleet:
                 window_start_ns=window_start_ns,
                 window_end_ns=window_end_ns,
                 closing=cell.closing,
+                spin=spin,
             )
             self._runner.send_message(messages.START, order.as_data(), client_id=name)
 

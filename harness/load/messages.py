@@ -37,6 +37,7 @@ class Order:
     window_start_ns: int
     window_end_ns: int
     closing: Literal["fin", "rst"] | None = None
+    spin: bool = False
 
     def as_data(self) -> dict[str, Any]:
         """The order as a message's data."""

@@ -105,6 +105,7 @@ class EngineNode:
             rate_per_s=order.rate_per_s,
             # The self-delay belongs to a latency; in a closed loop it would only cost capacity
             stamps=order.rate_per_s > 0,
+            spin=order.spin,
             seed=order.seed,
             window_start_ns=order.window_start_ns,
             window_end_ns=order.window_end_ns,

@@ -55,6 +55,7 @@ def blank(cell: Cell) -> dict[str, Any]:
         "window_s": 0.0,
         "echoes": 0,
         "echoes_per_s": 0.0,
+        "parts_per_s": None,
         "corrupt_bytes": 0,
         "lost": 0,
         "errors": {},
@@ -107,6 +108,7 @@ def window_members(window: Window) -> dict[str, Any]:
         "window_s": window.window_ns / 1e9,
         "echoes": window.echoes,
         "echoes_per_s": window.echoes_per_s,
+        "parts_per_s": window.parts_per_s,
         "latency_us": _latency(window),
         "self_delay_us": distribution(window.self_delay),
         "histogram": histogram.encode(window.latency),
@@ -162,13 +164,16 @@ def generator_members(
     """What the load itself did: engine threads from the window, processes from the edges.
 
     `cpu_busy` is the share of a CPU that the busiest engine took, or that all of them took of the
-    CPUs they share; `workers` is 0 for the local runner.
+    CPUs they share; `useful_busy` is the same without the turns of a spinning engine that found
+    nothing to do, and so is `cpu_us_per_echo`. `workers` is 0 for the local runner.
     """
     first, last = readings.open, readings.close
     members: dict[str, Any] = {
         "cpu_busy": None,
+        "useful_busy": None,
         "cpu_ns": None,
         "blocked_ns": None,
+        "spun_ns": None,
         "send_lag_us": None,
         "missed_sends": None,
         "sends": None,
@@ -181,18 +186,19 @@ def generator_members(
         "stat_ticks": _ticks(first, last, cpus),
     }
     if window is not None:
+        useful_ns = max(0, window.cpu_ns - window.spun_ns)
+        shared_ns = window.window_ns * min(max(workers, 1), len(cpus))
         members |= {
-            "cpu_busy": max(
-                window.cpu_busy,
-                window.cpu_ns / window.window_ns / min(max(workers, 1), len(cpus)),
-            ),
+            "cpu_busy": max(window.cpu_busy, window.cpu_ns / shared_ns),
+            "useful_busy": max(window.useful_busy, useful_ns / shared_ns),
             "cpu_ns": window.cpu_ns,
             "blocked_ns": window.blocked_ns,
+            "spun_ns": window.spun_ns,
             "send_lag_us": distribution(window.send_lag),
             "missed_sends": window.missed_sends,
             "sends": window.sends,
             "little_outstanding": window.outstanding,
-            "cpu_us_per_echo": _us_per_echo(window.cpu_ns, window.window_ns, window.echoes_per_s),
+            "cpu_us_per_echo": _us_per_echo(useful_ns, window.window_ns, window.echoes_per_s),
         }
     return members
 

@@ -114,6 +114,16 @@ class Trial:
         return tuple(cell for step in self.steps for cell in step.cells)
 
     @property
+    def may_spin(self) -> bool:
+        """Whether each engine has a CPU that nobody else is measured on, nor needs for tracing.
+
+        A generator that sleeps between messages is woken late, the later where a hypervisor has to
+        wake the CPU first: by as much as many a latency that it is to measure.
+        """
+        is_shared = self.unseen or not set(self.load_cpus).isdisjoint(self.server_cpus)
+        return not is_shared and not self.xray and max(self.workers, 1) <= len(self.load_cpus)
+
+    @property
     def churns(self) -> bool:
         """Whether any cell makes and ends connections all the time."""
         return any(cell.closing for cell in self.cells)

@@ -20,6 +20,9 @@ from harness.report.table import half_width
 # Of the drawn line of one track, in pixels; a mark's letter stands above it.
 WIDTH, HEIGHT, MARGIN = 240, 44, 10
 CAUSES = ("kernel", "image", "harness")
+# What names the code of the harness: its version, its commit, and in an image, which has none, its
+# files.
+HARNESS = ("harness", "git", "harness_source")
 # Digits of a digest that tell two builds apart.
 DIGEST_DIGITS = 12
 
@@ -91,7 +94,7 @@ def told(campaign: Mapping[str, Any], analysis: Analysis) -> dict[str, Any]:
         "host": f"{cpus} × {environment.get('cpu_model')}" if cpus else "",
         "backend": str(campaign.get("backend") or ""),
         "kernel": str(environment.get("kernel") or ""),
-        "harness": " ".join(str(environment.get(name) or "") for name in ("harness", "git")),
+        "harness": " ".join(str(environment[name]) for name in HARNESS if environment.get(name)),
         "figures": figures,
     }
 

@@ -217,6 +217,13 @@ def test_a_busy_cpu_of_the_server_is_somebody_elses(c10k: C10k, hog: Any) -> Non
     assert "shared-cpu" in codes(done), measured(done)["server"]
 
 
+def test_a_server_that_slows_down_is_no_steady_state(c10k: C10k) -> None:
+    done = run(c10k, echo(on_data="for _ in range(served): pass"))
+
+    assert measured(done)["status"] == "noisy", measured(done)["reasons"]
+    assert "from the window's start to its end" in codes(done).get("drift", "")
+
+
 def test_a_clock_that_is_set_in_the_window_is_noticed(c10k: C10k) -> None:
     source, library = c10k.directory / "clock.c", c10k.directory / "clock.so"
     source.write_text(STEPPING_CLOCK)

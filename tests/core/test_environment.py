@@ -42,6 +42,7 @@ def test_the_facts_that_make_one_host_another_are_there() -> None:
     sysctls = found["sysctls"]
     assert isinstance(sysctls, dict)
     assert sysctls["kernel.pid_max"] == Path("/proc/sys/kernel/pid_max").read_text().strip()
+    assert found["harness_source"] == built.harness_digest()
     assert any(name in str(found["engine_build"]) for name in ("GNU C++", "GCC", "clang"))
 
 

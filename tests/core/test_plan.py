@@ -204,11 +204,10 @@ def test_a_capacity_is_extrapolated_where_the_server_was_not_full(
 ) -> None:
     record = {"status": "noisy", "echoes_per_s": 950.0, "server": {"cpu_busy": cpu_busy}}
     record |= {"connections_requested": 10, "payload_bytes": 64, "depth": 1}
-    record |= {"generator": {"cpu_us_per_echo": 6.5}}
 
     found = capacities.of_record(record)
 
-    assert found == Capacity(10, 64, 1, echoes_per_s, extrapolated, 950.0, cpu_busy, 6.5)
+    assert found == Capacity(10, 64, 1, echoes_per_s, extrapolated, 950.0, cpu_busy)
     assert capacities.from_json([dataclasses.asdict(found)]) == (found,)
     assert capacities.of_record(record | {"status": "void"}) is None
 

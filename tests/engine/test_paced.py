@@ -145,9 +145,23 @@ def test_spinning_is_the_same_traffic(echo: Echo) -> None:
     window = closed_window(engine)
     stop(engine)
 
-    # It never sleeps: far more turns of its loop than messages.
+    # It never sleeps: far more turns of its loop than messages, nearly all of them for nothing.
     assert window["loops"] > 10 * window["echoes"] > 0
+    length_ns = window["end_ns"] - window["start_ns"]
+    assert length_ns // 2 < window["spun_ns"] < length_ns
     assert engine.status()["bytes_received"] == server.bytes_received
+
+
+def test_an_engine_that_sleeps_has_no_turns_for_nothing(echo: Echo) -> None:
+    engine, _ = echo
+    open_connections(engine, 3)
+
+    start(engine, active=3, rate_per_s=500.0)
+    window = closed_window(engine)
+    stop(engine)
+
+    assert window["echoes"] > 0
+    assert window["spun_ns"] == 0
 
 
 def test_without_stamps_there_is_no_self_delay(echo: Echo) -> None:

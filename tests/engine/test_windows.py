@@ -83,6 +83,36 @@ def test_live_deltas_add_up_to_the_window_and_start_anew_with_each_cell(echo: Ec
     assert sum(engine.live().values()) <= engine.status()["cell_echoes"]
 
 
+def test_the_tenths_of_a_window_add_up_to_it(echo: Echo) -> None:
+    engine, _ = echo
+    open_connections(engine, 5)
+
+    window = run_cell(engine, active=5)
+
+    lengths_ns = [length_ns for length_ns, _ in window["parts"]]
+    assert sum(lengths_ns) == window["end_ns"] - window["start_ns"]
+    assert all(length_ns > 0 for length_ns in lengths_ns)
+    assert sum(echoes for _, echoes in window["parts"]) == window["echoes"]
+    assert 1 <= len(lengths_ns) <= 10
+
+
+def test_a_server_that_stops_inside_a_window_shows_in_its_tenths(bench: Bench) -> None:
+    address, server = bench.serve(StallingServer)
+    engine = bench.engine(address)
+    open_connections(engine, 5)
+    start(engine, active=5, warmup_ns=AT_ONCE_NS, window_ns=2 * SECOND_NS)
+    until(lambda: engine.status()["cell_echoes"] > 1000, "a thousand echoes")
+    server.moving.clear()
+
+    parts = closed_window(engine)["parts"]
+
+    server.moving.set()
+    stop(engine)
+    assert len(parts) == 10
+    assert parts[0][1] > 0
+    assert parts[-1][1] == 0
+
+
 def test_a_window_leaves_out_what_happened_before_and_after(echo: Echo) -> None:
     engine, server = echo
     open_connections(engine, 2)

@@ -56,6 +56,7 @@ def window(*values_us: int, start_ns: int = 0, end_ns: int = 10**9, **changes: A
         "start_ns": start_ns,
         "end_ns": end_ns,
         "echoes": len(values_us),
+        "parts": [[10**8, number] for number in range(10)],
         "bytes": 64 * len(values_us),
         "established_min": 10,
         "histogram": encoded(*values_us),
@@ -67,6 +68,7 @@ def window(*values_us: int, start_ns: int = 0, end_ns: int = 10**9, **changes: A
         "clock_step_ns": 80,
         "cpu_ns": 400_000_000,
         "blocked_ns": 600_000_000,
+        "spun_ns": 0,
         "sends": len(values_us),
         "missed_sends": 1,
         "outstanding_time_ns": 3 * 10**9,
@@ -96,9 +98,29 @@ def test_a_self_delay_across_a_clock_step_is_left_out() -> None:
     assert figures.merge_windows([stepped]).self_delay is None
 
 
+def test_turns_that_found_nothing_are_busy_but_not_useful() -> None:
+    merged = figures.merge_windows(
+        [window(1, cpu_ns=900_000_000, spun_ns=700_000_000), window(2, cpu_ns=300_000_000)]
+    )
+    assert merged.cpu_busy == pytest.approx(0.9)
+    assert merged.useful_busy == pytest.approx(0.3)
+    assert merged.spun_ns == 700_000_000
+
+
 def test_each_window_counts_by_its_own_length() -> None:
     merged = figures.merge_windows([window(1, 2), window(3, 4, end_ns=2 * 10**9)])
     assert merged.echoes_per_s == pytest.approx(2 + 1)
+
+
+def test_the_parts_of_a_window_are_the_rates_of_all_engines_in_each() -> None:
+    slower = [[2 * 10**8, 1]] * 10
+    merged = figures.merge_windows([window(1), window(1, parts=slower)])
+    assert merged.parts_per_s == pytest.approx([10.0 * number + 5.0 for number in range(10)])
+
+
+def test_an_engine_that_stood_still_across_a_part_leaves_no_parts() -> None:
+    merged = figures.merge_windows([window(1), window(1, parts=[[10**8, 5]] * 9)])
+    assert merged.parts_per_s is None
 
 
 def test_the_ramp_of_two_engines_is_one_curve_from_the_first_connect() -> None:

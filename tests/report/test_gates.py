@@ -155,7 +155,7 @@ def test_a_rate_that_cannot_be_offered_is_called_not_reachable_with_all_its_caus
 
 
 def test_a_paced_load_is_judged_by_its_useful_work_where_that_is_known() -> None:
-    """It sleeps and wakes for each message, which it would not do at a higher rate."""
+    """It polls between messages, which it would not do at a higher rate."""
     awake = changed(paced(), ("generator", "cpu_busy"), 0.99)
 
     assert judge(awake, PLAIN).status == "void"
@@ -192,6 +192,34 @@ def test_steal_above_two_per_cent_of_either_side_is_noise(
     ticks = {"user": 60, "system": 60, "idle": 30 - steal, "steal": steal}
 
     assert judge(changed(measured(), (side, "stat_ticks"), ticks), PLAIN).status == status
+
+
+WIGGLE = [3.0, -2.0, 1.0, -3.0, 2.0, -1.0, 2.0, -3.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("rates", "status"),
+    [
+        # 10.05 % and 9.9 % from the start to the end of ten parts, about a mean of 1,000
+        ([1_000 + 10.1 * (part - 4.5) for part in range(10)], "noisy"),
+        ([1_000 - 10.1 * (part - 4.5) for part in range(10)], "noisy"),
+        ([1_000 + 9.9 * (part - 4.5) for part in range(10)], "valid"),
+        # The same slope under ordinary noise, and drowned in a rate that jumps by half
+        ([1_000 + 12.0 * part + 3 * WIGGLE[part] for part in range(10)], "noisy"),
+        ([1_000 + 12.0 * part + 150 * WIGGLE[part] for part in range(10)], "valid"),
+        # A server that stops half-way, one that never answers, and an engine that stood still
+        ([1_000.0] * 5 + [0.0] * 5, "noisy"),
+        ([0.0] * 10, "valid"),
+        (None, "valid"),
+    ],
+)
+def test_a_rate_that_drifts_across_the_window_is_noise(
+    rates: list[float] | None, status: str
+) -> None:
+    verdict = judge(changed(measured(), ("parts_per_s",), rates), PLAIN)
+
+    assert verdict.status == status
+    assert [code for code, _ in verdict.reasons] == ["drift"] * (status == "noisy")
 
 
 @pytest.mark.parametrize("off", [0.975, 1.025])
@@ -271,7 +299,7 @@ def test_every_gate_is_tripped_by_a_case_above() -> None:
         "little",
         "capped",
     }
-    tripped |= {"load-waited", "shared-cpu"}
+    tripped |= {"load-waited", "shared-cpu", "drift"}
 
     assert {gate.code for gate in GATES} == tripped
 

@@ -49,6 +49,11 @@ class Cpus:
     server: int
     load: int
 
+    @property
+    def apart(self) -> bool:
+        """Whether the generator may poll between messages, as it does in a trial."""
+        return self.server != self.load
+
 
 def overhead(cpus: Cpus) -> Figures:
     """What a look at the clock costs, and how late a timed wait ends."""
@@ -106,7 +111,7 @@ def late(cpus: Cpus) -> Figures:
     faults = {"delay_every_replies": LATE_EVERY, "delay_ns": int(LATE_MS * 1e6)}
     # Each connection's next message is due long after the delay: nothing else waits behind it
     with _pair(cpus, connections=1000, **faults) as (engine, _):
-        window = _window(engine, 1.0, active=1000, rate_per_s=5000.0)
+        window = _window(engine, 1.0, active=1000, rate_per_s=5000.0, spin=cpus.apart)
     found = histogram.merge([window["histogram"]])
     late_count = sum(
         item.count_at_value_iterated_to
@@ -133,7 +138,9 @@ def distribution(cpus: Cpus) -> Figures:
     with _pair(cpus, connections=1000, delays_ns=delays_ns) as (engine, _):
         # The warm-up is longer than the longest delay, else its short ones alone would have ended
         warmup_s = 2 * DELAY_LEAST_MS * DELAY_RATIO / 1000
-        window = _window(engine, 2.0, active=1000, rate_per_s=4000.0, warmup_s=warmup_s)
+        window = _window(
+            engine, 2.0, active=1000, rate_per_s=4000.0, warmup_s=warmup_s, spin=cpus.apart
+        )
     found = histogram.merge([window["histogram"]])
     quantiles = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
     observed = {
@@ -160,7 +167,14 @@ def stall(cpus: Cpus) -> Figures:
         "stop_for_ns": int(STALL_S * 1e9),
     }
     with _pair(cpus, connections=100, **faults) as (engine, _):
-        window = _window(engine, STALL_WINDOW_S, active=100, rate_per_s=2000.0, start_ns=start_ns)
+        window = _window(
+            engine,
+            STALL_WINDOW_S,
+            active=100,
+            rate_per_s=2000.0,
+            start_ns=start_ns,
+            spin=cpus.apart,
+        )
     found = histogram.percentiles(histogram.merge([window["histogram"]]))
     return {
         "window_s": STALL_WINDOW_S,
@@ -212,6 +226,7 @@ def _window(
     window_s: float,
     *,
     active: int,
+    spin: bool = False,
     payload_bytes: int = PAYLOAD_BYTES,
     warmup_s: float = WARMUP_S,
     start_ns: int | None = None,
@@ -226,6 +241,7 @@ def _window(
     engine.start(
         active=active,
         payload_bytes=payload_bytes,
+        spin=spin,
         window_start_ns=start_ns,
         window_end_ns=end_ns,
         **traffic,
