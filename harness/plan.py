@@ -121,14 +121,19 @@ def make(profile: Profile, variants: Sequence[str], seed: int) -> list[Trial]:
 
 
 def steps_of(profile: Profile) -> tuple[Step, ...]:
-    """Group the profile's cells by open connections, ascending, the opening first."""
-    cells: dict[int, list[Cell]] = {}
+    """Group the profile's cells by open connections, ascending, the opening first.
+
+    Churn comes after all else, in steps of its own: what it leaves in the kernel for a minute
+    (TIME_WAIT, 100,000 sockets and more) is in every look at the server's sockets, and would delay
+    the generator in the cells behind it.
+    """
+    cells: dict[tuple[bool, int], list[Cell]] = {}
     for use in profile.scenarios:
         for cell in _cells(profile, use):
-            cells.setdefault(cell.connections, []).append(cell)
+            cells.setdefault((cell.closing is not None, cell.connections), []).append(cell)
     return tuple(
-        Step(connections, tuple(sorted(cells[connections], key=lambda cell: cell.window_s > 0)))
-        for connections in sorted(cells)
+        Step(connections, tuple(sorted(grouped, key=lambda cell: cell.window_s > 0)))
+        for (_, connections), grouped in sorted(cells.items(), key=lambda item: item[0])
     )
 
 

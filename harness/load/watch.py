@@ -8,11 +8,11 @@ from collections.abc import Callable
 import gevent
 
 POLL_S = 0.01
-CHECK_INTERVAL_S = 0.25
+CHECK_INTERVAL_S = 0.5
 
 
 class Watch:
-    """Sleeps and waits; looks after server and workers four times a second."""
+    """Sleeps and waits; looks after server and workers twice a second."""
 
     def __init__(self, *checks: Callable[[], None]) -> None:
         """`checks` raise when the trial cannot go on."""

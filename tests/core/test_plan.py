@@ -89,6 +89,17 @@ rate_per_s = [1000, 2500.5]
     ]
 
 
+def test_churn_comes_after_everything_in_steps_of_its_own() -> None:
+    standard = profiles.load("standard")
+
+    steps = plan.steps_of(standard)
+
+    assert [step.connections for step in steps] == [100, 1000, 10_000, 100]
+    *others, last = steps
+    assert {cell.scenario for cell in last.cells} == {"churn"}
+    assert "churn" not in {cell.scenario for step in others for cell in step.cells}
+
+
 SHARES = """
 summary = "Rates of one's own."
 trials = 2
