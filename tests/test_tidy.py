@@ -24,6 +24,7 @@ FILE_LINES_MAX = 400
 CODE = {".py", ".cpp", ".hpp"}
 # Made by programs, and tables of Markdown, whose rows cannot be broken.
 LONG_LINES_ALLOWED = re.compile(r"requirements/.*\.txt$|\.(json|jsonl|html|svg|golden)$")
+EXAMPLE = "docs/example-report.html"  # as the report wrote it, to the byte
 PRAGMA = re.compile(r"\s+(# (noqa|type:)|// NOLINT).*$")
 UNFINISHED = re.compile(r"\b(FIX" r"ME|TO" r"DO|XX" r"X)\b")
 VAGUE_NAMES = {"util", "utils", "helper", "helpers", "misc"}
@@ -185,8 +186,9 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 
 
 def test_every_text_file_ends_in_one_newline_and_no_line_in_blanks() -> None:
-    untidy = [path for path, text in texts().items() if text and not re.search(r"\S\n\Z", text)]
-    untidy += [path for path, text in texts().items() if re.search(r"[ \t]$", text, re.MULTILINE)]
+    ours = {path: text for path, text in texts().items() if path != EXAMPLE}
+    untidy = [path for path, text in ours.items() if text and not re.search(r"\S\n\Z", text)]
+    untidy += [path for path, text in ours.items() if re.search(r"[ \t]$", text, re.MULTILINE)]
 
     assert not untidy, "\n".join(untidy)
 

@@ -21,8 +21,8 @@ from harness.load.locust_stats import fold
 from harness.load.users import LoadEnvironment
 
 POLL_S = 0.02
-# Under load only the loss of a connection is news, and looks add up: at ten a second, and four of the
-# watch, Python took 1 % of the generator's CPU, which is all it takes to delay the p99 of its sends
+# Under load only the loss of a connection is news, and looks add up: at ten a second, and four of
+# the watch's, Python took 1 % of the generator's CPU, which is all it takes to delay its p99.
 RUNNING_POLL_S = 0.5
 WINDOW_POLL_S = 0.002
 # An engine closes its window at its first wake-up after the end; more than this is a fault.

@@ -17,8 +17,10 @@ Kind = Literal["efficiency", "latency", "percentiles", "load", "memory", "ramp",
 QUESTIONS = {
     "idle": "Scenario idle: {active} of the open connections are active",
     "active": "Scenario active: all open connections are active",
-    "payload": "Scenario payload: {active} active connections, messages of different size",
-    "depth": "Scenario depth: {active} active connections, several messages under way on each",
+    "payload": "Scenarios idle and payload: {active} active connections, messages of different "
+    "size",
+    "depth": "Scenarios idle and depth: {active} active connections, one or several messages under "
+    "way on each",
 }
 # What a scenario varies, where that is not the number of open connections.
 VARIED: dict[str, tuple[str, Callable[[CellKey], int]]] = {
@@ -111,10 +113,30 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ..
         if scenario in VARIED:
             most = max(cell.key.connections for cell in cells)
             cells = [cell for cell in cells if cell.key.connections == most]
+            cells = _with_usual(cells, analysis.cells, VARIED[scenario][1])
         found.append(_efficiency(analysis, cells, scenario, colours))
         if scenario not in VARIED:
             found.append(_latency(analysis, cells, scenario, colours))
     return (*found, *_memory(analysis, colours))
+
+
+def _with_usual(
+    cells: Sequence[Cell], measured: Sequence[Cell], x_of: Callable[[CellKey], int]
+) -> list[Cell]:
+    """The cells of a scenario that varies one thing, and those of `idle` that only lack that.
+
+    So a profile with a single depth still has a line, which begins at depth 1.
+    """
+    varied = {x_of(cell.key) for cell in cells}
+    held = {(cell.key.connections, cell.key.active) for cell in cells}
+    usual = [
+        cell
+        for cell in measured
+        if cell.key.scenario == "idle"
+        and (cell.key.connections, cell.key.active) in held
+        and x_of(cell.key) not in varied
+    ]
+    return sorted([*usual, *cells], key=lambda cell: x_of(cell.key))
 
 
 def question(cells: Sequence[Cell], scenario: str) -> str:

@@ -64,7 +64,7 @@ selector = selectors""",
 )
 # Of the connections that come and go, some end before their echo.
 HANGS_UP = echo(
-    on_data="if served > 200 and served % 50 == 0: selector.unregister(peer); peer.close(); continue"
+    on_data="if served > 200 and not served % 50: selector.unregister(peer); peer.close(); continue"
 )
 # A listener beside the server that accepts nobody, in the same namespace: its queue of one
 # overflows, and the SYNs of those that wait are sent again.
