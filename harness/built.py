@@ -34,11 +34,10 @@ def producer(path: Path) -> str | None:
 
 def harness_digest() -> str:
     """Names the harness by its own files and its engine: an image has no commit to tell."""
-    spec = importlib.util.find_spec(ENGINE)
-    package = Path(__file__).parent
+    package, engine = Path(__file__).parent, _engine()
     files = sorted(path for path in package.rglob("*") if path.suffix in SOURCES)
-    if spec and spec.origin:
-        files.append(Path(spec.origin))
+    if engine:
+        files.append(engine)
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.name.encode() + path.read_bytes())
@@ -47,5 +46,10 @@ def harness_digest() -> str:
 
 def engine_producer() -> str | None:
     """The same of the load engine."""
+    engine = _engine()
+    return producer(engine) if engine else None
+
+
+def _engine() -> Path | None:
     spec = importlib.util.find_spec(ENGINE)
-    return producer(Path(spec.origin)) if spec and spec.origin else None
+    return Path(spec.origin) if spec and spec.origin else None

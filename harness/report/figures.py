@@ -127,14 +127,17 @@ def _with_usual(
 
     So a profile with a single depth still has a line, which begins at depth 1.
     """
+
+    def rest(key: CellKey) -> tuple[int, ...]:
+        """All but what is varied, which is divided out of the two that can be."""
+        return (key.connections, key.active, key.payload_bytes * key.depth // x_of(key))
+
     varied = {x_of(cell.key) for cell in cells}
-    held = {(cell.key.connections, cell.key.active) for cell in cells}
+    held = {rest(cell.key) for cell in cells}
     usual = [
         cell
         for cell in measured
-        if cell.key.scenario == "idle"
-        and (cell.key.connections, cell.key.active) in held
-        and x_of(cell.key) not in varied
+        if cell.key.scenario == "idle" and rest(cell.key) in held and x_of(cell.key) not in varied
     ]
     return sorted([*usual, *cells], key=lambda cell: x_of(cell.key))
 
