@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import textwrap
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,13 @@ def _complete_name(context: click.Context, _: click.Parameter, incomplete: str) 
 @click.argument("names", nargs=-1, metavar="[NAME]…", shell_complete=_complete_name)
 @options.backend
 @click.option("--quick", is_flag=True, help="Only the checks that a quick campaign begins with.")
+@click.option(
+    "--times",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Take each server through them so often: does it pass always?",
+)
 @options.servers_dir
 @options.reports
 @options.json
@@ -44,6 +52,7 @@ def check(
     names: tuple[str, ...],
     backend: str,
     quick: bool,
+    times: int,
     servers_dir: Path,
     reports: Path,
     as_json: bool,
@@ -54,14 +63,18 @@ def check(
     c10k check                                  all variants, in containers
     c10k check poll epoll-lt --quick            two of them, the quick checks
     c10k check mine --backend process --json    without Docker, for programs
+    c10k check mine --quick --times 20          does it pass always, or only often?
     """
     chosen = variants.select(variants.discover(servers_dir), list(names))
     show: Callable[[str], None] = (lambda _: None) if as_json else click.echo
-    verdicts = check_all(chosen, backend, "quick" if quick else "full", reports, show)
+    subset: Subset = "quick" if quick else "full"
+    verdicts = check_all(chosen, backend, subset, reports, show, times=times)
     if as_json:
         told = [_as_json(verdict) for verdict in verdicts]
         click.echo(draw.as_json({"schema": 1, "backend": backend, "servers": told}))
-    failed = [verdict.variant for verdict in verdicts if not verdict.conforms]
+    if times > 1:
+        show(summary(verdicts))
+    failed = dict.fromkeys(verdict.variant for verdict in verdicts if not verdict.conforms)
     if failed:
         show(f"do not conform: {', '.join(failed)}")
     return exit_code(verdicts)
@@ -72,19 +85,46 @@ def exit_code(verdicts: list[Verdict]) -> Exit:
     return Exit.OK if all(verdict.conforms for verdict in verdicts) else Exit.SERVER_FAULT
 
 
+def summary(verdicts: Iterable[Verdict]) -> str:
+    """One line per server: how many of its runs passed, and which checks failed how often."""
+    runs: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        runs.setdefault(verdict.variant, []).append(verdict)
+    width = max(map(len, runs))
+    lines = []
+    for name, found in runs.items():
+        causes = Counter(cause for verdict in found for cause in _causes(verdict))
+        passed = sum(verdict.conforms for verdict in found)
+        line = f"{name:{width}}  {passed} of {len(found)} runs passed"
+        told = ", ".join(f"{cause} ({count})" for cause, count in causes.most_common())
+        lines.append(f"{line}: {told}" if told else line)
+    return "\n".join(lines)
+
+
+def _causes(verdict: Verdict) -> list[str]:
+    """What kept a run from passing, by name."""
+    failed = [f"{one.id} {one.name}" for one in verdict.failed]
+    return failed if verdict.failure is None else [*failed, verdict.failure[0]]
+
+
 def check_all(
     chosen: list[Variant],
     backend: str,
     subset: Subset,
     reports: Path,
     show: Callable[[str], None],
+    *,
+    times: int = 1,
 ) -> list[Verdict]:
-    """Build and judge each variant, whatever came of those before; `show` gets the lines.
+    """Build each variant and judge it `times` times, whatever came of those before.
+
+    `show` gets the lines. One verdict for each run, but for a variant that does not build.
 
     Raises:
         HostNotFit: a campaign is running, or the backend cannot work here.
     """
     from harness import cpus, launch, lock, verdict
+    from harness.backends.base import Prepared
     from harness.interrupt import watched
 
     with watched(), lock.held(f"c10k check in {Path.cwd()}"):
@@ -105,26 +145,30 @@ def check_all(
         verdicts = []
         for variant in chosen:
             show(f"{variant.name}: {subset} checks, {opened.name} backend")
-            verdicts.append(_prepared_and(judged, opened, variant, subset))
-            show(_ending(verdicts[-1]))
+            prepared = _prepared(opened, variant, subset)
+            runs: Iterable[Verdict] = (
+                (judged(prepared) for _ in range(times))
+                if isinstance(prepared, Prepared)
+                else (prepared,)
+            )
+            for found in runs:
+                show(_ending(found))
+                verdicts.append(found)
         return verdicts
 
 
-def _prepared_and(
-    judged: Callable[[Prepared], Verdict], backend: Backend, variant: Variant, subset: Subset
-) -> Verdict:
-    """The verdict; that of a variant that does not build says so."""
+def _prepared(backend: Backend, variant: Variant, subset: Subset) -> Prepared | Verdict:
+    """The variant, built; the verdict on one that does not build."""
     from harness.errors import ServerFault
     from harness.verdict import Verdict
 
     start_s = time.monotonic()
     try:
-        prepared = backend.prepare(variant, BUILD_S)
+        return backend.prepare(variant, BUILD_S)
     except ServerFault as fault:
         told = f"{fault.message}. {fault.hint}".rstrip(". ")
         spent_s = round(time.monotonic() - start_s, 3)
         return Verdict(variant.name, subset, (), (fault.code, told), fault.log, spent_s)
-    return judged(prepared)
 
 
 def _line(result: CheckResult) -> str:

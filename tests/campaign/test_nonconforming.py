@@ -53,3 +53,20 @@ def test_a_server_that_fails_a_check_is_not_measured_and_the_failure_is_explaine
     (last,) = {head.parent for head in c10k.reports.glob("*/campaign.json")} - {first}
     assert '"cached": true' in (last / "campaign.json").read_text()
     assert '"variant": "wrong"' in (last / "trials.jsonl").read_text()
+
+
+def test_a_server_that_does_not_build_is_built_once_however_often_it_is_to_be_checked(
+    c10k: C10k,
+) -> None:
+    directory = c10k.add_server("broken", "")
+    path = directory / "variant.toml"
+    path.write_text(path.read_text() + 'build = ["false"]\n')
+
+    done = c10k(
+        *("check", "broken", "--servers-dir", c10k.servers, "--backend", "process"),
+        *("--quick", "--times", "20"),
+    )
+
+    assert done.code == 4, done.err + done.out
+    assert "broken  0 of 1 runs passed: build-failed (1)\n" in done.out
+    assert done.out.endswith("do not conform: broken\n")

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from harness import counters
+from harness.commands.check import summary
 from harness.conformance.results import CheckResult, End, Score, conclude, score
 from harness.conformance.spec import SpecError, read
+from harness.verdict import Verdict
 
 COUNTERS = {"accepted": 11, "closed": 11, "bytes_in": 5000, "bytes_out": 5000}
 LINE = json.dumps({"counters": {**COUNTERS, "waits": 7, "events": 9}})
@@ -40,6 +42,21 @@ def test_checks_that_do_not_apply_are_not_counted() -> None:
     assert found == Score(passed=2, applicable=3)
     assert not found.conforms
     assert score([result("pass"), result("skip")]).conforms
+
+
+def test_several_runs_are_summed_up_by_server_with_what_failed_how_often() -> None:
+    def run(name: str, *failed: str, end: tuple[str, str] | None = None) -> Verdict:
+        found = (result("pass"), *(result("fail", identity) for identity in failed))
+        return Verdict(name, "quick", found, end)
+
+    runs = [run("b", "T7"), run("b"), run("b", "T2", "T7"), run("long"), run("long")]
+    told = summary([*runs, run("c", end=("server-died", "killed"))])
+
+    assert told.splitlines() == [
+        "b     1 of 3 runs passed: T7 a name (2), T2 a name (1)",
+        "long  2 of 2 runs passed",
+        "c     0 of 1 runs passed: server-died (1)",
+    ]
 
 
 def test_what_the_suite_told_comes_first_and_unchanged() -> None:
