@@ -51,11 +51,11 @@ def run_engine(connections: int, settings: Settings) -> Run:
     )
 
 
-def run_client(name: str, connections: int, settings: Settings) -> Run:
+def run_client(name: str, connections: int, settings: Settings, server: int) -> Run:
     if name == "engine":
         return run_engine(connections, settings)
     gevent_user = [sys.executable, str(ROOT / "bench/gevent_user.py")]
-    bare = [str(settings.independent_client), "loop"]
+    bare = [str(settings.independent_client), "loop", str(server)]
     figures = clients.run_program(gevent_user if name == "gevent" else bare, connections, settings)
     return Run(
         cpu_us_per_echo=figures["cpu_s"] * 1e6 / figures["echoes"],
@@ -121,7 +121,7 @@ def print_targets(runs: dict[int, dict[str, list[Run]]]) -> None:
     )
 
 
-def measure(rounds: int, settings: Settings) -> dict[int, dict[str, list[Run]]]:
+def measure(rounds: int, settings: Settings, server: int) -> dict[int, dict[str, list[Run]]]:
     """All clients at all sizes, interleaved; one line per run as it ends."""
     order = random.Random(SEED)  # noqa: S311
     runs: dict[int, dict[str, list[Run]]] = {
@@ -130,7 +130,7 @@ def measure(rounds: int, settings: Settings) -> dict[int, dict[str, list[Run]]]:
     for number in range(rounds):
         for connections in CONNECTIONS:
             for name in order.sample(CLIENTS, len(CLIENTS)):
-                run = run_client(name, connections, settings)
+                run = run_client(name, connections, settings, server)
                 runs[connections][name].append(run)
                 print(
                     f"round {number + 1}  {connections:>6,} connections  {name:<6}"
@@ -149,7 +149,10 @@ def main() -> None:
     arguments = parser.parse_args()
     server_cpu, client_cpu = clients.cpus()
     clients.warn_if_busy()
-    with tempfile.TemporaryDirectory() as directory, clients.served("epoll-lt", server_cpu):
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        clients.served("epoll-lt", server_cpu) as server,
+    ):
         settings = Settings(
             warmup_s=arguments.warmup,
             window_s=arguments.window,
@@ -157,7 +160,7 @@ def main() -> None:
             client_cpu=client_cpu,
             independent_client=clients.build_client(Path(directory)),
         )
-        runs = measure(arguments.rounds, settings)
+        runs = measure(arguments.rounds, settings, server)
     print_table(runs)
     print_targets(runs)
 

@@ -3,7 +3,9 @@
 The engine, as campaigns run it, and `independent_client.cpp` take turns at one and the same server
 process, in random order in each round. Compared are the unloaded round trip (one connection, one
 message at a time) and the rate of a closed loop over all connections, as paired ratios: the
-geometric mean over the rounds with its 95 % interval.
+geometric mean over the rounds with its 95 % interval. A second table tells what either side's
+message cost the server and the client, and how busy both were: that is where a difference comes
+from.
 """
 
 from __future__ import annotations
@@ -52,53 +54,121 @@ CASES = tuple(
 )
 
 
-def run(side: str, case: Case, settings: Settings) -> float:
-    """One run of one side: the mean round trip in µs, or echoes per second."""
-    if side == "harness":
-        active = clients.run_engine(case.variant, case.connections, settings).active
-        return float(active["latency_us"]["mean"] if case.is_round_trip else active["echoes_per_s"])
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one side.
+
+    Attributes:
+        value: the mean round trip in µs, or echoes per second.
+        server_busy, client_busy: busy shares of the two processes' CPUs.
+    """
+
+    value: float
+    echoes_per_s: float
+    server_busy: float
+    client_busy: float
+
+    @property
+    def server_us(self) -> float:
+        """What an echo costs the server, in µs of CPU time."""
+        return self.server_busy * 1e6 / self.echoes_per_s
+
+    @property
+    def client_us(self) -> float:
+        """What an echo costs the client, in µs of CPU time."""
+        return self.client_busy * 1e6 / self.echoes_per_s
+
+
+Runs = dict[Case, dict[str, list[Run]]]
+
+
+def run(side: str, case: Case, settings: Settings, server: int) -> Run:
+    """One run of one side, at the server with this process id."""
+    return (
+        run_harness(case, settings)
+        if side == "harness"
+        else run_independent(case, settings, server)
+    )
+
+
+def run_harness(case: Case, settings: Settings) -> Run:
+    """The engine through Locust."""
+    active = clients.run_engine(case.variant, case.connections, settings).active
+    server, client = active["server"], active["generator"]
+    rate = active["echoes_per_s"]
+    return Run(
+        value=active["latency_us"]["mean"] if case.is_round_trip else rate,
+        echoes_per_s=rate,
+        server_busy=server["cpu_ns"] / server["interval_ns"],
+        client_busy=client["process_cpu_ns"] / client["interval_ns"],
+    )
+
+
+def run_independent(case: Case, settings: Settings, server: int) -> Run:
+    """The client in plain C++."""
     mode = "ping" if case.is_round_trip else "loop"
-    program = [str(settings.independent_client), mode]
+    program = [str(settings.independent_client), mode, str(server)]
     figures = clients.run_program(program, case.connections, settings)
-    if case.is_round_trip:
-        return float(figures["round_trip_us"]["mean"])
-    return float(figures["echoes"] / figures["window_s"])
+    rate = figures["echoes"] / figures["window_s"]
+    return Run(
+        value=figures["round_trip_us"]["mean"] if case.is_round_trip else rate,
+        echoes_per_s=rate,
+        server_busy=figures["server_cpu_s"] / figures["window_s"],
+        client_busy=figures["cpu_s"] / figures["window_s"],
+    )
 
 
-def measure(rounds: int, settings: Settings) -> dict[Case, dict[str, list[float]]]:
+def measure(rounds: int, settings: Settings) -> Runs:
     """All cases; both sides of a case in each round, at the same server."""
     order = random.Random(SEED)  # noqa: S311
-    found: dict[Case, dict[str, list[float]]] = {
-        case: {side: [] for side in SIDES} for case in CASES
-    }
+    found: Runs = {case: {side: [] for side in SIDES} for case in CASES}
     for variant in VARIANTS:
-        with clients.served(variant, settings.server_cpu):
+        with clients.served(variant, settings.server_cpu) as server:
             for number in range(rounds):
                 for case in (case for case in CASES if case.variant == variant):
                     for side in order.sample(SIDES, len(SIDES)):
-                        value = run(side, case, settings)
-                        found[case][side].append(value)
+                        done = run(side, case, settings, server)
+                        found[case][side].append(done)
                         print(
                             f"round {number + 1}  {variant:<22} {case.connections:>6,} connections"
-                            f"  {side:<12}{value:>12,.1f} {case.what}",
+                            f"  {side:<12}{done.value:>12,.1f} {case.what}",
                             flush=True,
                         )
     return found
 
 
-def print_table(found: dict[Case, dict[str, list[float]]]) -> bool:
+def print_costs(found: Runs) -> None:
+    """Where a difference comes from: medians over the rounds, one line per case and side."""
+    line = "{:<22} {:>11} {:<12} {:>16} {:>16} {:>12} {:>12}"
+    header = ("server us/echo", "client us/echo", "server busy", "client busy")
+    print("\n" + line.format("server", "connections", "side", *header))
+    for case, sides in found.items():
+        for side, runs in sides.items():
+            columns = [
+                f"{statistics.median(run.server_us for run in runs):.2f}",
+                f"{statistics.median(run.client_us for run in runs):.2f}",
+                f"{statistics.median(run.server_busy for run in runs):.0%}",
+                f"{statistics.median(run.client_busy for run in runs):.0%}",
+            ]
+            print(line.format(case.variant, f"{case.connections:,}", side, *columns))
+
+
+def print_table(found: Runs) -> bool:
     """One line per case; True if all agree."""
     line = "{:<22} {:>11} {:<15} {:>12} {:>12} {:>7} {:>15} {:>8}  {}"
     header = ("server", "connections", "what", *SIDES, "ratio", "95 % interval", "bound", "")
     print("\n" + line.format(*header))
     agreed = []
     for case, sides in found.items():
-        ratios = [one / other for one, other in zip(*(sides[side] for side in SIDES), strict=True)]
+        ratios = [
+            one.value / other.value
+            for one, other in zip(*(sides[side] for side in SIDES), strict=True)
+        ]
         ratio = math.exp(statistics.fmean(map(math.log, ratios)))
         interval = log_interval(ratios)
         span = f"{interval.low:.3f}-{interval.high:.3f}" if interval else "3 rounds needed"
         agreed.append(abs(ratio - 1) <= case.within)
-        medians = [f"{statistics.median(sides[side]):,.1f}" for side in SIDES]
+        medians = [f"{statistics.median(run.value for run in sides[side]):,.1f}" for side in SIDES]
         bound, verdict = f"± {case.within:.0%}", "agree" if agreed[-1] else "DIFFER"
         columns = (case.variant, f"{case.connections:,}", case.what, *medians)
         print(line.format(*columns, f"{ratio:.3f}", span, bound, verdict))
@@ -122,7 +192,10 @@ def main() -> int:
             client_cpu=client_cpu,
             independent_client=clients.build_client(Path(directory)),
         )
-        return 0 if print_table(measure(arguments.rounds, settings)) else 1
+        found = measure(arguments.rounds, settings)
+    agreed = print_table(found)
+    print_costs(found)
+    return 0 if agreed else 1
 
 
 if __name__ == "__main__":

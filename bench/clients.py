@@ -88,8 +88,8 @@ def build_client(directory: Path) -> Path:
 
 
 @contextlib.contextmanager
-def served(variant: str, cpu: int) -> Iterator[None]:
-    """One of our own servers in C++, listening."""
+def served(variant: str, cpu: int) -> Iterator[int]:
+    """One of our own servers in C++, listening; its process id."""
     subprocess.run(["make", "-s", "-C", str(ROOT / "servers"), variant], check=True)
     server = subprocess.Popen(
         ["taskset", "-c", str(cpu), str(ROOT / "servers/build" / variant)],
@@ -98,7 +98,7 @@ def served(variant: str, cpu: int) -> Iterator[None]:
     )
     try:
         _await_listener()
-        yield
+        yield server.pid
     finally:
         server.terminate()
         server.wait(STOP_TIMEOUT_S)

@@ -1,14 +1,14 @@
 // A client that shares no code with the engine, as simple as it can be, to hold the engine against.
 //
-//   independent_client loop HOST PORT CONNECTIONS WARMUP_S WINDOW_S
-//   independent_client ping HOST PORT 1 WARMUP_S WINDOW_S
+//   independent_client loop SERVER_PID HOST PORT CONNECTIONS WARMUP_S WINDOW_S
+//   independent_client ping SERVER_PID HOST PORT 1 WARMUP_S WINDOW_S
 //
 // loop: one epoll set, and per echo one recv and one send. It measures no latency, so it is the
 // floor to compare the engine's cost with, and its rate is the one that the engine's must agree
 // with. ping: one blocking connection, and every round trip timed.
 //
-// Prints one JSON object: echoes and CPU of the window, how long connecting took, and the round
-// trips of `ping`.
+// Prints one JSON object: echoes of the window, its CPU time on either side, how long connecting
+// took, and the round trips of `ping`.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -101,17 +102,22 @@ std::vector<double> ping_until(int fd, double deadline) {
     return trips_us;
 }
 
+clockid_t server_clock; // the CPU time of the server's process, all threads of it
+
 struct Window {
-    double start_s, cpu_s;
+    double start_s, cpu_s, server_cpu_s;
 };
 
-Window open_window() { return {seconds(CLOCK_MONOTONIC), seconds(CLOCK_PROCESS_CPUTIME_ID)}; }
+Window open_window() {
+    return {seconds(CLOCK_MONOTONIC), seconds(CLOCK_PROCESS_CPUTIME_ID), seconds(server_clock)};
+}
 
 void print_window(const Window& window, std::uint64_t echoes, double connect_s) {
-    std::printf("{\"echoes\": %llu, \"cpu_s\": %.9f, \"window_s\": %.9f, \"connect_s\": %.6f",
-                static_cast<unsigned long long>(echoes),
-                seconds(CLOCK_PROCESS_CPUTIME_ID) - window.cpu_s,
-                seconds(CLOCK_MONOTONIC) - window.start_s, connect_s);
+    const Window end = open_window();
+    std::printf("{\"echoes\": %llu, \"cpu_s\": %.9f, \"server_cpu_s\": %.9f, "
+                "\"window_s\": %.9f, \"connect_s\": %.6f",
+                static_cast<unsigned long long>(echoes), end.cpu_s - window.cpu_s,
+                end.server_cpu_s - window.server_cpu_s, end.start_s - window.start_s, connect_s);
 }
 
 void print_trips(std::vector<double> trips_us) {
@@ -147,22 +153,25 @@ void loop(std::vector<int> fds, int set, double warmup_s, double window_s, doubl
 
 int main(int argc, char** argv) {
     const bool pings = argc > 1 && std::strcmp(argv[1], "ping") == 0;
-    if (argc != 7 || (!pings && std::strcmp(argv[1], "loop") != 0)) {
-        std::fprintf(stderr, "usage: %s loop|ping HOST PORT CONNECTIONS WARMUP_S WINDOW_S\n",
+    if (argc != 8 || (!pings && std::strcmp(argv[1], "loop") != 0)) {
+        std::fprintf(stderr,
+                     "usage: %s loop|ping SERVER_PID HOST PORT CONNECTIONS WARMUP_S WINDOW_S\n",
                      argv[0]);
         return 2;
     }
     sockaddr_in server{};
     server.sin_family = AF_INET;
-    server.sin_port = htons(static_cast<std::uint16_t>(std::atoi(argv[3])));
-    if (::inet_pton(AF_INET, argv[2], &server.sin_addr) != 1) die("HOST");
+    server.sin_port = htons(static_cast<std::uint16_t>(std::atoi(argv[4])));
+    if (::inet_pton(AF_INET, argv[3], &server.sin_addr) != 1) die("HOST");
+    errno = ::clock_getcpuclockid(std::atoi(argv[2]), &server_clock);
+    if (errno != 0) die("SERVER_PID");
 
     const double connecting = seconds(CLOCK_MONOTONIC);
-    std::vector<int> fds(pings ? 1 : static_cast<std::size_t>(std::atoi(argv[4])));
+    std::vector<int> fds(pings ? 1 : static_cast<std::size_t>(std::atoi(argv[5])));
     for (int& fd : fds) fd = connect_to(server);
     const int set = watch_all(fds);
     const double connect_s = seconds(CLOCK_MONOTONIC) - connecting;
-    const double warmup_s = std::atof(argv[5]), window_s = std::atof(argv[6]);
+    const double warmup_s = std::atof(argv[6]), window_s = std::atof(argv[7]);
     if (pings) {
         ping(fds.front(), warmup_s, window_s, connect_s);
     } else {
