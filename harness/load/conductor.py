@@ -312,7 +312,7 @@ class Conductor:
             tasks_open = self._sample_tasks()
         start_ns = time.monotonic_ns() + int(warmup_s * 1e9)
         end_ns = start_ns + int(cell.window_s * 1e9)
-        spin = self._trial.may_spin and cell.rate_per_s is not None
+        spin = self._trial.may_spin
         self._fleet.start(cell, self._trial.seed + cell.index, start_ns, end_ns, spin=spin)
         if not is_early:
             self._watch.sleep_until(start_ns - int(tasks_lead_s * 1e9))

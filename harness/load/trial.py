@@ -118,7 +118,9 @@ class Trial:
         """Whether each engine has a CPU that nobody else is measured on, nor needs for tracing.
 
         A generator that sleeps between messages is woken late, the later where a hypervisor has to
-        wake the CPU first: by as much as many a latency that it is to measure.
+        wake the CPU first: by as much as many a latency that it is to measure. And on loopback who
+        sends to a sleeper pays for waking it: a server's CPU time per echo would depend on how
+        often its client found nothing to do.
         """
         is_shared = self.unseen or not set(self.load_cpus).isdisjoint(self.server_cpus)
         return not is_shared and not self.xray and max(self.workers, 1) <= len(self.load_cpus)

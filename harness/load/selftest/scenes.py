@@ -66,7 +66,7 @@ def ceiling(cpus: Cpus) -> Figures:
     """A closed loop at its limit: what the generator can do at most, and Little's law."""
     active = 100
     with _pair(cpus, connections=active) as (engine, _):
-        window = _window(engine, 1.0, active=active)
+        window = _window(engine, cpus, 1.0, active=active)
     length_ns = window["end_ns"] - window["start_ns"]
     return {
         "active": active,
@@ -83,7 +83,7 @@ def ceiling(cpus: Cpus) -> Figures:
 def corrupt(cpus: Cpus) -> Figures:
     """One byte in a million comes back wrong."""
     with _pair(cpus, connections=200, corrupt_every_bytes=CORRUPT_EVERY_BYTES) as (engine, server):
-        _window(engine, 0.5, active=200, payload_bytes=1024)
+        _window(engine, cpus, 0.5, active=200, payload_bytes=1024)
         status = engine.status()
         return {
             "flipped_bytes": server.counts()["corrupted"],
@@ -96,7 +96,7 @@ def corrupt(cpus: Cpus) -> Figures:
 def drop(cpus: Cpus) -> Figures:
     """One connection in a thousand is closed instead of its echo, under churn."""
     with _pair(cpus, connections=50, drop_every_connections=DROP_EVERY) as (engine, server):
-        _window(engine, 0.6, active=50, closing="fin")
+        _window(engine, cpus, 0.6, active=50, closing="fin")
         status = engine.status()
         return {
             "dropped": server.counts()["dropped"],
@@ -111,7 +111,7 @@ def late(cpus: Cpus) -> Figures:
     faults = {"delay_every_replies": LATE_EVERY, "delay_ns": int(LATE_MS * 1e6)}
     # Each connection's next message is due long after the delay: nothing else waits behind it
     with _pair(cpus, connections=1000, **faults) as (engine, _):
-        window = _window(engine, 1.0, active=1000, rate_per_s=5000.0, spin=cpus.apart)
+        window = _window(engine, cpus, 1.0, active=1000, rate_per_s=5000.0)
     found = histogram.merge([window["histogram"]])
     late_count = sum(
         item.count_at_value_iterated_to
@@ -138,9 +138,7 @@ def distribution(cpus: Cpus) -> Figures:
     with _pair(cpus, connections=1000, delays_ns=delays_ns) as (engine, _):
         # The warm-up is longer than the longest delay, else its short ones alone would have ended
         warmup_s = 2 * DELAY_LEAST_MS * DELAY_RATIO / 1000
-        window = _window(
-            engine, 2.0, active=1000, rate_per_s=4000.0, warmup_s=warmup_s, spin=cpus.apart
-        )
+        window = _window(engine, cpus, 2.0, active=1000, rate_per_s=4000.0, warmup_s=warmup_s)
     found = histogram.merge([window["histogram"]])
     quantiles = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
     observed = {
@@ -168,12 +166,7 @@ def stall(cpus: Cpus) -> Figures:
     }
     with _pair(cpus, connections=100, **faults) as (engine, _):
         window = _window(
-            engine,
-            STALL_WINDOW_S,
-            active=100,
-            rate_per_s=2000.0,
-            start_ns=start_ns,
-            spin=cpus.apart,
+            engine, cpus, STALL_WINDOW_S, active=100, rate_per_s=2000.0, start_ns=start_ns
         )
     found = histogram.percentiles(histogram.merge([window["histogram"]]))
     return {
@@ -223,10 +216,10 @@ def _pair(cpus: Cpus, *, connections: int, **faults: Any) -> Iterator[tuple[Engi
 
 def _window(
     engine: Engine,
+    cpus: Cpus,
     window_s: float,
     *,
     active: int,
-    spin: bool = False,
     payload_bytes: int = PAYLOAD_BYTES,
     warmup_s: float = WARMUP_S,
     start_ns: int | None = None,
@@ -241,7 +234,7 @@ def _window(
     engine.start(
         active=active,
         payload_bytes=payload_bytes,
-        spin=spin,
+        spin=cpus.apart,
         window_start_ns=start_ns,
         window_end_ns=end_ns,
         **traffic,

@@ -1,0 +1,164 @@
+"""Where a server's time goes: its CPU time per echo, by system call.
+
+The engine drives all connections in a closed loop while `perf` samples the server by the CPU's own
+clock (`cpu-clock`: a timer, so it works in a virtual machine that has no counters of cycles). Each
+sample's kernel stack names the system call. Servers run one after the other, in random order in
+each round; printed are medians over the rounds. Two columns are parts of `send`, since loopback
+does the receiver's work in the sender's time: `softirq` delivers the message to the client's
+socket, and `waking` is what of that wakes a client that sleeps.
+
+Needs `perf` (Debian: linux-perf) and the right to sample the kernel: root, or
+kernel.perf_event_paranoid at 1 or less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import clients
+from clients import SEED, Settings
+
+SERVERS = ("poll", "select", "epoll-lt", "epoll-et")
+# A prime, so that no periodic work of the kernel's hides between the samples or under them.
+SAMPLES_PER_S = 2_999
+STOP_S = 20
+# The function by which the kernel enters each call, without the prefix of the architecture.
+CALLS = {
+    "sys_recvfrom": "recv",
+    "sys_sendto": "send",
+    "sys_poll": "wait",
+    "sys_pselect6": "wait",
+    "sys_select": "wait",
+    "sys_epoll_wait": "wait",
+    "sys_epoll_pwait": "wait",
+}
+# Of `send`: what its frames have where the kernel works for the receiver.
+INSIDE_SEND = {
+    "softirq": ("handle_softirqs", "__do_softirq"),
+    "waking": ("try_to_wake_up",),
+}
+PARTS = ("recv", "send", "wait", "other")
+
+Costs = dict[str, float]
+
+
+def stacks(data: Path) -> Iterator[list[str]]:
+    """The functions of each sample, innermost first."""
+    command = ["perf", "script", "--input", str(data), "--fields", "ip,sym"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for sample in told.split("\n\n"):
+        frames = [line.split()[1] for line in sample.splitlines() if len(line.split()) > 1]
+        if frames:
+            yield frames
+
+
+def part_of(frames: list[str]) -> str:
+    """The system call that the sample lies in, by our names."""
+    for frame in frames:
+        _, found, call = frame.partition("sys_")
+        if found and f"sys_{call}" in CALLS:
+            return CALLS[f"sys_{call}"]
+    return "other"
+
+
+def costs(samples: list[list[str]], cpu_us_per_echo: float) -> Costs:
+    """CPU µs per echo of each part, of those inside `send`, and of `all`."""
+    each = cpu_us_per_echo / len(samples)
+    found = dict.fromkeys((*PARTS, *INSIDE_SEND), 0.0)
+    for frames in samples:
+        part = part_of(frames)
+        found[part] += each
+        for name, functions in INSIDE_SEND.items():
+            found[name] += each * (part == "send" and not set(functions).isdisjoint(frames))
+    return {**found, "all": cpu_us_per_echo}
+
+
+def measure(variant: str, connections: int, settings: Settings, data: Path) -> Costs:
+    """One server under the engine and under `perf`."""
+    with clients.served(variant, settings.server_cpu) as server:
+        command = ["perf", "record", "--quiet", "--event", "cpu-clock", "--call-graph", "fp"]
+        command += ["--freq", str(SAMPLES_PER_S), "--output", str(data), "--pid", str(server)]
+        perf = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        try:
+            active = clients.run_engine(variant, connections, settings).active
+        finally:
+            perf.send_signal(signal.SIGINT)
+            _, errors = perf.communicate(timeout=STOP_S)
+    samples = list(stacks(data)) if data.exists() else []
+    if not samples:
+        sys.exit(f"perf has no sample of {variant}: {errors.strip()}")
+    return costs(samples, active["server"]["cpu_us_per_echo"])
+
+
+def print_table(found: dict[tuple[int, str], list[Costs]]) -> None:
+    """One line per server and number of connections."""
+    columns = ("recv", "send", "(softirq)", "(waking)", "wait", "other", "all", "of poll")
+    print("\nCPU of the server, us per echo, medians")
+    print("{:>11}  {:<22}".format("connections", "server") + "".join(f"{c:>11}" for c in columns))
+    for (connections, variant), runs in found.items():
+        middle = {part: statistics.median(run[part] for run in runs) for part in runs[0]}
+        base = found.get((connections, "poll"))
+        ratio = (
+            f"{statistics.median(a['all'] / b['all'] for a, b in zip(runs, base, strict=True)):.3f}"
+            if base
+            else ""
+        )
+        shown = ("recv", "send", *INSIDE_SEND, "wait", "other", "all")
+        values = "".join(f"{middle[part]:11.2f}" for part in shown)
+        print(f"{connections:>11,}  {variant:<22}{values}{ratio:>11}")
+
+
+def main() -> None:
+    clients.enter_namespace()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--servers", default=",".join(SERVERS), help="names, commas between")
+    parser.add_argument("--connections", default="100,1000,10000", help="numbers")
+    parser.add_argument("--warmup", type=float, default=0.5, help="seconds")
+    parser.add_argument("--window", type=float, default=2.0, help="seconds")
+    parser.add_argument("--json", type=Path, help="keep the costs of every run there")
+    arguments = parser.parse_args()
+    if shutil.which("perf") is None:
+        sys.exit("perf is not installed; on Debian: apt-get install linux-perf")
+    server_cpu, client_cpu = clients.cpus()
+    clients.warn_if_busy()
+    order = random.Random(SEED)  # noqa: S311
+    servers = arguments.servers.split(",")
+    sizes = [int(number) for number in arguments.connections.split(",")]
+    found: dict[tuple[int, str], list[Costs]] = {(n, name): [] for n in sizes for name in servers}
+    with tempfile.TemporaryDirectory() as directory:
+        settings = Settings(
+            warmup_s=arguments.warmup,
+            window_s=arguments.window,
+            server_cpu=server_cpu,
+            client_cpu=client_cpu,
+            independent_client=Path(directory) / "none",
+        )
+        for number in range(1, arguments.rounds + 1):
+            for connections in sizes:
+                for name in order.sample(servers, len(servers)):
+                    told = measure(name, connections, settings, Path(directory) / "perf.data")
+                    found[connections, name].append(told)
+                    shown = "  ".join(f"{part} {told[part]:.2f}" for part in (*PARTS, "all"))
+                    print(f"round {number}  {connections:>6,}  {name:<22}  {shown}", flush=True)
+    print_table(found)
+    if arguments.json:
+        kept = [
+            {"connections": connections, "server": name, "runs": runs}
+            for (connections, name), runs in found.items()
+        ]
+        arguments.json.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
