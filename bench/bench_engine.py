@@ -40,7 +40,7 @@ class Run:
 
 def run_engine(connections: int, settings: Settings) -> Run:
     """The engine through Locust, as campaigns run it."""
-    load = clients.run_engine("epoll-lt", connections, settings)
+    load = clients.run_engine("epoll-lt", connections, settings, spin=False)
     generator = load.active["generator"]
     busy = generator["process_cpu_ns"] / generator["interval_ns"]
     return Run(

@@ -93,7 +93,9 @@ def run(side: str, case: Case, settings: Settings, server: int) -> Run:
 
 def run_harness(case: Case, settings: Settings) -> Run:
     """The engine through Locust."""
-    active = clients.run_engine(case.variant, case.connections, settings).active
+    # A blocking client sleeps in every round trip; a loop is compared as campaigns run it
+    spin = not case.is_round_trip
+    active = clients.run_engine(case.variant, case.connections, settings, spin=spin).active
     server, client = active["server"], active["generator"]
     rate = active["echoes_per_s"]
     return Run(
@@ -106,7 +108,7 @@ def run_harness(case: Case, settings: Settings) -> Run:
 
 def run_independent(case: Case, settings: Settings, server: int) -> Run:
     """The client in plain C++."""
-    mode = "ping" if case.is_round_trip else "loop"
+    mode = "ping" if case.is_round_trip else "spin"
     program = [str(settings.independent_client), mode, str(server)]
     figures = clients.run_program(program, case.connections, settings)
     rate = figures["echoes"] / figures["window_s"]

@@ -118,12 +118,15 @@ def _await_listener() -> None:
             return
 
 
-def run_engine(variant: str, connections: int, settings: Settings) -> Load:
-    """The engine through Locust, in a closed loop over all connections."""
+def run_engine(variant: str, connections: int, settings: Settings, *, spin: bool = True) -> Load:
+    """The engine through Locust, in a closed loop over all connections.
+
+    `spin`: it polls meanwhile, as in campaigns, or else it sleeps, as the other clients do.
+    """
     load = subprocess.Popen(
         [sys.executable, "-m", "harness.load"],
         cwd=ROOT,
-        env=os.environ | {"C10K_TRIAL": _trial(variant, connections, settings)},
+        env=os.environ | {"C10K_TRIAL": _trial(variant, connections, settings, spin)},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -154,7 +157,7 @@ def run_program(program: list[str], connections: int, settings: Settings) -> dic
     return figures
 
 
-def _trial(variant: str, connections: int, settings: Settings) -> str:
+def _trial(variant: str, connections: int, settings: Settings, spin: bool) -> str:
     """The plan of one step for `python -m harness.load`: open all, then drive all."""
     cell = {"connections": connections, "payload_bytes": 64, "depth": 1, "rate_per_s": None}
     ramp = {"scenario": "ramp", "active": 0, "warmup_s": 0, "window_s": 0}
@@ -175,6 +178,7 @@ def _trial(variant: str, connections: int, settings: Settings) -> str:
             "server_cpus": [settings.server_cpu],
             "load_cpus": [settings.client_cpu],
             "workers": 0,
+            "spin": spin,
             "prepare_namespace": False,
             "sysctls": {},
             "connections_max": None,

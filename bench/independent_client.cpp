@@ -1,11 +1,12 @@
 // A client that shares no code with the engine, as simple as it can be, to hold the engine against.
 //
-//   independent_client loop SERVER_PID HOST PORT CONNECTIONS WARMUP_S WINDOW_S
+//   independent_client loop|spin SERVER_PID HOST PORT CONNECTIONS WARMUP_S WINDOW_S
 //   independent_client ping SERVER_PID HOST PORT 1 WARMUP_S WINDOW_S
 //
 // loop: one epoll set, and per echo one recv and one send. It measures no latency, so it is the
-// floor to compare the engine's cost with, and its rate is the one that the engine's must agree
-// with. ping: one blocking connection, and every round trip timed.
+// floor to compare the engine's cost with. spin: the same, but it polls, as the engine does in
+// campaigns, so its rate is the one that the engine's must agree with: no server pays for waking
+// it. ping: one blocking connection, and every round trip timed.
 //
 // Prints one JSON object: echoes of the window, its CPU time on either side, how long connecting
 // took, and the round trips of `ping`.
@@ -69,12 +70,12 @@ int watch_all(const std::vector<int>& fds) {
     return set;
 }
 
-std::uint64_t echo_until(int set, double deadline) {
+std::uint64_t echo_until(int set, int timeout_ms, double deadline) {
     static epoll_event events[kEventsMax];
     static char buffer[16 * 1024];
     std::uint64_t echoes = 0;
     while (seconds(CLOCK_MONOTONIC) < deadline) {
-        const int count = ::epoll_wait(set, events, kEventsMax, 100);
+        const int count = ::epoll_wait(set, events, kEventsMax, timeout_ms);
         for (int i = 0; i < count; ++i) {
             const ssize_t size = ::recv(events[i].data.fd, buffer, sizeof buffer, MSG_DONTWAIT);
             // A message of 64 bytes to oneself arrives whole, or the count below would be wrong.
@@ -138,14 +139,15 @@ void ping(int fd, double warmup_s, double window_s, double connect_s) {
     print_trips(std::move(trips_us));
 }
 
-void loop(std::vector<int> fds, int set, double warmup_s, double window_s, double connect_s) {
+void loop(std::vector<int> fds, int set, int timeout_ms, double warmup_s, double window_s,
+          double connect_s) {
     // In random order, as the engine does: in the order of opening, which a closed loop keeps for
     // ever, both kernels' structures would be walked in the order in which they lie in memory.
     std::shuffle(fds.begin(), fds.end(), std::mt19937(1));
     for (const int fd : fds) send_message(fd);
-    echo_until(set, seconds(CLOCK_MONOTONIC) + warmup_s);
+    echo_until(set, timeout_ms, seconds(CLOCK_MONOTONIC) + warmup_s);
     const Window window = open_window();
-    const std::uint64_t echoes = echo_until(set, window.start_s + window_s);
+    const std::uint64_t echoes = echo_until(set, timeout_ms, window.start_s + window_s);
     print_window(window, echoes, connect_s);
 }
 
@@ -153,9 +155,10 @@ void loop(std::vector<int> fds, int set, double warmup_s, double window_s, doubl
 
 int main(int argc, char** argv) {
     const bool pings = argc > 1 && std::strcmp(argv[1], "ping") == 0;
-    if (argc != 8 || (!pings && std::strcmp(argv[1], "loop") != 0)) {
+    const bool spins = argc > 1 && std::strcmp(argv[1], "spin") == 0;
+    if (argc != 8 || (!pings && !spins && std::strcmp(argv[1], "loop") != 0)) {
         std::fprintf(stderr,
-                     "usage: %s loop|ping SERVER_PID HOST PORT CONNECTIONS WARMUP_S WINDOW_S\n",
+                     "usage: %s loop|spin|ping SERVER_PID HOST PORT CONNECTIONS WARMUP_S WINDOW_S\n",
                      argv[0]);
         return 2;
     }
@@ -175,7 +178,8 @@ int main(int argc, char** argv) {
     if (pings) {
         ping(fds.front(), warmup_s, window_s, connect_s);
     } else {
-        loop(fds, set, warmup_s, window_s, connect_s);
+        constexpr int kSleep_ms = 100;
+        loop(fds, set, spins ? 0 : kSleep_ms, warmup_s, window_s, connect_s);
     }
     std::puts("}");
     return 0;

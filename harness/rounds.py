@@ -115,6 +115,7 @@ class Rounds:
             asked=self._asked,
             timeouts=self._request.profile.timeouts,
             workers=self._request.workers,
+            spin=self._request.profile.traffic.spin,
         )
         attempt = self._begun(trial) + 1
         outcome = TrialRun(

@@ -84,7 +84,10 @@ class Context(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrialContext:
-    """All that a backend needs to know to run one trial; in an x-ray nothing is timed."""
+    """All that a backend needs to know to run one trial; in an x-ray nothing is timed.
+
+    `spin`: the generator polls where it may; else it sleeps when there is nothing to do.
+    """
 
     module: ClassVar[str] = "harness.load"
 
@@ -95,6 +98,7 @@ class TrialContext:
     asked: Asked
     timeouts: Timeouts
     workers: int
+    spin: bool = True
     xray: bool = False
 
     @property
@@ -128,6 +132,7 @@ class TrialContext:
                 "steps": [asdict(step) for step in self.trial.steps],
                 "counters": self.prepared.variant.file.counters and not self.xray,
                 "xray": self.xray,
+                "spin": self.spin,
             }
         )
         return {"C10K_TRIAL": spec}

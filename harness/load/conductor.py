@@ -385,7 +385,8 @@ class Conductor:
             "server": record.server_members(readings, cpus, echoes_per_s) if seen else None,
             "generator": record.generator_members(
                 readings, self._trial.load_cpus, self._trial.workers, window
-            ),
+            )
+            | {"spin": self._trial.may_spin},
             "tcp": record.tcp_members(first, last),
             "host": record.host_members(first, last),
         }

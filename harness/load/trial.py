@@ -88,7 +88,8 @@ class Trial:
     """One fresh server process, taken through all the steps once.
 
     counters: it prints its own counters at SIGUSR1. xray: nothing is timed, its system calls are
-    counted. unseen: it runs already, and its processes are not looked into.
+    counted. unseen: it runs already, and its processes are not looked into. spin: the engines poll
+    while a cell runs, where they may.
     """
 
     campaign: str
@@ -107,6 +108,7 @@ class Trial:
     counters: bool
     xray: bool
     unseen: bool
+    spin: bool
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -123,7 +125,8 @@ class Trial:
         often its client found nothing to do.
         """
         is_shared = self.unseen or not set(self.load_cpus).isdisjoint(self.server_cpus)
-        return not is_shared and not self.xray and max(self.workers, 1) <= len(self.load_cpus)
+        is_free = not is_shared and not self.xray and max(self.workers, 1) <= len(self.load_cpus)
+        return self.spin and is_free
 
     @property
     def churns(self) -> bool:
@@ -164,6 +167,7 @@ def parse(text: str) -> Trial:
         counters=top.flag("counters"),
         xray=top.flag("xray"),
         unseen=top.flag("unseen"),
+        spin=top.flag("spin", default=True),
     )
 
 
@@ -280,9 +284,9 @@ class _Node:
             raise self._wrong(key, "true or false", value)
         return value
 
-    def flag(self, key: str) -> bool:
-        """True or false; false when it is absent."""
-        return self.boolean(key) if self.value(key, None) is not None else False
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        """True or false; `default` when it is absent."""
+        return self.boolean(key) if self.value(key, None) is not None else default
 
     def integer(self, key: str, *, least: int) -> int:
         """A whole number of at least `least`."""

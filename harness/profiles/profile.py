@@ -49,10 +49,11 @@ class Timeouts(schema.Strict):
 
 
 class Traffic(schema.Strict):
-    """What an active connection sends."""
+    """What an active connection sends, and whether the generator polls meanwhile or sleeps."""
 
     payload_bytes: Payload = 64
     depth: Depth = 1
+    spin: bool = True
 
 
 class ScenarioUse(schema.Strict):

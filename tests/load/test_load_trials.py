@@ -85,26 +85,28 @@ def test_the_figures_of_a_cell_agree_with_each_other(run_load: Run) -> None:
     assert server["memory_bytes"]["stack"] == 0
 
 
-@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("why_not", ["", "shared", "asked"])
 def test_a_generator_with_a_cpu_of_its_own_polls_in_a_closed_loop_too(
-    run_load: Run, apart: bool
+    run_load: Run, why_not: str
 ) -> None:
     cpus = sorted(os.sched_getaffinity(0))
-    if apart and len(cpus) < 2:
+    if len(cpus) < 2:
         pytest.skip("one CPU only")
     # One message at a time: half of each round trip there is nothing for the generator to do
     run = run_load(
         spec(
             step(1, active=1, window_s=0.5),
             load_cpus=cpus[:1],
-            server_cpus=cpus[-1:] if apart else cpus[:1],
+            server_cpus=cpus[:1] if why_not == "shared" else cpus[-1:],
+            spin=why_not != "asked",
         )
     )
     run.serve_epoll()
     assert run.to_end()["event"] == "done"
     generator = run.of("cell")[1]["generator"]
     polled = generator["cpu_busy"] - generator["useful_busy"]
-    assert polled > 0.05 if apart else polled == 0
+    assert generator["spin"] == (not why_not)
+    assert polled == 0 if why_not else polled > 0.05
 
 
 def test_the_ready_event_shows_the_limits_that_hold_for_the_server(run_load: Run) -> None:
