@@ -215,19 +215,28 @@ def clock_step(record: Record, facts: VariantFacts) -> str | None:
 
 def counters(record: Record, facts: VariantFacts) -> str | None:
     needed: list[tuple[str, ...]] = [("tcp", name) for name in NOISE_COUNTERS]
-    if has_traffic(record):
-        side = "generator" if facts.unseen else "server"
-        needed.append((side, "stat_ticks", "steal"))
-    return _missing(record, needed)
+    if not has_traffic(record):
+        return _missing(record, needed)
+    side = "generator" if facts.unseen else "server"
+    missing = _missing(record, [*needed, (side, "stat_ticks", "steal")])
+    # A sandbox may show a /proc/stat of its own, in which nothing moves: nor would steal
+    if missing is None and not sum(_ticks(record, side).values()):
+        return f"not observed: {side}.stat_ticks, which stood still"
+    return missing
 
 
 def steal(record: Record, facts: VariantFacts) -> str | None:
     for side in ("server", "generator"):
-        ticks = [number(record, side, "stat_ticks", name) or 0.0 for name in TICKS]
-        total = sum(ticks)
-        if total and ticks[-1] > STEAL_SHARE_MAX * total:
-            return f"{ticks[-1] / total:.1%} of the {side}'s CPU time was stolen"
+        ticks = _ticks(record, side)
+        total = sum(ticks.values())
+        if ticks["steal"] > STEAL_SHARE_MAX * total:
+            return f"{ticks['steal'] / total:.1%} of the {side}'s CPU time was stolen"
     return None
+
+
+def _ticks(record: Record, side: str) -> dict[str, float]:
+    """{name: ticks} of the CPUs of one side, 0 where they are not in the data."""
+    return {name: number(record, side, "stat_ticks", name) or 0.0 for name in TICKS}
 
 
 def drift(record: Record, facts: VariantFacts) -> str | None:
@@ -260,7 +269,7 @@ def shared_cpu(record: Record, facts: VariantFacts) -> str | None:
     """
     cpu_ns = number(record, "server", "cpu_ns")
     interval_ns = number(record, "server", "interval_ns")
-    ticks = {name: number(record, "server", "stat_ticks", name) or 0.0 for name in TICKS}
+    ticks = _ticks(record, "server")
     total = sum(ticks.values())
     if cpu_ns is None or not interval_ns or not total:
         return None

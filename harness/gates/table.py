@@ -193,7 +193,7 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "counters",
         "Noise would have been seen",
-        "steal, retransmits, overflows and drops are in the data",
+        "steal, retransmits, overflows and drops are in the data, and CPU time passed there",
         "all of them",
         "noisy",
         is_finished,
