@@ -48,7 +48,7 @@ def read(reports: Path) -> Facts:
         **_processors(),
         **_control_groups(),
         disk_free_bytes=_disk_free_bytes(reports),
-        load_1min=os.getloadavg()[0],
+        load_1min=_load_1min(),
         busy=busy_processes() if sees_all else None,
         cpus_busy=None if sees_all else cpus_busy(),
     )
@@ -91,6 +91,13 @@ def sees_all_processes() -> bool:
     except OSError:
         return False
     return inode == HOST_PIDS_INODE and text(PROC / "1/stat") is not None
+
+
+def _load_1min() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except OSError:  # the C library reads /proc/loadavg
+        return None
 
 
 def cpus_busy(interval_s: float = BUSY_INTERVAL_S) -> float | None:

@@ -15,7 +15,15 @@ engine.shutdown()
 ```
 """
 
-from harness.engine._engine import Engine, NullServer, measure_overhead
+from harness.engine._engine import WINDOW_PARTS, Engine, NullServer, measure_overhead
 from harness.engine.figures import EngineStatus, Ramp, Window
 
-__all__ = ["Engine", "EngineStatus", "NullServer", "Ramp", "Window", "measure_overhead"]
+__all__ = [
+    "WINDOW_PARTS",
+    "Engine",
+    "EngineStatus",
+    "NullServer",
+    "Ramp",
+    "Window",
+    "measure_overhead",
+]

@@ -3,6 +3,8 @@ from typing import Literal
 
 from harness.engine.figures import EngineStatus, Window
 
+WINDOW_PARTS: int  # into which a window is cut, see Window's `parts`
+
 class Engine:
     def __init__(
         self,

@@ -308,6 +308,7 @@ NB_MODULE(_engine, module) {
     // Calls that may wait for the engine's thread let other Python threads run meanwhile.
     using Unlocked = nb::call_guard<nb::gil_scoped_release>;
     module.doc() = "The native load engine; import Engine from harness.engine.";
+    module.attr("WINDOW_PARTS") = c10k::WindowFigures::kParts;
     nb::class_<PythonEngine>(module, "Engine", c10k::kClassDoc)
         .def(nb::init<const std::string&, const std::vector<std::string>&,
                       const std::vector<std::string>&, std::uint64_t, int>(),

@@ -193,7 +193,7 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "counters",
         "Noise would have been seen",
-        "steal, retransmits, overflows and drops are in the data",
+        "steal, retransmits, overflows and drops are in the data, and CPU time passed there",
         "all of them",
         "noisy",
         is_finished,
@@ -213,7 +213,7 @@ GATES: tuple[Gate, ...] = (
         "The rate was steady",
         "change of the rate across the window: a line through its tenths, two-sided t test of the "
         "slope",
-        f"≤ {checks.DRIFT_SHARE_MAX:.0%}, or |t| ≤ {checks.DRIFT_T_MAX:g} (p ≥ 0.005)",
+        f"≤ {checks.DRIFT_SHARE_MAX:.0%}, or p > {checks.DRIFT_P_MAX:g}",
         "noisy",
         has_traffic,
         checks.drift,

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.engine import histogram
+from harness.engine import WINDOW_PARTS, histogram
 
 TIMELINE_POINTS_MAX = 200
-
-PARTS = 10  # of a window, as the engine cuts it
 
 # Kernel stamps are CLOCK_REALTIME: a self-delay across a step of it means nothing. The two clocks
 # are read one after the other, which makes some hundred ns of difference by itself.
@@ -209,7 +207,7 @@ def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
 
 def _merge_parts(engines: Sequence[Sequence[Sequence[int]]]) -> list[float] | None:
     """The rates of all engines in each part of the window, of engines' [length_ns, echoes]."""
-    if any(len(parts) != PARTS for parts in engines):
+    if any(len(parts) != WINDOW_PARTS for parts in engines):
         return None
     return [
         sum(echoes * 1e9 / length_ns for length_ns, echoes in part)

@@ -7,6 +7,7 @@ buffers for a moment under load would make the figure a matter of chance.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -40,13 +41,22 @@ class Memory:
         return asdict(self)
 
 
-def slab_bytes() -> int:
-    """All slab memory of the host; sockets' inodes and dentries count as reclaimable in it."""
-    return procfs.sizes(Path("/proc/meminfo").read_text())["Slab"]
+def slab_bytes() -> int | None:
+    """All slab memory of the host; sockets' inodes and dentries count as reclaimable in it.
+
+    None where the kernel does not show it.
+    """
+    try:
+        return procfs.sizes(Path("/proc/meminfo").read_text()).get("Slab")
+    except OSError:
+        return None
 
 
-def read(pids: Iterable[int], slab_baseline_bytes: int) -> Memory:
-    """Measure the processes; those that ended hold nothing. Raises OSError when not permitted."""
+def read(pids: Iterable[int], slab_baseline_bytes: int | None) -> Memory:
+    """Measure the processes; those that ended hold nothing.
+
+    Raises OSError when not permitted, or when the slab is not shown.
+    """
     user = stack = kernel = 0
     for pid in pids:
         try:
@@ -54,8 +64,11 @@ def read(pids: Iterable[int], slab_baseline_bytes: int) -> Memory:
         except (FileNotFoundError, ProcessLookupError):
             continue
         user, stack, kernel = user + one.user, stack + one.stack, kernel + one.kernel
-    growth = max(0, slab_bytes() - slab_baseline_bytes)
-    return Memory(user, stack, kernel + growth // 2)
+    slab_now_bytes = slab_bytes()
+    if slab_now_bytes is None or slab_baseline_bytes is None:
+        raise FileNotFoundError(errno.ENOENT, "the host's slab is not shown", "/proc/meminfo")
+    growth_bytes = max(0, slab_now_bytes - slab_baseline_bytes)
+    return Memory(user, stack, kernel + growth_bytes // 2)
 
 
 def _read_one(directory: Path) -> Memory:

@@ -4,6 +4,8 @@ Rule 1: an edge costs a few reads, whatever the server is: they happen as the wi
 closes. What costs a read per thread (context switches) is a sample of its own, outside the window.
 Rule 2: every reading carries its own CLOCK_MONOTONIC stamp. A share is a difference of readings
 over the difference of their own stamps, never over the window that they were meant for.
+Rule 3: a file that this kernel does not show (masked, or a /proc of processes only) leaves its
+readings out. What is missing then is for the gates to say; it is no reason to measure nothing.
 """
 
 from __future__ import annotations
@@ -104,7 +106,7 @@ class Probe:
         server_cpu_ns = sum(self._server_cpu_ns(pid) for pid in self.pids)
         load_cpu_ns = sum(_cpu_ns(pid) or 0 for pid in self.load_pids)
         realtime_offset_ns = _realtime_offset_ns()
-        cpu_ticks = procfs.cpu_ticks(Path("/proc/stat").read_text())
+        cpu_ticks = procfs.cpu_ticks(_shown("/proc/stat"))
         stats = [stat for pid in self.pids if (stat := _stat(pid)) is not None]
         threads = sum(stat.threads for stat in stats)
         return Edge(
@@ -230,12 +232,21 @@ def _task_files(pid: int, name: str) -> Iterable[bytes]:
 
 
 def _tcp_counters() -> dict[str, int]:
-    counters = procfs.counters(Path("/proc/net/snmp").read_text())["Tcp"]
-    extended = procfs.counters(Path("/proc/net/netstat").read_text())["TcpExt"]
-    found = {name: counters[name] for name in TCP_NAMES}
+    counters = procfs.counters(_shown("/proc/net/snmp")).get("Tcp", {})
+    extended = procfs.counters(_shown("/proc/net/netstat")).get("TcpExt", {})
+    found = {name: counters[name] for name in TCP_NAMES if name in counters}
     found |= {name: extended[name] for name in TCP_EXT_NAMES if name in extended}
-    found["softnet_dropped"] = procfs.softnet_dropped(Path("/proc/net/softnet_stat").read_text())
+    if softnet := _shown("/proc/net/softnet_stat"):
+        found["softnet_dropped"] = procfs.softnet_dropped(softnet)
     return found
+
+
+def _shown(path: str) -> str:
+    """The text of a file; empty where there is none for this process."""
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
 
 
 def _realtime_offset_ns() -> int:
@@ -250,7 +261,5 @@ def _realtime_offset_ns() -> int:
 
 def _pressure_us() -> int | None:
     """Time in which some task of the host waited for a CPU; None in a kernel without PSI."""
-    try:
-        return procfs.pressure_some_us(Path("/proc/pressure/cpu").read_text())
-    except OSError:
-        return None
+    text = _shown("/proc/pressure/cpu")
+    return procfs.pressure_some_us(text) if text else None

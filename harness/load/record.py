@@ -215,7 +215,7 @@ def host_members(first: Edge, last: Edge) -> dict[str, Any]:
     if first.pressure_us is not None and last.pressure_us is not None:
         pressure_us = last.pressure_us - first.pressure_us
     return {
-        "steal_ticks": ticks.get("steal", 0),
+        "steal_ticks": ticks.get("steal"),
         "stat_ticks": ticks,
         "cpu_pressure_us": pressure_us,
         "clock_step_ns": last.realtime_offset_ns - first.realtime_offset_ns,

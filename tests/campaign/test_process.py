@@ -20,6 +20,7 @@ from faulty_servers import (
     NEVER_LISTENS,
     echo,
 )
+from one_cell import tripped
 
 SHIPPED = "epoll-lt,thread-per-connection"
 
@@ -169,6 +170,7 @@ def test_a_declared_ceiling_is_a_result(c10k: C10k) -> None:
 
     assert done.code == 0, done.err + done.out
     assert {cell["status"] for cell in done.cells} == {"capped"}
+    assert all("holds 30 of 50" in tripped(cell, "capped") for cell in done.cells)
     assert "a table of 30" in (done.directory / "report.html").read_text()
 
 

@@ -62,6 +62,13 @@ CASES: list[tuple[str, str, tuple[str, ...], Any, Any]] = [
     ("little", "void", ("generator", "little_outstanding"), 97.9, 98.1),
     ("counters", "noisy", ("tcp", "ListenOverflows"), None, 0),
     ("counters", "noisy", ("server", "stat_ticks", "steal"), None, 0),
+    (
+        "counters",
+        "noisy",
+        ("server", "stat_ticks"),
+        {"idle": 0, "steal": 0},
+        {"idle": 1, "steal": 0},
+    ),
     ("retransmits", "noisy", ("tcp", "RetransSegs"), 1, 0),
     ("overflows", "noisy", ("tcp", "ListenOverflows"), 1, 0),
     ("softnet", "noisy", ("tcp", "softnet_dropped"), 1, 0),

@@ -1,0 +1,57 @@
+"""A campaign of one server and one cell, and what the gates say of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from command import C10k, Finished
+
+PROFILE = """
+summary = "One gate."
+ranked = false
+trials = 1
+conformance = "off"
+timing = {{ warmup_s = 0.1, window_s = {window_s} }}
+timeouts = {{ ready_s = 10, connect_s = 6, settle_s = {settle_s}, stop_s = 2 }}
+
+[[scenarios]]
+name = "{scenario}"
+connections = [{connections}]
+{more}
+"""
+
+
+def profile(
+    c10k: C10k,
+    scenario: str = "idle",
+    more: str = "active = 10",
+    window_s: float = 0.5,
+    connections: int = 50,
+    settle_s: float = 1.0,
+) -> Path:
+    """A profile of one cell; `more` are further keys of its scenario."""
+    path = c10k.directory / "one.toml"
+    settings = {"window_s": window_s, "connections": connections, "settle_s": settle_s}
+    path.write_text(PROFILE.format(scenario=scenario, more=more, **settings))
+    return path
+
+
+def measured(done: Finished) -> dict[str, Any]:
+    """The one cell."""
+    (cell,) = done.cells
+    return cell
+
+
+def tripped(cell: dict[str, Any], gate: str) -> str:
+    """What a gate says of a cell, which has to have failed it."""
+    reasons = dict(cell["reasons"])
+    assert gate in reasons, cell
+    return str(reasons[gate])
+
+
+def run(c10k: C10k, program: str, *, under: tuple[str, ...] = (), **of_profile: Any) -> Finished:
+    """A campaign of one server with one cell."""
+    c10k.add_server("mine", program)
+    arguments = ("run", "--backend", "process", "--servers-dir", c10k.servers, "--seed", "7")
+    return c10k(*arguments, "--profile", profile(c10k, **of_profile), under=under)
