@@ -137,7 +137,8 @@ class Cell:
         rate: echoes per second.
         saturated: whether the server's CPUs were busy enough for `rate` to be its capacity.
         server_busy: share of the server CPUs' time, median.
-        generator_busy: share of the load CPUs' time, median.
+        generator_busy: share of the load CPUs' time in which it had something to do, as its gate
+            judges it, median.
         cpu_us_per_echo: server CPU time.
         offered_per_s: the rate of an open loop, median.
         self_delay_p99_us: p99 of what the generator itself added to a latency of an open loop,

@@ -249,7 +249,8 @@ def _paced(toy: Toy, cell: dict[str, Any], dice: random.Random, drift: float) ->
             "stat_ticks": {"user": 20, "system": 60, "idle": 70, "steal": 0},
         },
         "generator": {
-            "cpu_busy": 0.7 if is_reached else 0.93,
+            "cpu_busy": 0.99,
+            "useful_busy": 0.7 if is_reached else 0.93,
             "little_outstanding": rate * mean_us / 1e6,
             "missed_sends": 0,
             "sends": echoes,
