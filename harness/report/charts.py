@@ -2,7 +2,7 @@
 
 Altair describes the chart, vl-convert renders it without a browser. Two things are ours: ticks in
 steps of 1-2-5 fitted to the data (whole decades waste half of a plot), and labels at the ends of
-the lines, moved apart where they would cover each other.
+the lines, where they cover neither each other nor another line.
 
 Rule 1: the same figure gives the same bytes: ids are numbered per chart, never per process.
 Rule 2: a series ends where its data ends, and a single point is still a dot.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import altair as alt
@@ -21,7 +20,6 @@ import vl_convert
 from harness.report import hits
 from harness.report.axes import (
     HEIGHT,
-    LETTER_PX,
     LINE_PX,
     WIDTH,
     Label,
@@ -33,10 +31,9 @@ from harness.report.axes import (
     percentile_axis,
 )
 from harness.report.figures import Figure, Series
+from harness.report.labels import Align, Box, free_box, segments
 
 FONT_PX = 12
-# Where a label inside the plot may stand, above (−) or below the end of its line; nearest first.
-SIDES_PX = (-12.0, 12.0, -24.0, 24.0, -36.0, 36.0)
 BAR_PX = 22
 KINDS = ("user", "stack", "kernel", "sockets")
 X_TITLES = {
@@ -198,26 +195,43 @@ def _stops(figure: Figure) -> Values:
 
 
 def _labels(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
-    """Names at the ends of the lines; one that ends inside the plot is named off its neighbours."""
+    """Names at the ends of the lines; of one that ends inside the plot, where no line is."""
     ends: list[Label] = []
     charts: list[alt.Chart] = []
+    taken: list[Box] = []
+    drawn = segments(figure.series, x, y)
     for series in figure.series:
         last = series.points[-1]
-        text = f"{series.label} {series.stop}" if series.stop else series.label
-        if figure.kind in NAMED_BESIDE_KINDS or last.x == x.high:
-            ends.append(Label(text, series.colour, x.high, last.y))
-        else:
-            label = Label(text, series.colour, last.x, last.y)
-            charts.append(_text(figure, x, y, [label], _free_side(figure, series, x, y, text)))
-    return [*charts, _text(figure, x, y, apart(ends, y), 0)] if ends else charts
+        lines = [series.label, series.stop] if series.stop else [series.label]
+        box = None
+        if figure.kind not in NAMED_BESIDE_KINDS and last.x != x.high:
+            end = (x.pixel(last.x, WIDTH), y.pixel(last.y, HEIGHT))
+            box = free_box(end, lines, drawn, taken)
+        if box is None:
+            ends.append(Label(" ".join(lines), series.colour, x.high, last.y))
+            continue
+        taken.append(box)
+        inside = [
+            Label(
+                line,
+                series.colour,
+                x.value(box.anchor, WIDTH),
+                y.value(box.top - (row + 0.5) * LINE_PX, HEIGHT),
+            )
+            for row, line in enumerate(lines)
+        ]
+        charts.append(_text(figure, x, y, inside, box.align, 0))
+    return [*charts, _text(figure, x, y, apart(ends, y), "left", 9)] if ends else charts
 
 
-def _text(figure: Figure, x: Scale, y: Scale, labels: list[Label], dy: float) -> alt.Chart:
+def _text(
+    figure: Figure, x: Scale, y: Scale, labels: list[Label], align: Align, dx: float
+) -> alt.Chart:
     values = [
         {"text": label.text, "colour": label.colour, "x": label.x, "y": label.y} for label in labels
     ]
     text = _chart(values).mark_text(
-        align="left", baseline="middle", dx=9, dy=dy, fontSize=FONT_PX, aria=False
+        align=align, baseline="middle", dx=dx, fontSize=FONT_PX, aria=False
     )
     named: alt.Chart = text.encode(
         x=_axis_x(figure, x),
@@ -226,37 +240,6 @@ def _text(figure: Figure, x: Scale, y: Scale, labels: list[Label], dy: float) ->
         color=_colour(figure.series),
     )
     return named
-
-
-def _free_side(figure: Figure, series: Series, x: Scale, y: Scale, text: str) -> float:
-    """Pixels up (−) or down to move a label so that it keeps most clear of the other lines."""
-    last = series.points[-1]
-    across = [x.pixel(last.x, WIDTH) + step * LETTER_PX for step in range(len(text))]
-    height = y.pixel(last.y, HEIGHT)
-
-    def clearance(dy: float) -> float:
-        places = (
-            abs(at - (height - dy))
-            for other in figure.series
-            if other is not series
-            for place in across
-            if (at := _height_at(other, place, x, y)) is not None
-        )
-        return min(places, default=LINE_PX)
-
-    fits = (0 < height - dy < HEIGHT for dy in SIDES_PX)
-    sides = [dy for dy, does in zip(SIDES_PX, fits, strict=True) if does]
-    free = (dy for dy in sides if clearance(dy) >= LINE_PX / 2)
-    return next(free, None) or max(sides, key=clearance)
-
-
-def _height_at(series: Series, place: float, x: Scale, y: Scale) -> float | None:
-    """Where the line of `series` is at `place`, in pixels; None where it is not drawn."""
-    drawn = [(x.pixel(p.x, WIDTH), y.pixel(p.y, HEIGHT)) for p in series.points]
-    for (x0, y0), (x1, y1) in pairwise(drawn):
-        if x0 <= place <= x1 and x1 > x0:
-            return y0 + (y1 - y0) * (place - x0) / (x1 - x0)
-    return None
 
 
 def _chart(values: Values) -> alt.Chart:

@@ -273,15 +273,20 @@ def lines(
         segment = before[-1].segment + (not is_joined) if before else 0
         before.append(replace(measured, segment=segment))
         places[cell.variant] = place
+    most = max((cell.key.connections for cell in cells), default=0)
     return tuple(
-        Series(name, colours.get(name, 0), name, tuple(found), stop_of(analysis, name))
+        Series(name, colours.get(name, 0), name, tuple(found), stop_of(analysis, name, most))
         for name, found in sorted(points.items())
     )
 
 
-def stop_of(analysis: Analysis, variant: str) -> str:
-    """What a line of the variant ends with where its declared ceiling ended it."""
-    capped = [cell for cell in analysis.cells if cell.variant == variant and cell.count("capped")]
+def stop_of(analysis: Analysis, variant: str, connections: int) -> str:
+    """What its line ends with where its declared ceiling kept it from that many connections."""
+    capped = [
+        cell
+        for cell in analysis.cells
+        if cell.variant == variant and cell.count("capped") and cell.key.connections <= connections
+    ]
     held = [cell.held for cell in capped if cell.held is not None]
     return f"stops at {max(held):,}" if held else "stops" if capped else ""
 
