@@ -11,13 +11,12 @@ Rule 2: a series ends where its data ends, and a single point is still a dot.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import altair as alt
 import vl_convert
 
-from harness.report import hits
+from harness.report import hits, rows
 from harness.report.axes import (
     HEIGHT,
     LINE_PX,
@@ -30,12 +29,11 @@ from harness.report.axes import (
     logarithmic,
     percentile_axis,
 )
-from harness.report.figures import Figure, Series
+from harness.report.encodings import FONT_PX, LABELS, Layered, Values, axis, chart, coloured, scaled
+from harness.report.figures import Figure
 from harness.report.labels import Align, Box, free_box, segments
+from harness.report.rows import ROW_PX
 
-FONT_PX = 12
-BAR_PX = 22
-KINDS = ("user", "stack", "kernel", "sockets")
 X_TITLES = {
     "percentiles": "share of replies at least as fast",
     "load": "offered echoes/s",
@@ -55,25 +53,19 @@ DOTLESS_KINDS = ("ramp", "percentiles")
 NAMED_BESIDE_KINDS = (*DOTLESS_KINDS, "load")
 # The renderer measures text in its own font; the page's may be wider, so room is left beside it.
 PADDING = {"left": 12, "right": 14, "top": 8, "bottom": 2}
-# 100, 1k, 2.5M: values on axes are short; the data tables have the digits.
-LABELS = (
-    "datum.value >= 1e6 ? format(datum.value / 1e6, '~g') + 'M' : "
-    "datum.value >= 1e3 ? format(datum.value / 1e3, '~g') + 'k' : format(datum.value, '~g')"
-)
 # 1 / (1 - p) as per cent: 1 is 0 %, 10 is 90 %, 1,000 is 99.9 %.
 PERCENT_LABELS = "format(100 * (1 - 1 / datum.value), '.5~g') + ' %'"
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-
-Values = list[dict[str, Any]]
-Layered = alt.LayerChart | alt.FacetChart
 
 
 def svg(figure: Figure) -> str:
     """Render the chart; empty when the figure has nothing to draw."""
     if figure.bars:
-        return hits.over_bars(_rendered(_bars(figure), figure), figure, BAR_PX)
+        return hits.over_rows(_rendered(rows.bars(figure), figure), rows.words(figure), ROW_PX)
     if not figure.series:
         return ""
+    if figure.kind == "dots":
+        return hits.over_rows(_rendered(rows.dots(figure), figure), rows.words(figure), ROW_PX)
     x, y = scales(figure)
     return hits.over_lines(_rendered(_lines(figure, x, y), figure), figure, x, y)
 
@@ -108,39 +100,17 @@ def _lines(figure: Figure, x: Scale, y: Scale) -> Layered:
 def _axis_x(figure: Figure, x: Scale) -> alt.X:
     title = figure.x_title or X_TITLES.get(figure.kind, "open connections (log)")
     labels = PERCENT_LABELS if figure.kind == "percentiles" else LABELS
-    return alt.X("x:Q", title=title, scale=_scale(x), axis=_axis(x, labels))
+    return alt.X("x:Q", title=title, scale=scaled(x), axis=axis(x, labels))
 
 
 def _axis_y(figure: Figure, y: Scale, field: str = "y") -> alt.Y:
-    return alt.Y(f"{field}:Q", title=_y_title(figure), scale=_scale(y), axis=_axis(y))
+    return alt.Y(f"{field}:Q", title=_y_title(figure), scale=scaled(y), axis=axis(y))
 
 
 def _y_title(figure: Figure) -> str:
     if figure.y_title:
         return f"{figure.y_title}{' (log)' if figure.is_log else ''}"
     return Y_TITLES[figure.kind]
-
-
-def _scale(scale: Scale) -> alt.Scale:
-    return alt.Scale(
-        type="log" if scale.is_log else "linear",
-        domain=[scale.low, scale.high],
-        nice=False,
-        zero=False,
-    )
-
-
-def _axis(scale: Scale, labels: str = LABELS) -> alt.Axis:
-    return alt.Axis(values=list(scale.ticks), labelExpr=labels, labelFlush=False, ticks=False)
-
-
-def _colour(series: Sequence[Series]) -> alt.Color:
-    indices = sorted({one.colour for one in series})
-    return alt.Color(
-        "colour:N",
-        legend=None,
-        scale=alt.Scale(domain=indices, range=[f"var(--s{index})" for index in indices]),
-    )
 
 
 def _marks(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
@@ -156,19 +126,19 @@ def _marks(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
         for series in figure.series
         for point in series.points
     ]
-    base = _chart(values).encode(
-        x=_axis_x(figure, x), color=_colour(figure.series), detail="line:N"
+    base = chart(values).encode(
+        x=_axis_x(figure, x), color=coloured(one.colour for one in figure.series), detail="line:N"
     )
     marks = []
     banded = [value for value in values if value["low"] is not None]
     if banded:
-        band = _chart(banded).mark_area(opacity=0.15, aria=False)
+        band = chart(banded).mark_area(opacity=0.15, aria=False)
         marks.append(
             band.encode(
                 x=_axis_x(figure, x),
                 y=_axis_y(figure, y, "low"),
                 y2="high:Q",
-                color=_colour(figure.series),
+                color=coloured(one.colour for one in figure.series),
                 detail="line:N",
             )
         )
@@ -178,9 +148,13 @@ def _marks(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
         marks.append(dots.encode(y=_axis_y(figure, y)))
     stops = _stops(figure)
     if stops:
-        cross = _chart(stops).mark_text(text="✕", fontSize=15, fontWeight="bold", aria=False)
+        cross = chart(stops).mark_text(text="✕", fontSize=15, fontWeight="bold", aria=False)
         marks.append(
-            cross.encode(x=_axis_x(figure, x), y=_axis_y(figure, y), color=_colour(figure.series))
+            cross.encode(
+                x=_axis_x(figure, x),
+                y=_axis_y(figure, y),
+                color=coloured(one.colour for one in figure.series),
+            )
         )
     return marks
 
@@ -230,64 +204,25 @@ def _text(
     values = [
         {"text": label.text, "colour": label.colour, "x": label.x, "y": label.y} for label in labels
     ]
-    text = _chart(values).mark_text(
+    text = chart(values).mark_text(
         align=align, baseline="middle", dx=dx, fontSize=FONT_PX, aria=False
     )
     named: alt.Chart = text.encode(
         x=_axis_x(figure, x),
         y=_axis_y(figure, y),
         text="text:N",
-        color=_colour(figure.series),
+        color=coloured(one.colour for one in figure.series),
     )
     return named
 
 
-def _chart(values: Values) -> alt.Chart:
-    return alt.Chart({"values": values})
-
-
 def _target(connections: int) -> alt.Chart:
     rule: alt.Chart = (
-        _chart([{"y": connections}])
+        chart([{"y": connections}])
         .mark_rule(strokeDash=[4, 4], color="var(--muted)", aria=False)
         .encode(y="y:Q")
     )
     return rule
-
-
-def _bars(figure: Figure) -> Layered:
-    order = [bar.variant for bar in figure.bars]
-    values: Values = []
-    totals: Values = []
-    for bar in figure.bars:
-        reached = 0.0
-        for kind, size in bar.parts:
-            values.append(
-                {"variant": bar.variant, "kind": kind, "from": reached, "to": reached + size}
-            )
-            reached += size
-        totals.append({"variant": bar.variant, "to": reached, "text": bar.label})
-    x = linear(max(total["to"] for total in totals))
-    horizontal = alt.X(
-        "from:Q",
-        title="KiB per connection",
-        scale=alt.Scale(domain=[x.low, x.high], nice=False),
-        axis=alt.Axis(values=list(x.ticks), labelExpr=LABELS),
-    )
-    vertical = alt.Y("variant:N", sort=order, title=None, axis=alt.Axis(ticks=False, grid=False))
-    colour = alt.Color(
-        "kind:N",
-        legend=None,
-        scale=alt.Scale(domain=list(KINDS), range=[f"var(--k-{kind})" for kind in KINDS]),
-    )
-    bars = _chart(values).mark_bar(size=BAR_PX - 8, aria=False)
-    labels = _chart(totals).mark_text(
-        align="left", baseline="middle", dx=6, fontSize=FONT_PX, color="var(--ink)", aria=False
-    )
-    return alt.layer(
-        bars.encode(x=horizontal, x2="to:Q", y=vertical, color=colour),
-        labels.encode(x=alt.X("to:Q"), y=vertical, text="text:N"),
-    ).properties(width=WIDTH, height=BAR_PX * len(order))
 
 
 def _styled(chart: Layered) -> Layered:

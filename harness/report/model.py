@@ -22,10 +22,12 @@ from harness.report import (
     figures,
     history,
     matrix,
+    memory,
     opening,
     paced,
     sections,
     table,
+    varied,
     why,
 )
 from harness.report.background import Fact, Limit, Variant
@@ -135,6 +137,8 @@ def build(
         groups=table.groups(analysis, variants),
         figures=(
             *figures.figures(analysis, variants),
+            *varied.figures(analysis, variants),
+            *memory.figures(analysis, variants),
             *paced.figures(analysis, variants),
             *opening.figures(analysis, variants),
             *why.figures(analysis, variants),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Browser
 
-from harness.report import figures, html, model
+from harness.report import figures, html, model, varied
 from harness.report.axes import HEIGHT, WIDTH
 from harness.report.labels import Box, Segment, free_box
 from harness.report.model import Model
@@ -91,7 +91,11 @@ def test_a_ceiling_ends_no_line_of_a_chart_whose_connections_it_holds(built: Mod
         for depth in (4, 8, 16)
     )
 
-    drawn = figures.figures(replace(analysis, cells=(*analysis.cells, *held)), built.variants)
+    changed = replace(analysis, cells=(*analysis.cells, *held))
+    drawn = [
+        *figures.figures(changed, built.variants),
+        *varied.figures(changed, built.variants),
+    ]
 
     stops = {one.id: {s.variant for s in one.series if s.stop} for one in drawn if one.series}
     assert stops["fig-depth-efficiency"] == set()

@@ -7,7 +7,6 @@ import copy
 import hashlib
 import json
 import re
-from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import synthetic
 
-from harness.report import charts, figures, html, model, text
+from harness.report import charts, html, model, text
 from harness.report.model import Model
 
 Lines = list[dict[str, Any]]
@@ -373,20 +372,3 @@ def test_the_command_repeats_the_campaign_with_its_seed(head: dict[str, Any]) ->
     assert command(["/opt/venv/bin/c10k", "run", "--seed", "7"]) == "c10k run --seed 7"
     assert command([]) == "c10k run --seed 7"
     assert command(["run", "--servers", "a b"]) == "c10k run --servers 'a b' --seed 7"
-
-
-@pytest.mark.parametrize(("payload_bytes", "points"), [(64, [1, 8]), (4_096, [8])])
-def test_a_single_depth_has_a_line_from_the_idle_cell_that_lacks_only_it(
-    built: Model, payload_bytes: int, points: list[int]
-) -> None:
-    analysis = built.analysis
-    idle = analysis.cell("poll", analysis.headline.key)
-    assert idle is not None
-    key = replace(idle.key, scenario="depth", depth=8, payload_bytes=payload_bytes)
-    deeper = replace(analysis, cells=(*analysis.cells, replace(idle, key=key)))
-
-    drawn = figures.figures(deeper, built.variants)
-
-    (depth,) = [one for one in drawn if one.id == "fig-depth-efficiency"]
-    (poll,) = [series for series in depth.series if series.variant == "poll"]
-    assert [point.x for point in poll.points] == points
