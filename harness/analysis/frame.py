@@ -44,6 +44,8 @@ NUMBERS: dict[str, tuple[str, ...]] = {
     "time_to_n_s": ("ramp", "time_to_n_s"),
     "connect_p99_us": ("connect_us", "p99"),
     "hello_p99_us": ("hello_us", "p99"),
+    "churn_connect_p50_us": ("churn", "connect_us", "p50"),
+    "churn_connect_p99_us": ("churn", "connect_us", "p99"),
     "failed": ("ramp", "failed"),
     "overflows": ("tcp", "ListenOverflows"),
     "offered_per_s": ("rate_offered_per_s",),

@@ -150,6 +150,7 @@ class Cell:
         voluntary_per_echo: context switches of threads that went to sleep by themselves.
         involuntary_per_echo: those of threads that the scheduler put aside.
         user_share, system_share, softirq_share: of the time that the server's CPUs were busy.
+        connect_p50_us, connect_p99_us: of connect() in churn, over trials.
     """
 
     variant: str
@@ -179,6 +180,8 @@ class Cell:
     user_share: float | None = None
     system_share: float | None = None
     softirq_share: float | None = None
+    connect_p50_us: float | None = None
+    connect_p99_us: Estimate | None = None
 
     def count(self, status: str) -> int:
         """How many of its trials have that status."""

@@ -18,6 +18,7 @@ from harness.record import Record
 from harness.report import (
     background,
     checks,
+    churn,
     doctor,
     figures,
     history,
@@ -141,6 +142,7 @@ def build(
             *memory.figures(analysis, variants),
             *paced.figures(analysis, variants),
             *opening.figures(analysis, variants),
+            *churn.figures(analysis, variants),
             *why.figures(analysis, variants),
         ),
         cells=cells,

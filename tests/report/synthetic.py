@@ -287,6 +287,7 @@ def _with_traffic(
     cost_us *= (1 + cell["payload_bytes"] / 20_000) / (1 + 0.7 * (cell["depth"] - 1))
     if closing := cell.get("closing"):
         cost_us *= {"fin": 3.0, "rst": 2.5}[closing]
+        line["connections_established_min"] -= active  # of those that stay open
         line["churn"] = {"failed": 0, "connect_us": {"p50": 20.0, "p99": 9.0 * cost_us}}
     busy = min(1.0, 0.9 * cost_us / 7.0)
     rate = busy * 1e6 / cost_us
