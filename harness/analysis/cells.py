@@ -57,6 +57,8 @@ def _cell(variant: str, key: CellKey, rows: pd.DataFrame) -> Cell:
         ramp=None if has_traffic else _ramp(usable if len(usable) else rows),
         offered_per_s=_median(rows, "offered_per_s"),
         self_delay_p99_us=_median(usable, "self_delay_p99_us"),
+        connect_p50_us=_median(usable, "churn_connect_p50_us"),
+        connect_p99_us=_estimate(usable, "churn_connect_p99_us"),
         **{name: _median(usable, name) for name in explain.COLUMNS},
     )
 

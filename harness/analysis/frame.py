@@ -18,7 +18,7 @@ from harness.analysis.results import MEMORY_KINDS, CellKey
 from harness.attempts import Attempts, attempt_of, trial_of
 from harness.gates import judge
 from harness.gates.checks import SERVER_CPU_MS_MIN
-from harness.record import Record, VariantFacts, facts_of, number
+from harness.record import Record, VariantFacts, facts_of, load_busy, number
 
 NOT_MEASURED = {
     "running": "not measured yet",
@@ -40,17 +40,25 @@ COLUMNS = (
 NUMBERS: dict[str, tuple[str, ...]] = {
     "rate": ("echoes_per_s",),
     "server_busy": ("server", "cpu_busy"),
-    "generator_busy": ("generator", "cpu_busy"),
     "threads": ("server", "threads"),
     "time_to_n_s": ("ramp", "time_to_n_s"),
     "connect_p99_us": ("connect_us", "p99"),
     "hello_p99_us": ("hello_us", "p99"),
+    "churn_connect_p50_us": ("churn", "connect_us", "p50"),
+    "churn_connect_p99_us": ("churn", "connect_us", "p99"),
     "failed": ("ramp", "failed"),
     "overflows": ("tcp", "ListenOverflows"),
     "offered_per_s": ("rate_offered_per_s",),
     "self_delay_p99_us": ("self_delay_us", "p99"),
 }
-DERIVED = ("efficiency", "cpu_us_per_echo", "held", *explain.COLUMNS, *MEMORY_KINDS)
+DERIVED = (
+    "efficiency",
+    "cpu_us_per_echo",
+    "generator_busy",
+    "held",
+    *explain.COLUMNS,
+    *MEMORY_KINDS,
+)
 
 
 def frame(
@@ -132,6 +140,7 @@ def _derived(record: Record) -> dict[str, float | None]:
     derived: dict[str, float | None] = {
         "efficiency": rate / cpus if rate and cpus else None,
         "cpu_us_per_echo": cpus / rate * 1e6 if rate and cpus else None,
+        "generator_busy": load_busy(record),
         **explain.columns(record),
     }
     for kind in MEMORY_KINDS:

@@ -137,7 +137,8 @@ class Cell:
         rate: echoes per second.
         saturated: whether the server's CPUs were busy enough for `rate` to be its capacity.
         server_busy: share of the server CPUs' time, median.
-        generator_busy: share of the load CPUs' time, median.
+        generator_busy: share of the load CPUs' time in which it had something to do, as its gate
+            judges it, median.
         cpu_us_per_echo: server CPU time.
         offered_per_s: the rate of an open loop, median.
         self_delay_p99_us: p99 of what the generator itself added to a latency of an open loop,
@@ -149,6 +150,7 @@ class Cell:
         voluntary_per_echo: context switches of threads that went to sleep by themselves.
         involuntary_per_echo: those of threads that the scheduler put aside.
         user_share, system_share, softirq_share: of the time that the server's CPUs were busy.
+        connect_p50_us, connect_p99_us: of connect() in churn, over trials.
     """
 
     variant: str
@@ -178,6 +180,8 @@ class Cell:
     user_share: float | None = None
     system_share: float | None = None
     softirq_share: float | None = None
+    connect_p50_us: float | None = None
+    connect_p99_us: Estimate | None = None
 
     def count(self, status: str) -> int:
         """How many of its trials have that status."""

@@ -19,6 +19,7 @@ from harness.record import (
     held_connections,
     is_open_loop,
     is_ramp,
+    load_busy,
     number,
 )
 
@@ -175,8 +176,7 @@ def not_reachable(record: Record, facts: VariantFacts) -> str | None:
 
 
 def _generator_busy(record: Record) -> str | None:
-    useful = number(record, "generator", "useful_busy")
-    busy = useful if useful is not None else number(record, "generator", "cpu_busy") or 0
+    busy = load_busy(record) or 0
     return f"the generator was {busy:.0%} busy" if busy > GENERATOR_BUSY_MAX else None
 
 

@@ -2,7 +2,7 @@
 
 Altair describes the chart, vl-convert renders it without a browser. Two things are ours: ticks in
 steps of 1-2-5 fitted to the data (whole decades waste half of a plot), and labels at the ends of
-the lines, moved apart where they would cover each other.
+the lines, where they cover neither each other nor another line.
 
 Rule 1: the same figure gives the same bytes: ids are numbered per chart, never per process.
 Rule 2: a series ends where its data ends, and a single point is still a dot.
@@ -11,17 +11,14 @@ Rule 2: a series ends where its data ends, and a single point is still a dot.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Callable
 
 import altair as alt
 import vl_convert
 
-from harness.report import hits
+from harness.report import hits, rows
 from harness.report.axes import (
     HEIGHT,
-    LETTER_PX,
     LINE_PX,
     WIDTH,
     Label,
@@ -32,13 +29,11 @@ from harness.report.axes import (
     logarithmic,
     percentile_axis,
 )
-from harness.report.figures import Figure, Series
+from harness.report.encodings import FONT_PX, LABELS, Layered, Values, axis, chart, coloured, scaled
+from harness.report.figures import Figure
+from harness.report.labels import Align, Box, free_box, segments
+from harness.report.rows import ROW_PX
 
-FONT_PX = 12
-# Where a label inside the plot may stand, above (−) or below the end of its line; nearest first.
-SIDES_PX = (-12.0, 12.0, -24.0, 24.0, -36.0, 36.0)
-BAR_PX = 22
-KINDS = ("user", "stack", "kernel", "sockets")
 X_TITLES = {
     "percentiles": "share of replies at least as fast",
     "load": "offered echoes/s",
@@ -58,25 +53,19 @@ DOTLESS_KINDS = ("ramp", "percentiles")
 NAMED_BESIDE_KINDS = (*DOTLESS_KINDS, "load")
 # The renderer measures text in its own font; the page's may be wider, so room is left beside it.
 PADDING = {"left": 12, "right": 14, "top": 8, "bottom": 2}
-# 100, 1k, 2.5M: values on axes are short; the data tables have the digits.
-LABELS = (
-    "datum.value >= 1e6 ? format(datum.value / 1e6, '~g') + 'M' : "
-    "datum.value >= 1e3 ? format(datum.value / 1e3, '~g') + 'k' : format(datum.value, '~g')"
-)
 # 1 / (1 - p) as per cent: 1 is 0 %, 10 is 90 %, 1,000 is 99.9 %.
 PERCENT_LABELS = "format(100 * (1 - 1 / datum.value), '.5~g') + ' %'"
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-
-Values = list[dict[str, Any]]
-Layered = alt.LayerChart | alt.FacetChart
 
 
 def svg(figure: Figure) -> str:
     """Render the chart; empty when the figure has nothing to draw."""
     if figure.bars:
-        return hits.over_bars(_rendered(_bars(figure), figure), figure, BAR_PX)
+        return hits.over_rows(_rendered(rows.bars(figure), figure), rows.words(figure), ROW_PX)
     if not figure.series:
         return ""
+    if figure.kind == "dots":
+        return hits.over_rows(_rendered(rows.dots(figure), figure), rows.words(figure), ROW_PX)
     x, y = scales(figure)
     return hits.over_lines(_rendered(_lines(figure, x, y), figure), figure, x, y)
 
@@ -111,39 +100,17 @@ def _lines(figure: Figure, x: Scale, y: Scale) -> Layered:
 def _axis_x(figure: Figure, x: Scale) -> alt.X:
     title = figure.x_title or X_TITLES.get(figure.kind, "open connections (log)")
     labels = PERCENT_LABELS if figure.kind == "percentiles" else LABELS
-    return alt.X("x:Q", title=title, scale=_scale(x), axis=_axis(x, labels))
+    return alt.X("x:Q", title=title, scale=scaled(x), axis=axis(x, labels))
 
 
 def _axis_y(figure: Figure, y: Scale, field: str = "y") -> alt.Y:
-    return alt.Y(f"{field}:Q", title=_y_title(figure), scale=_scale(y), axis=_axis(y))
+    return alt.Y(f"{field}:Q", title=_y_title(figure), scale=scaled(y), axis=axis(y))
 
 
 def _y_title(figure: Figure) -> str:
     if figure.y_title:
         return f"{figure.y_title}{' (log)' if figure.is_log else ''}"
     return Y_TITLES[figure.kind]
-
-
-def _scale(scale: Scale) -> alt.Scale:
-    return alt.Scale(
-        type="log" if scale.is_log else "linear",
-        domain=[scale.low, scale.high],
-        nice=False,
-        zero=False,
-    )
-
-
-def _axis(scale: Scale, labels: str = LABELS) -> alt.Axis:
-    return alt.Axis(values=list(scale.ticks), labelExpr=labels, labelFlush=False, ticks=False)
-
-
-def _colour(series: Sequence[Series]) -> alt.Color:
-    indices = sorted({one.colour for one in series})
-    return alt.Color(
-        "colour:N",
-        legend=None,
-        scale=alt.Scale(domain=indices, range=[f"var(--s{index})" for index in indices]),
-    )
 
 
 def _marks(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
@@ -159,19 +126,19 @@ def _marks(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
         for series in figure.series
         for point in series.points
     ]
-    base = _chart(values).encode(
-        x=_axis_x(figure, x), color=_colour(figure.series), detail="line:N"
+    base = chart(values).encode(
+        x=_axis_x(figure, x), color=coloured(one.colour for one in figure.series), detail="line:N"
     )
     marks = []
     banded = [value for value in values if value["low"] is not None]
     if banded:
-        band = _chart(banded).mark_area(opacity=0.15, aria=False)
+        band = chart(banded).mark_area(opacity=0.15, aria=False)
         marks.append(
             band.encode(
                 x=_axis_x(figure, x),
                 y=_axis_y(figure, y, "low"),
                 y2="high:Q",
-                color=_colour(figure.series),
+                color=coloured(one.colour for one in figure.series),
                 detail="line:N",
             )
         )
@@ -181,9 +148,13 @@ def _marks(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
         marks.append(dots.encode(y=_axis_y(figure, y)))
     stops = _stops(figure)
     if stops:
-        cross = _chart(stops).mark_text(text="✕", fontSize=15, fontWeight="bold", aria=False)
+        cross = chart(stops).mark_text(text="✕", fontSize=15, fontWeight="bold", aria=False)
         marks.append(
-            cross.encode(x=_axis_x(figure, x), y=_axis_y(figure, y), color=_colour(figure.series))
+            cross.encode(
+                x=_axis_x(figure, x),
+                y=_axis_y(figure, y),
+                color=coloured(one.colour for one in figure.series),
+            )
         )
     return marks
 
@@ -198,113 +169,60 @@ def _stops(figure: Figure) -> Values:
 
 
 def _labels(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
-    """Names at the ends of the lines; one that ends inside the plot is named off its neighbours."""
+    """Names at the ends of the lines; of one that ends inside the plot, where no line is."""
     ends: list[Label] = []
     charts: list[alt.Chart] = []
+    taken: list[Box] = []
+    drawn = segments(figure.series, x, y)
     for series in figure.series:
         last = series.points[-1]
-        text = f"{series.label} {series.stop}" if series.stop else series.label
-        if figure.kind in NAMED_BESIDE_KINDS or last.x == x.high:
-            ends.append(Label(text, series.colour, x.high, last.y))
-        else:
-            label = Label(text, series.colour, last.x, last.y)
-            charts.append(_text(figure, x, y, [label], _free_side(figure, series, x, y, text)))
-    return [*charts, _text(figure, x, y, apart(ends, y), 0)] if ends else charts
+        lines = [series.label, series.stop] if series.stop else [series.label]
+        box = None
+        if figure.kind not in NAMED_BESIDE_KINDS and last.x != x.high:
+            end = (x.pixel(last.x, WIDTH), y.pixel(last.y, HEIGHT))
+            box = free_box(end, lines, drawn, taken)
+        if box is None:
+            ends.append(Label(" ".join(lines), series.colour, x.high, last.y))
+            continue
+        taken.append(box)
+        inside = [
+            Label(
+                line,
+                series.colour,
+                x.value(box.anchor, WIDTH),
+                y.value(box.top - (row + 0.5) * LINE_PX, HEIGHT),
+            )
+            for row, line in enumerate(lines)
+        ]
+        charts.append(_text(figure, x, y, inside, box.align, 0))
+    return [*charts, _text(figure, x, y, apart(ends, y), "left", 9)] if ends else charts
 
 
-def _text(figure: Figure, x: Scale, y: Scale, labels: list[Label], dy: float) -> alt.Chart:
+def _text(
+    figure: Figure, x: Scale, y: Scale, labels: list[Label], align: Align, dx: float
+) -> alt.Chart:
     values = [
         {"text": label.text, "colour": label.colour, "x": label.x, "y": label.y} for label in labels
     ]
-    text = _chart(values).mark_text(
-        align="left", baseline="middle", dx=9, dy=dy, fontSize=FONT_PX, aria=False
+    text = chart(values).mark_text(
+        align=align, baseline="middle", dx=dx, fontSize=FONT_PX, aria=False
     )
     named: alt.Chart = text.encode(
         x=_axis_x(figure, x),
         y=_axis_y(figure, y),
         text="text:N",
-        color=_colour(figure.series),
+        color=coloured(one.colour for one in figure.series),
     )
     return named
 
 
-def _free_side(figure: Figure, series: Series, x: Scale, y: Scale, text: str) -> float:
-    """Pixels up (−) or down to move a label so that it keeps most clear of the other lines."""
-    last = series.points[-1]
-    across = [x.pixel(last.x, WIDTH) + step * LETTER_PX for step in range(len(text))]
-    height = y.pixel(last.y, HEIGHT)
-
-    def clearance(dy: float) -> float:
-        places = (
-            abs(at - (height - dy))
-            for other in figure.series
-            if other is not series
-            for place in across
-            if (at := _height_at(other, place, x, y)) is not None
-        )
-        return min(places, default=LINE_PX)
-
-    fits = (0 < height - dy < HEIGHT for dy in SIDES_PX)
-    sides = [dy for dy, does in zip(SIDES_PX, fits, strict=True) if does]
-    free = (dy for dy in sides if clearance(dy) >= LINE_PX / 2)
-    return next(free, None) or max(sides, key=clearance)
-
-
-def _height_at(series: Series, place: float, x: Scale, y: Scale) -> float | None:
-    """Where the line of `series` is at `place`, in pixels; None where it is not drawn."""
-    drawn = [(x.pixel(p.x, WIDTH), y.pixel(p.y, HEIGHT)) for p in series.points]
-    for (x0, y0), (x1, y1) in pairwise(drawn):
-        if x0 <= place <= x1 and x1 > x0:
-            return y0 + (y1 - y0) * (place - x0) / (x1 - x0)
-    return None
-
-
-def _chart(values: Values) -> alt.Chart:
-    return alt.Chart({"values": values})
-
-
 def _target(connections: int) -> alt.Chart:
     rule: alt.Chart = (
-        _chart([{"y": connections}])
+        chart([{"y": connections}])
         .mark_rule(strokeDash=[4, 4], color="var(--muted)", aria=False)
         .encode(y="y:Q")
     )
     return rule
-
-
-def _bars(figure: Figure) -> Layered:
-    order = [bar.variant for bar in figure.bars]
-    values: Values = []
-    totals: Values = []
-    for bar in figure.bars:
-        reached = 0.0
-        for kind, size in bar.parts:
-            values.append(
-                {"variant": bar.variant, "kind": kind, "from": reached, "to": reached + size}
-            )
-            reached += size
-        totals.append({"variant": bar.variant, "to": reached, "text": bar.label})
-    x = linear(max(total["to"] for total in totals))
-    horizontal = alt.X(
-        "from:Q",
-        title="KiB per connection",
-        scale=alt.Scale(domain=[x.low, x.high], nice=False),
-        axis=alt.Axis(values=list(x.ticks), labelExpr=LABELS),
-    )
-    vertical = alt.Y("variant:N", sort=order, title=None, axis=alt.Axis(ticks=False, grid=False))
-    colour = alt.Color(
-        "kind:N",
-        legend=None,
-        scale=alt.Scale(domain=list(KINDS), range=[f"var(--k-{kind})" for kind in KINDS]),
-    )
-    bars = _chart(values).mark_bar(size=BAR_PX - 8, aria=False)
-    labels = _chart(totals).mark_text(
-        align="left", baseline="middle", dx=6, fontSize=FONT_PX, color="var(--ink)", aria=False
-    )
-    return alt.layer(
-        bars.encode(x=horizontal, x2="to:Q", y=vertical, color=colour),
-        labels.encode(x=alt.X("to:Q"), y=vertical, text="text:N"),
-    ).properties(width=WIDTH, height=BAR_PX * len(order))
 
 
 def _styled(chart: Layered) -> Layered:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness import findings
 from harness.analysis import wording
-from harness.analysis.results import MEMORY_KINDS, Analysis, Cell, CellKey
+from harness.analysis.intervals import Estimate
+from harness.analysis.results import MEMORY_KINDS, Analysis, Cell
 from harness.findings import Finding
 from harness.report.background import Variant
 from harness.report.table import NONE, half_width, rate_of
 
-Kind = Literal["efficiency", "latency", "percentiles", "load", "memory", "ramp", "why"]
+Kind = Literal["efficiency", "dots", "latency", "percentiles", "load", "memory", "ramp", "why"]
 QUESTIONS = {
     "idle": "Scenario idle: {active} of the open connections are active",
     "active": "Scenario active: all open connections are active",
-    "payload": "Scenarios idle and payload: {active} active connections, messages of different "
-    "size",
-    "depth": "Scenarios idle and depth: {active} active connections, one or several messages under "
-    "way on each",
 }
-# What a scenario varies, where that is not the number of open connections.
-VARIED: dict[str, tuple[str, Callable[[CellKey], int]]] = {
-    "payload": ("bytes per message", lambda key: key.payload_bytes),
-    "depth": ("messages under way per connection", lambda key: key.depth),
-}
-CONNECTIONS: tuple[str, Callable[[CellKey], int]] = ("connections", lambda key: key.connections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +26,7 @@ class Point:
     """A measured point; `low` and `high` bound its interval where there is one.
 
     Points are joined inside a `segment`: a line does not cross what was not measured. `text` says
-    the point in words.
+    the point in words, `value` is its figure alone.
     """
 
     x: float
@@ -44,6 +35,7 @@ class Point:
     high: float | None = None
     segment: int = 0
     text: str = ""
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,8 @@ class Figure:
         header, rows: the data table; the first column is the variant.
         target: ramp: the connections that were asked for.
         x_title: its horizontal axis, where the kind does not say it.
-        y_title, is_log: why: its vertical axis.
+        y_title, is_log: why and dots: the axis of its values.
+        levels: dots: what the values of x are, in their order; a row has a dot for each.
     """
 
     id: str
@@ -94,6 +87,7 @@ class Figure:
     x_title: str = ""
     y_title: str = ""
     is_log: bool = False
+    levels: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -110,36 +104,9 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ..
         cells = [cell for cell in analysis.cells if cell.key.scenario == scenario]
         if not any(cell.efficiency for cell in cells):
             continue
-        if scenario in VARIED:
-            most = max(cell.key.connections for cell in cells)
-            cells = [cell for cell in cells if cell.key.connections == most]
-            cells = _with_usual(cells, analysis.cells, VARIED[scenario][1])
         found.append(_efficiency(analysis, cells, scenario, colours))
-        if scenario not in VARIED:
-            found.append(_latency(analysis, cells, scenario, colours))
-    return (*found, *_memory(analysis, colours))
-
-
-def _with_usual(
-    cells: Sequence[Cell], measured: Sequence[Cell], x_of: Callable[[CellKey], int]
-) -> list[Cell]:
-    """The cells of a scenario that varies one thing, and those of `idle` that only lack that.
-
-    So a profile with a single depth still has a line, which begins at depth 1.
-    """
-
-    def rest(key: CellKey) -> tuple[int, ...]:
-        """All but what is varied, which is divided out of the two that can be."""
-        return (key.connections, key.active, key.payload_bytes * key.depth // x_of(key))
-
-    varied = {x_of(cell.key) for cell in cells}
-    held = {rest(cell.key) for cell in cells}
-    usual = [
-        cell
-        for cell in measured
-        if cell.key.scenario == "idle" and rest(cell.key) in held and x_of(cell.key) not in varied
-    ]
-    return sorted([*usual, *cells], key=lambda cell: x_of(cell.key))
+        found.append(_latency(analysis, cells, scenario, colours))
+    return tuple(found)
 
 
 def question(cells: Sequence[Cell], scenario: str) -> str:
@@ -151,13 +118,11 @@ def question(cells: Sequence[Cell], scenario: str) -> str:
 def _efficiency(
     analysis: Analysis, cells: Sequence[Cell], scenario: str, colours: dict[str, int]
 ) -> Figure:
-    statement, kept = (None, {}) if scenario in VARIED else findings.shape(cells, scenario)
-    varied, x_of = VARIED.get(scenario, CONNECTIONS)
-    header = ("server", varied, "echoes per CPU second", "interval", "echoes/s", "kept")
+    statement, kept = findings.shape(cells, scenario)
     rows = tuple(
         (
             cell.variant,
-            f"{x_of(cell.key):,}",
+            f"{cell.key.connections:,}",
             wording.rate(cell.efficiency.median).text,
             half_width(cell.efficiency) or NONE,
             rate_of(cell),
@@ -174,11 +139,10 @@ def _efficiency(
         subtitle=f"{question(cells, scenario)}. Median of trials; the band is the 95 % interval.",
         reading="Higher is better. A level line: more open connections cost nothing. "
         "The axis starts at zero, so heights compare as they look.",
-        series=lines(analysis, cells, colours, lambda cell: _efficiency_point(cell, x_of)),
+        series=lines(analysis, cells, colours, lambda cell: rate_point(cell, cell.key.connections)),
         bars=(),
-        header=header,
+        header=("server", "connections", "echoes per CPU second", "interval", "echoes/s", "kept"),
         rows=rows,
-        x_title="" if scenario not in VARIED else f"{varied} (log)",
     )
 
 
@@ -191,13 +155,26 @@ def _kept(cell: Cell, cells: Sequence[Cell], kept: dict[str, float]) -> str:
     return wording.share(kept[cell.variant]).text if is_last else ""
 
 
-def _efficiency_point(cell: Cell, x_of: Callable[[CellKey], int]) -> Point | None:
+def rate_point(cell: Cell, x: float) -> Point | None:
+    """The cell's echoes per second of server CPU, at `x`; None where it has none."""
     found = cell.efficiency
     if found is None:
         return None
+    value = wording.rate(found.median).text
+    return estimated(found, x, value, f"{value} {half_width(found)}".strip())
+
+
+def estimated(found: Estimate, x: float, value: str, text: str, scale: float = 1.0) -> Point:
+    """An estimate with its interval at `x`; its figures are divided by `scale`."""
     low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
-    text = f"{wording.rate(found.median)} {half_width(found)}".strip()
-    return Point(x_of(cell.key), found.median, low, high, text=text)
+    return Point(
+        x,
+        found.median / scale,
+        low / scale if low is not None else None,
+        high / scale if high is not None else None,
+        text=text,
+        value=value,
+    )
 
 
 def _latency_point(cell: Cell) -> Point | None:
@@ -273,75 +250,19 @@ def lines(
         segment = before[-1].segment + (not is_joined) if before else 0
         before.append(replace(measured, segment=segment))
         places[cell.variant] = place
+    most = max((cell.key.connections for cell in cells), default=0)
     return tuple(
-        Series(name, colours.get(name, 0), name, tuple(found), stop_of(analysis, name))
+        Series(name, colours.get(name, 0), name, tuple(found), stop_of(analysis, name, most))
         for name, found in sorted(points.items())
     )
 
 
-def stop_of(analysis: Analysis, variant: str) -> str:
-    """What a line of the variant ends with where its declared ceiling ended it."""
-    capped = [cell for cell in analysis.cells if cell.variant == variant and cell.count("capped")]
+def stop_of(analysis: Analysis, variant: str, connections: int) -> str:
+    """What its line ends with where its declared ceiling kept it from that many connections."""
+    capped = [
+        cell
+        for cell in analysis.cells
+        if cell.variant == variant and cell.count("capped") and cell.key.connections <= connections
+    ]
     held = [cell.held for cell in capped if cell.held is not None]
     return f"stops at {max(held):,}" if held else "stops" if capped else ""
-
-
-def _memory(analysis: Analysis, colours: dict[str, int]) -> Iterator[Figure]:
-    """Each variant at the largest `idle` N that it reached."""
-    largest: dict[str, Cell] = {}
-    for cell in analysis.cells:
-        if cell.key.scenario == "idle" and cell.memory:
-            known = largest.get(cell.variant, cell)
-            largest[cell.variant] = max(known, cell, key=lambda one: one.key.order)
-    if not largest:
-        return
-    most = max(cell.key.connections for cell in largest.values())
-    ordered = sorted(largest.values(), key=lambda cell: (_total(cell), cell.variant))
-    bars = tuple(_bar(cell, most, colours.get(cell.variant, 0)) for cell in ordered)
-    yield Figure(
-        id="fig-memory",
-        kind="memory",
-        title="Memory per connection",
-        statement=findings.extremes(
-            "{} needs {} KiB per connection, {} needs {}",
-            {
-                cell.variant: wording.kib(_total(cell))
-                for cell in ordered
-                if cell.key.connections == most
-            },
-        ),
-        subtitle=f"Above the server without connections, at {most:,} unless it says otherwise.",
-        reading="Anonymous and kernel memory, page cache left out. Kernel memory of the loopback "
-        "counts sockets at the server's end.",
-        series=(),
-        bars=bars,
-        header=("server", "connections", *(f"{kind} KiB" for kind in MEMORY_KINDS), "all KiB"),
-        rows=tuple(_memory_row(cell) for cell in ordered),
-    )
-
-
-def _total(cell: Cell) -> float:
-    return cell.memory.total if cell.memory else 0.0
-
-
-def _bar(cell: Cell, most: int, colour: int) -> Bar:
-    assert cell.memory is not None  # noqa: S101 (chosen for having it)
-    total = f"{wording.kib(cell.memory.total)} KiB"
-    if cell.key.connections != most:
-        total += f" (at {cell.key.connections:,})"
-    parts = tuple((kind, max(0.0, value) / wording.KIB) for kind, value in cell.memory.observed)
-    return Bar(cell.variant, colour, total, parts)
-
-
-def _memory_row(cell: Cell) -> tuple[str, ...]:
-    assert cell.memory is not None  # noqa: S101 (chosen for having it)
-    observed = dict(cell.memory.observed)
-    kinds = (
-        wording.kib(observed[kind]).text if kind in observed else NONE for kind in MEMORY_KINDS
-    )
-    return (
-        cell.variant,
-        f"{cell.key.connections:,}",
-        *kinds,
-        wording.kib(cell.memory.total).text,
-    )

@@ -6,12 +6,12 @@ A browser shows the words by itself; the page's script shows them at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from markupsafe import escape
 
 from harness.report.axes import HEIGHT, WIDTH, Scale
-from harness.report.figures import Bar, Figure, Point, Series
+from harness.report.figures import Figure, Point, Series
 
 # A ramp has hundreds of points; these are enough to read it.
 POINTS_MAX = 20
@@ -37,12 +37,12 @@ def _dots(figure: Figure, series: Series, x: Scale, y: Scale) -> str:
     )
 
 
-def over_bars(rendered: str, figure: Figure, step_px: int) -> str:
-    """`rendered` with a shape over every bar, as wide as the plot."""
+def over_rows(rendered: str, rows: Sequence[tuple[int, str]], step_px: int) -> str:
+    """`rendered` with a shape over every row, as wide as the plot; `rows` has colour and words."""
     shapes = "".join(
-        f'<rect class="hits row" data-v="{bar.colour}" x="0" y="{step_px * index}" '
-        f'width="{WIDTH}" height="{step_px}"><title>{escape(_parts(bar))}</title></rect>'
-        for index, bar in enumerate(figure.bars)
+        f'<rect class="hits row" data-v="{colour}" x="0" y="{step_px * index}" '
+        f'width="{WIDTH}" height="{step_px}"><title>{escape(words)}</title></rect>'
+        for index, (colour, words) in enumerate(rows)
     )
     return _over(rendered, shapes)
 
@@ -50,11 +50,6 @@ def over_bars(rendered: str, figure: Figure, step_px: int) -> str:
 def _words(figure: Figure, series: Series, point: Point) -> str:
     where = "" if figure.kind in ("ramp", "percentiles") else f" at {point.x:,.0f}"
     return f"{series.variant}{where}: {point.text}"
-
-
-def _parts(bar: Bar) -> str:
-    parts = ", ".join(f"{kind} {size:.2f}" for kind, size in bar.parts if size)
-    return f"{bar.variant}: {bar.label} per connection ({parts})"
 
 
 def _some(points: tuple[Point, ...]) -> Iterator[Point]:

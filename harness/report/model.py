@@ -18,14 +18,17 @@ from harness.record import Record
 from harness.report import (
     background,
     checks,
+    churn,
     doctor,
     figures,
     history,
     matrix,
+    memory,
     opening,
     paced,
     sections,
     table,
+    varied,
     why,
 )
 from harness.report.background import Fact, Limit, Variant
@@ -135,8 +138,11 @@ def build(
         groups=table.groups(analysis, variants),
         figures=(
             *figures.figures(analysis, variants),
+            *varied.figures(analysis, variants),
+            *memory.figures(analysis, variants),
             *paced.figures(analysis, variants),
             *opening.figures(analysis, variants),
+            *churn.figures(analysis, variants),
             *why.figures(analysis, variants),
         ),
         cells=cells,

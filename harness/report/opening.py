@@ -29,7 +29,7 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
                 Point(ms / 1e3, held, text=f"{held:,.0f} after {wording.seconds(ms / 1e3)}")
                 for ms, held in cell.ramp.timeline
             ),
-            stop_of(analysis, cell.variant) if cell.count("capped") else "",
+            stop_of(analysis, cell.variant, most) if cell.count("capped") else "",
         )
         for cell in largest
         if cell.ramp and cell.ramp.timeline

@@ -55,11 +55,17 @@ def campaign(
     connections: tuple[int, ...] = CONNECTIONS,
     state: str = "done",
     paced: bool = False,
+    others: bool = False,
 ) -> dict[str, Any]:
-    """`campaign.json` of a campaign of all toys; `paced` adds open loops at 1,000 connections."""
+    """`campaign.json` of a campaign of all toys; `paced` adds open loops at 1,000 connections.
+
+    `others` adds payload, depth and churn there.
+    """
     steps = [{"connections": n, "cells": [_plan(*cell) for cell in _cells(n)]} for n in connections]
     if paced:
         steps[1]["cells"] += _paced_cells()
+    if others:
+        steps[1]["cells"] += _other_cells()
     return {
         "schema": 1,
         "campaign": "20260301-140200-quick",
@@ -172,6 +178,17 @@ def _paced_cells() -> list[dict[str, Any]]:
     return common + [cell | {"rate_share": share} for share in SHARES]
 
 
+def _other_cells() -> list[dict[str, Any]]:
+    payload, depth, churn = (_plan(name, 1_000, 100) for name in ("payload", "depth", "churn"))
+    return [
+        payload | {"payload_bytes": 1_024},
+        payload | {"payload_bytes": 16_384},
+        depth | {"depth": 8},
+        churn | {"closing": "fin"},
+        churn | {"closing": "rst"},
+    ]
+
+
 def _plan(scenario: str, connections: int, active: int) -> dict[str, Any]:
     traffic = scenario != "ramp"
     return {
@@ -200,8 +217,9 @@ def _record(
         "connections_requested": connections,
         "connections_established_min": held,
         "active": cell["active"],
-        "payload_bytes": 64,
-        "depth": 1,
+        "payload_bytes": cell["payload_bytes"],
+        "depth": cell["depth"],
+        "closing": cell.get("closing"),
         "rate_offered_per_s": None,
         "corrupt_bytes": 0,
         "lost": 0,
@@ -249,7 +267,8 @@ def _paced(toy: Toy, cell: dict[str, Any], dice: random.Random, drift: float) ->
             "stat_ticks": {"user": 20, "system": 60, "idle": 70, "steal": 0},
         },
         "generator": {
-            "cpu_busy": 0.7 if is_reached else 0.93,
+            "cpu_busy": 0.99,
+            "useful_busy": 0.7 if is_reached else 0.93,
             "little_outstanding": rate * mean_us / 1e6,
             "missed_sends": 0,
             "sends": echoes,
@@ -265,9 +284,15 @@ def _with_traffic(
     connections, active = cell["connections"], cell["active"]
     per_open_us = toy.idle_us if cell["scenario"] == "idle" else toy.active_us
     cost_us = (toy.base_us + per_open_us * connections) * drift * dice.gauss(1, 0.006)
+    cost_us *= (1 + cell["payload_bytes"] / 20_000) / (1 + 0.7 * (cell["depth"] - 1))
+    if closing := cell.get("closing"):
+        cost_us *= {"fin": 3.0, "rst": 2.5}[closing]
+        line["connections_established_min"] -= active  # of those that stay open
+        line["churn"] = {"failed": 0, "connect_us": {"p50": 20.0, "p99": 9.0 * cost_us}}
     busy = min(1.0, 0.9 * cost_us / 7.0)
     rate = busy * 1e6 / cost_us
-    mean_us = active / rate * 1e6
+    load = active * cell["depth"]
+    mean_us = load / rate * 1e6
     echoes = round(rate * WINDOW_S)
     ticks = round(WINDOW_S * 100)
     line["server"] |= {
@@ -285,7 +310,7 @@ def _with_traffic(
         "histogram": _histogram(mean_us, dice),
         "generator": {
             "cpu_busy": 0.99,
-            "little_outstanding": float(active),
+            "little_outstanding": float(load),
             "missed_sends": 0,
             "send_lag_us": {"p99": 20.0},
             "stat_ticks": {"user": 30, "system": ticks - 30, "idle": 0, "steal": 0},

@@ -27,8 +27,8 @@ def report(tmp_path_factory: pytest.TempPathFactory, page_text: str) -> Path:
 
 @pytest.fixture(scope="session")
 def paced_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With the charts of the open loop, and with twins in two languages."""
-    head = synthetic.campaign(paced=True)
+    """With charts of every scenario, and with twins in two languages."""
+    head = synthetic.campaign(paced=True, others=True)
     for variant in head["variants"]:
         variant |= {"family": "Python" if variant["name"].startswith("epoll") else "C++"}
     for name, architecture in (("epoll-lt", "poll"), ("epoll-et", "select")):

@@ -7,7 +7,6 @@ import copy
 import hashlib
 import json
 import re
-from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import synthetic
 
-from harness.report import charts, figures, html, model, text
+from harness.report import charts, html, model, text
 from harness.report.model import Model
 
 Lines = list[dict[str, Any]]
@@ -87,10 +86,11 @@ def test_ids_are_unique_and_every_anchor_leads_somewhere(page_text: str) -> None
     assert {"epoll-et", "checks", "cell-epoll-et-idle-10000-100-64-1"} <= set(page.ids)
 
 
-def test_the_page_refers_to_nothing_outside_but_the_raw_data(page_text: str) -> None:
-    outside = [x for x in Elements(page_text).links if not x.startswith(("#", "data:"))]
+def test_no_link_leads_out_of_the_page_which_may_be_mailed_alone(page_text: str) -> None:
+    page = Elements(page_text)
 
-    assert outside == ["trials.jsonl"]
+    assert [link for link in page.links if not link.startswith(("#", "data:"))] == []
+    assert "cells.csv in this file, trials.jsonl in the campaign's directory" in page.text
     assert "default-src 'none'" in page_text
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", page_text)
 
@@ -200,7 +200,7 @@ def test_a_ceiling_is_drawn_as_a_cross_with_its_words(built: Model) -> None:
         if figure.kind in ("efficiency", "latency", "ramp"):
             drawn_chart = charts.svg(figure)
             assert drawn_chart.count(">✕<") == 1
-            assert "select-fdset stops at 1,019" in drawn_chart
+            assert re.search(r"select-fdset( |</text>.*>)stops at 1,019<", drawn_chart)
 
 
 @pytest.mark.parametrize("where", ["name", "title", "summary"])
@@ -372,20 +372,3 @@ def test_the_command_repeats_the_campaign_with_its_seed(head: dict[str, Any]) ->
     assert command(["/opt/venv/bin/c10k", "run", "--seed", "7"]) == "c10k run --seed 7"
     assert command([]) == "c10k run --seed 7"
     assert command(["run", "--servers", "a b"]) == "c10k run --servers 'a b' --seed 7"
-
-
-@pytest.mark.parametrize(("payload_bytes", "points"), [(64, [1, 8]), (4_096, [8])])
-def test_a_single_depth_has_a_line_from_the_idle_cell_that_lacks_only_it(
-    built: Model, payload_bytes: int, points: list[int]
-) -> None:
-    analysis = built.analysis
-    idle = analysis.cell("poll", analysis.headline.key)
-    assert idle is not None
-    key = replace(idle.key, scenario="depth", depth=8, payload_bytes=payload_bytes)
-    deeper = replace(analysis, cells=(*analysis.cells, replace(idle, key=key)))
-
-    drawn = figures.figures(deeper, built.variants)
-
-    (depth,) = [one for one in drawn if one.id == "fig-depth-efficiency"]
-    (poll,) = [series for series in depth.series if series.variant == "poll"]
-    assert [point.x for point in poll.points] == points

@@ -1,0 +1,35 @@
+"""The page on paper: A4 landscape, as Chromium prints it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from harness.report.model import Model
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_first_charts_follow_the_ranked_table_on_the_first_page(
+    browser: Browser, built: Model, page_text: str, tmp_path: Path
+) -> None:
+    """By the outline of the printed file, whose headings know their page."""
+    path = tmp_path / "report.html"
+    path.write_text(page_text)
+    opened = browser.new_page()
+    opened.goto(path.as_uri())
+    pdf = opened.pdf(prefer_css_page_size=True, outline=True, tagged=True)
+    opened.close()
+
+    pages = re.search(rb"/Type /Pages\s+/Count \d+\s+/Kids \[(\d+) 0 R", pdf)
+    headings = re.findall(rb"/Title \((.*)\)\s+/Dest \[(\d+) 0 R", pdf)
+    assert pages is not None
+    places = {re.sub(r"\s", "", title.decode("latin-1")): page for title, page in headings}
+    shown = [figure.statement.text for figure in built.figures[:4] if figure.statement]
+    found = [places[re.sub(r"\s", "", text)] for text in shown]
+
+    assert found[:2] == [pages[1], pages[1]]
+    assert found[2] == found[3] != pages[1]
