@@ -55,14 +55,25 @@ class Target:
     def __init__(self, address: Address, found: discovery.Server) -> None:
         self.address = address
         self.found = found
-        parents = {pid: procfs.process_stat(_text(pid, "stat")).parent for pid in found.pids}
+        parents = {}
+        for pid in found.pids:
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
+                text = Path(f"/proc/{pid}/stat").read_text()
+                parents[pid] = procfs.process_stat(text).parent
         self._roots = [pid for pid, parent in parents.items() if parent not in parents]
+        if not self._roots:
+            raise ProcessLookupError(f"none of {found.pids} runs any more")
 
     @classmethod
     def find(cls, address: Address) -> Target | None:
         """The server that listens there; None when nobody does. Raises Failed."""
-        found = _discover(address)
-        return None if found is None else cls(address, found)
+        for _ in range(DISCOVERIES):
+            try:
+                found = discovery.find(address)
+                return None if found is None else cls(address, found)
+            except (FileNotFoundError, ProcessLookupError):
+                time.sleep(POLL_S)  # one ended while it was looked at
+        raise Failed(f"{address.text}: its processes end faster than they can be looked at")
 
     @property
     def root(self) -> int:
@@ -169,16 +180,6 @@ class Target:
         pids = discovery.with_descendants({*self._roots, *holders})
         send_signal(pids, signal.SIGKILL)
         return not listeners and not alive(pids)
-
-
-def _discover(address: Address) -> discovery.Server | None:
-    """Find the server, also one whose processes come and go. Raises Failed."""
-    for _ in range(DISCOVERIES):
-        try:
-            return discovery.find(address)
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # one ended while it was looked at
-    raise Failed(f"{address.text}: its processes end faster than they can be looked at")
 
 
 def alive(pids: Iterable[int]) -> list[int]:

@@ -41,12 +41,14 @@ for _ in range(500):
         os._exit(0)
     time.sleep(0.001)
 """
-# Has some dozens of children at any time, each of which ends after some hundredths of a second.
+# From the first byte that it reads on it has some dozens of children at any time, each of which
+# ends after some hundredths of a second.
 COME_AND_GO = """
 import os, signal, socket, time
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.read(0, 1)
 while True:
     if os.fork() == 0:
         time.sleep(0.05)
@@ -159,6 +161,8 @@ def test_killing_a_server_that_is_forking_leaves_its_port_to_a_successor() -> No
 def test_processes_that_end_while_they_are_looked_at_are_no_failure() -> None:
     with running(COME_AND_GO) as process:
         target = target_of(process)
+        assert process.stdin is not None
+        process.stdin.write(b"+")
         assert until(lambda: len(target.running()) > 5, WAIT_S)
 
         for _ in range(LOOKS):
