@@ -22,11 +22,13 @@ from harness.load.probe import cpu_clock
 POLL_S = 0.01
 STOPPED_S = 2.0
 KILLED_S = 5.0
-ENDED_S = 1.0
 DISCOVERIES = 10
 # More than this beyond a sleep's length, and the host had no CPU for us: nor for the server.
 LATENESS_USUAL_S = 0.02
-START_TICKS = 19  # field 22 of /proc/PID/stat, counted from behind the command: proc(5)
+# Fields 9 and 22 of /proc/PID/stat, counted from behind the command: proc(5)
+FLAGS = 6
+START_TICKS = 19
+PF_EXITING = 4  # linux/sched.h
 
 
 def until(condition: Callable[[], bool], within_s: float, every_s: float = POLL_S) -> bool:
@@ -243,11 +245,15 @@ def _names(pid: int, directory: str) -> list[str]:
 
 
 def _is_ending(pid: int) -> bool:
-    """Whether a process that cannot be read is one that has ended, or is about to have.
+    """Whether a process that cannot be read has ended, or is about to.
 
-    It denies access before it is gone (ptrace_may_access in kernel/ptrace.c).
+    Then it denies access before it is gone (ptrace_may_access in kernel/ptrace.c).
     """
-    return until(lambda: not alive([pid]), ENDED_S)
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return bool(int(text[text.rindex(")") + 2 :].split()[FLAGS]) & PF_EXITING)
 
 
 def _unseen(error: OSError) -> str:
