@@ -264,6 +264,7 @@ def sigterm(scene: Scene) -> str:
     start_s = time.monotonic()
     if not until(lambda: not alive(pids), STOP_S):
         left = ", ".join(map(str, alive(pids)))
+        send_signal(pids, signal.SIGKILL)
         server.kill()
         raise Failed(f"{STOP_S:g} s after SIGTERM with 100 connections, process {left} runs on")
     took_s = time.monotonic() - start_s

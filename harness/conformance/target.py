@@ -25,7 +25,10 @@ KILLED_S = 5.0
 DISCOVERIES = 10
 # More than this beyond a sleep's length, and the host had no CPU for us: nor for the server.
 LATENESS_USUAL_S = 0.02
-START_TICKS = 19  # field 22 of /proc/PID/stat, counted from behind the command: proc(5)
+# Fields 9 and 22 of /proc/PID/stat, counted from behind the command: proc(5)
+FLAGS = 6
+START_TICKS = 19
+PF_EXITING = 4  # linux/sched.h
 
 
 def until(condition: Callable[[], bool], within_s: float, every_s: float = POLL_S) -> bool:
@@ -54,14 +57,25 @@ class Target:
     def __init__(self, address: Address, found: discovery.Server) -> None:
         self.address = address
         self.found = found
-        parents = {pid: procfs.process_stat(_text(pid, "stat")).parent for pid in found.pids}
+        parents = {}
+        for pid in found.pids:
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
+                text = Path(f"/proc/{pid}/stat").read_text()
+                parents[pid] = procfs.process_stat(text).parent
         self._roots = [pid for pid, parent in parents.items() if parent not in parents]
+        if not self._roots:
+            raise ProcessLookupError(f"none of {found.pids} runs any more")
 
     @classmethod
     def find(cls, address: Address) -> Target | None:
         """The server that listens there; None when nobody does. Raises Failed."""
-        found = _discover(address)
-        return None if found is None else cls(address, found)
+        for _ in range(DISCOVERIES):
+            try:
+                found = discovery.find(address)
+                return None if found is None else cls(address, found)
+            except (FileNotFoundError, ProcessLookupError):
+                time.sleep(POLL_S)  # one ended while it was looked at
+        raise Failed(f"{address.text}: its processes end faster than they can be looked at")
 
     @property
     def root(self) -> int:
@@ -98,8 +112,7 @@ class Target:
 
     def resident_bytes(self) -> int:
         """Resident memory, what processes share counted once: exact, unlike VmRSS (proc(5))."""
-        texts = (_text(pid, "smaps_rollup") for pid in self.running())
-        return sum(procfs.sizes(text)["Pss"] for text in texts)
+        return sum(_resident_bytes(pid) for pid in self.running())
 
     def cpu_share(self, over_s: float) -> float:
         """Its CPU seconds per second, for so long from now on."""
@@ -143,10 +156,11 @@ class Target:
         before = {}
         try:
             for pid in self.running():
-                soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-                before[pid] = (soft, hard)
-                limit = _limit_for(pid, more)
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(soft, limit), hard))
+                with suppress(ProcessLookupError):
+                    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+                    limit = _limit_for(pid, more)
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(soft, limit), hard))
+                    before[pid] = (soft, hard)
             yield
         finally:
             for pid, limits in before.items():
@@ -154,21 +168,20 @@ class Target:
                     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
     def kill(self) -> None:
-        """End all of its processes at once, and wait until they are gone."""
-        found = _discover(self.address)  # orphans among them, which hold the socket still
-        pids = {*self.pids, *(found.pids if found else ())}
+        """End all of its processes at once, and wait until they are gone and nobody listens."""
+        until(self._killed, KILLED_S)
+
+    def _killed(self) -> bool:
+        """Kill what runs, processes that were forked since the last call too; True if none did.
+
+        A fork that outlives its parent is found by the listening socket that it holds, which would
+        keep a successor from its port.
+        """
+        listeners = sockets.listeners(self.address)
+        holders = sockets.holders(listeners) - {os.getpid()}
+        pids = discovery.with_descendants({*self._roots, *holders})
         send_signal(pids, signal.SIGKILL)
-        until(lambda: not alive(pids), KILLED_S)
-
-
-def _discover(address: Address) -> discovery.Server | None:
-    """Find the server, also one whose processes come and go. Raises Failed."""
-    for _ in range(DISCOVERIES):
-        try:
-            return discovery.find(address)
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # one ended while it was looked at
-    raise Failed(f"{address.text}: its processes end faster than they can be looked at")
+        return not listeners and not alive(pids)
 
 
 def alive(pids: Iterable[int]) -> list[int]:
@@ -208,16 +221,42 @@ def _text(pid: int, name: str) -> str:
         raise Failed(_unseen(error)) from None
 
 
-def _names(pid: int, directory: str) -> list[str]:
-    """What is in a directory of a process in /proc: a plain list, there may be 10,000 entries."""
+def _resident_bytes(pid: int) -> int:
+    """A process's share of resident memory, 0 of one that has ended. Raises Failed."""
     try:
-        return os.listdir(f"/proc/{pid}/{directory}")  # noqa: PTH208
+        return procfs.sizes(Path(f"/proc/{pid}/smaps_rollup").read_text())["Pss"]
     except OSError as error:
+        if _is_ending(pid):
+            return 0
         raise Failed(_unseen(error)) from None
 
 
+def _names(pid: int, directory: str) -> list[str]:
+    """What is in a directory of a process in /proc, nothing of one that has ended. Raises Failed.
+
+    A plain list: there may be 10,000 entries.
+    """
+    try:
+        return os.listdir(f"/proc/{pid}/{directory}")  # noqa: PTH208
+    except OSError as error:
+        if _is_ending(pid):
+            return []
+        raise Failed(_unseen(error)) from None
+
+
+def _is_ending(pid: int) -> bool:
+    """Whether a process that cannot be read has ended, or is about to.
+
+    Then it denies access before it is gone (ptrace_may_access in kernel/ptrace.c).
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return bool(int(text[text.rindex(")") + 2 :].split()[FLAGS]) & PF_EXITING)
+
+
 def _unseen(error: OSError) -> str:
-    # A process that is ending denies access before it is gone (ptrace_may_access in ptrace.c)
     return f"{error.filename}: {os.strerror(error.errno or 0).lower()}"
 
 

@@ -8,11 +8,12 @@ import json
 import os
 import resource
 import signal
+import tomllib
 from collections.abc import Iterator
 
 import docker
 import pytest
-from command import C10k, wait_for
+from command import ROOT, C10k, wait_for
 from faulty_servers import echo
 
 from harness import cpus, limits, plan, variants
@@ -105,6 +106,24 @@ def test_an_image_that_does_not_build_is_told_and_the_others_are_measured(c10k: 
     assert outcomes["broken"]["code"] == "build-failed"
     assert "expected a semicolon" in outcomes["broken"]["log_tail"]
     assert outcomes["mine"]["outcome"] == "done"
+
+
+def test_a_server_that_nobody_here_wrote_fails_in_a_container_what_its_table_says(
+    c10k: C10k,
+) -> None:
+    name, directory = "asyncio-streams", ROOT / "tests/foreign_servers"
+    expected = tomllib.loads((directory / "expected.toml").read_text())[name]
+
+    done = c10k(
+        *("check", name, "--quick", "--json"),
+        *("--backend", "docker", "--servers-dir", directory, "--reports", c10k.reports),
+    )
+
+    assert done.code == 4, done.err + done.out
+    (told,) = json.loads(done.out)["servers"]
+    assert told["failure"] is None
+    failed = [check for check in told["checks"] if check["status"] == "fail"]
+    assert {check["id"] for check in failed} == set(expected["fails"]), failed
 
 
 def test_a_signal_leaves_no_container(c10k: C10k, engine: docker.DockerClient) -> None:

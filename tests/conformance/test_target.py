@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -29,28 +30,68 @@ while os.read(0, 1):
         while True:
             time.sleep(1)
 """
+# Listens, and forks as fast as it can: children that hold its listener and outlive it.
+FORKS_ON = """
+import os, socket, time
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+for _ in range(500):
+    if os.fork() == 0:
+        time.sleep(30)
+        os._exit(0)
+    time.sleep(0.001)
+"""
+# From the first byte that it reads on it has some dozens of children at any time, each of which
+# ends after some hundredths of a second.
+COME_AND_GO = """
+import os, signal, socket, time
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.read(0, 1)
+while True:
+    if os.fork() == 0:
+        time.sleep(0.05)
+        os._exit(0)
+    time.sleep(0.001)
+"""
 WAIT_S = 5.0
+LOOKS = 20
 
 
-@pytest.fixture
-def forking() -> Iterator[subprocess.Popen[bytes]]:
+@contextmanager
+def running(program: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A server; nothing of its session is left."""
     with subprocess.Popen(
-        [sys.executable, "-c", FORKS],
+        [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
         start_new_session=True,
     ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def forking() -> Iterator[subprocess.Popen[bytes]]:
+    with running(FORKS) as process:
         yield process
-        os.killpg(process.pid, signal.SIGKILL)
+
+
+def target_of(process: subprocess.Popen[bytes]) -> Target:
+    assert process.stdout is not None
+    found = Target.find(parse(f"tcp://127.0.0.1:{int(process.stdout.readline())}"))
+    assert found is not None
+    return found
 
 
 @pytest.fixture
 def target(forking: subprocess.Popen[bytes]) -> Target:
-    assert forking.stdout is not None
-    found = Target.find(parse(f"tcp://127.0.0.1:{int(forking.stdout.readline())}"))
-    assert found is not None
-    return found
+    return target_of(forking)
 
 
 def fork(forking: subprocess.Popen[bytes], target: Target, children: int) -> list[int]:
@@ -104,6 +145,32 @@ def test_killing_a_server_leaves_none_of_its_processes(
 
     assert alive(pids) == []
     assert not target.listens()
+
+
+def test_killing_a_server_that_is_forking_leaves_its_port_to_a_successor() -> None:
+    with running(FORKS_ON) as process:
+        target = target_of(process)
+        until(lambda: len(target.running()) > 20, WAIT_S)
+
+        target.kill()
+
+        assert target.address.port is not None
+        socket.create_server(("127.0.0.1", target.address.port)).close()
+
+
+def test_processes_that_end_while_they_are_looked_at_are_no_failure() -> None:
+    with running(COME_AND_GO) as process:
+        target = target_of(process)
+        assert process.stdin is not None
+        process.stdin.write(b"+")
+        assert until(lambda: len(target.running()) > 5, WAIT_S)
+
+        for _ in range(LOOKS):
+            assert target.descriptors() > 0
+            assert target.threads() > 0
+            assert target.resident_bytes() > 0
+            with target.room_for(5):
+                pass
 
 
 def test_room_for_more_descriptors_is_exact_and_given_back(target: Target) -> None:
