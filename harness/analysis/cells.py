@@ -57,6 +57,7 @@ def _cell(variant: str, key: CellKey, rows: pd.DataFrame) -> Cell:
         ramp=None if has_traffic else _ramp(usable if len(usable) else rows),
         offered_per_s=_median(rows, "offered_per_s"),
         self_delay_p99_us=_median(usable, "self_delay_p99_us"),
+        syscalls_tool=None,
         **{name: _median(usable, name) for name in explain.COLUMNS},
     )
 
