@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from load_trials import SERVERS, LoadRun, cell, spec
 
+from harness import doctor, host
+from harness.doctor import Ask
 from harness.load import perf, strace
 
 Load = Callable[[dict[str, Any]], LoadRun]
@@ -204,3 +207,10 @@ def test_a_host_without_a_tool_says_so_of_each(
     (found,) = run.of("xray")
     assert (found["tool"], found["syscalls"]) == (None, None)
     assert found["reason"] == "strace is not installed here; perf is not installed here"
+
+
+def test_the_doctor_says_of_perf_what_perf_does(tmp_path: Path) -> None:
+    facts = replace(host.read(tmp_path), has_strace=False)
+    (found,) = doctor.examine(facts, Ask(connections=60, backend="process"), ["x-ray"]).findings
+
+    assert found.level == ("note" if REFUSED["perf"] else "ok"), (found.text, REFUSED["perf"])
