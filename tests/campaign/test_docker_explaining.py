@@ -9,8 +9,7 @@ import pytest
 from command import C10k, Finished
 
 from harness import host, selftest
-from harness.analysis import analyse
-from harness.analysis.results import Cell
+from harness.analysis import explain, xrays
 from harness.backends import images
 from harness.doctor.figures import PTRACE_SCOPE_MAX
 
@@ -43,49 +42,55 @@ def test_the_generator_is_proven_in_a_container_and_its_figures_are_kept(
 ) -> None:
     assert finished.code == 0, finished.err + finished.out
     kept = finished.head()["selftest"]
-    figures = kept["figures"]
-    checks = {check["id"]: check for check in kept["checks"]}
+    attempts = [*kept["earlier"], kept]
+    for attempt in attempts:
+        assert {check["id"] for check in attempt["checks"]} == {one.id for one in selftest.CHECKS}
+        assert set(attempt["figures"]) >= {one.scene for one in selftest.CHECKS}
+    # A busy host may fail a check of times and be given further attempts; it miscounts in none
+    corrupt = [attempt["figures"]["corrupt"] for attempt in attempts]
+    drop = [attempt["figures"]["drop"] for attempt in attempts]
+    for seen in corrupt:
+        assert seen["corrupt_bytes"] == seen["lost"] == seen["flipped_bytes"]
+    for seen in drop:
+        assert seen["failed"] == seen["dropped"] == seen["errors"].get("eof", 0)
+    assert max(seen["flipped_bytes"] for seen in corrupt) > 0
+    assert max(seen["dropped"] for seen in drop) > 0
 
-    assert set(checks) == {check.id for check in selftest.CHECKS}
-    assert set(figures) == {check.scene for check in selftest.CHECKS}
-    # A busy host may fail a check of times, and none of these, which count
-    assert checks["corrupt"]["verdict"] == checks["drop"]["verdict"] == "pass"
-    corrupt, drop = figures["corrupt"], figures["drop"]
-    assert corrupt["corrupt_bytes"] == corrupt["flipped_bytes"] > 0
-    assert drop["failed"] == drop["dropped"] > 0
-    assert drop["errors"] == {"eof": drop["dropped"]}
-    assert figures["ceiling"]["echoes_per_s"] > 0
 
+def calls_per_echo(
+    finished: Finished, variant: str
+) -> tuple[float, float, dict[str, float | None]]:
+    """Calls of an x-ray that move data, those that wait, and the columns of the cell `idle`.
 
-def calls_per_echo(finished: Finished) -> dict[str, Cell]:
-    """The cell `idle` of each server, with its x-ray."""
+    That cell may be void on a busy host: how many calls it takes does not depend on time.
+    """
     scope = int(host.sysctl("kernel.yama.ptrace_scope") or 0)
     if scope > PTRACE_SCOPE_MAX:
         pytest.skip(f"kernel.yama.ptrace_scope is {scope}: no container may attach to another")
-    xrays = finished.lines("xray.jsonl")
-    assert {line["variant"]: (line["tool"], line["reason"]) for line in xrays} == {
-        "epoll-et": ("strace", None),
-        "thread-per-connection": ("strace", None),
-    }
-    assert min(line["echoes"] for line in xrays) >= ACTIVE
-    head = finished.head() | {"xray": xrays}
-    cells = analyse(head, finished.cells, finished.outcomes).cells
-    return {cell.variant: cell for cell in cells if cell.key.scenario == "idle"}
+    (line,) = (one for one in finished.lines("xray.jsonl") if one["variant"] == variant)
+    assert (line["tool"], line["reason"]) == ("strace", None)
+    assert line["echoes"] >= ACTIVE
+    (cell,) = (
+        one for one in finished.cells if (one["variant"], one["scenario"]) == (variant, "idle")
+    )
+    return *xrays.calls_per_echo(line), explain.columns(cell)
 
 
 def test_a_thread_in_a_container_is_seen_to_receive_and_to_send_and_to_do_nothing_else(
     finished: Finished,
 ) -> None:
-    cell = calls_per_echo(finished)["thread-per-connection"]
+    moving, waiting, _ = calls_per_echo(finished, "thread-per-connection")
 
-    assert cell.syscalls_per_echo == pytest.approx(2, rel=0.02)
+    assert waiting == 0
+    assert moving == pytest.approx(2, rel=0.02)
 
 
 def test_epoll_in_a_container_is_seen_to_receive_until_it_would_block_and_to_share_its_waits(
     finished: Finished,
 ) -> None:
-    cell = calls_per_echo(finished)["epoll-et"]
+    moving, _, columns = calls_per_echo(finished, "epoll-et")
+    waits, events = columns["waits_per_echo"], columns["events_per_wake_up"]
 
-    assert cell.events_per_wake_up is not None
-    expected = 3 + 1 / cell.events_per_wake_up
-    assert cell.syscalls_per_echo == pytest.approx(expected, rel=0.02)
+    assert waits is not None
+    assert events is not None
+    assert moving + waits == pytest.approx(3 + 1 / events, rel=0.02)
