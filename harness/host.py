@@ -25,7 +25,9 @@ BUSY_INTERVAL_S = 0.5
 BUSY_SHARE_MIN = 0.02
 ENGINE_TIMEOUT_S = 5
 # linux/capability.h
-CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 19, 21, 24
+CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_RESOURCE, CAP_PERFMON = 19, 21, 24, 38
+# user_namespaces(7): what /proc/PID/uid_map has in the first one.
+ALL_USERS = ["0", "0", "4294967295"]
 # linux/proc_ns.h: the inode of the first PID namespace, PROC_PID_INIT_INO.
 HOST_PIDS_INODE = 0xEFFFFFFC
 
@@ -41,6 +43,8 @@ def read(reports: Path) -> Facts:
         isolated=None if missing else bool(namespace_commands()[0]),
         tools_missing=tuple(missing),
         has_strace=shutil.which("strace") is not None,
+        has_perf=shutil.which("perf") is not None,
+        has_tracepoints=has_tracepoints(),
         engine=engine(),
         **_limits(),
         **_sysctls(),
@@ -82,6 +86,20 @@ def engine() -> Engine:
         api=str(version.get("ApiVersion")),
         nofile_hard=_engine_nofile(),
     )
+
+
+def is_first_user() -> bool:
+    """Whether no user namespace is around us: perf asks for capabilities outside of all."""
+    return (text(PROC / "self/uid_map") or "").split() == ALL_USERS
+
+
+def has_tracepoints() -> bool:
+    """Whether perf finds the tracepoints of system calls: to read, or to mount as root."""
+    if os.access(SYS / "kernel/tracing/events/raw_syscalls/sys_enter/id", os.R_OK):
+        return True
+    known = (text(PROC / "filesystems") or "").split()
+    is_mounted = (SYS / "kernel/tracing/events").is_dir()
+    return not is_mounted and os.geteuid() == 0 and "tracefs" in known
 
 
 def sees_all_processes() -> bool:
@@ -159,6 +177,7 @@ def _limits() -> dict[str, Any]:
         "tasks": _tasks(),
         "tasks_of_user": _tasks_of(os.getuid()),
         "ptrace_exempt": traces,
+        "perf_exempt": bool(capable & _bits(CAP_PERFMON, CAP_SYS_ADMIN)) and is_first_user(),
     }
 
 

@@ -86,10 +86,23 @@ def run(
             backend, context, attempt=1, store=told.append, show=progress.event
         ).run()
         reason = outcome.text or "the trial ended before it"
+        known = {one["cell"]: one for one in told}
+        lines = [
+            known.get(index) or _unknown(trial, index, cell, reason)
+            for index, cell in enumerate(trial.cells)
+        ]
         with shielded():
-            for index, cell in enumerate(trial.cells):
-                found = [one for one in told if one["cell"] == index]
-                campaign.append_xray(found[0] if found else _unknown(trial, index, cell, reason))
+            for line in lines:
+                campaign.append_xray(line)
+        progress.say(f"x-ray of {trial.variant}: {outcomes(lines)}")
+
+
+def outcomes(lines: Iterable[Record]) -> str:
+    """What counted the calls of these cells, or why nothing did; each said once."""
+    said = (
+        f"counted by {line['tool']}" if line["tool"] else f"n/a, {line['reason']}" for line in lines
+    )
+    return "; ".join(dict.fromkeys(said))
 
 
 def _step(profile: Profile, connections: int, active: int) -> plan.Step:

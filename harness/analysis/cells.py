@@ -59,6 +59,7 @@ def _cell(variant: str, key: CellKey, rows: pd.DataFrame) -> Cell:
         self_delay_p99_us=_median(usable, "self_delay_p99_us"),
         connect_p50_us=_median(usable, "churn_connect_p50_us"),
         connect_p99_us=_estimate(usable, "churn_connect_p99_us"),
+        syscalls_tool=None,
         **{name: _median(usable, name) for name in explain.COLUMNS},
     )
 

@@ -147,6 +147,7 @@ class Cell:
         events_per_wake_up: descriptors that such a call reported; None where nothing waits so.
         syscalls_per_echo: what an x-ray counted besides waits and locks, and the waits of this very
             cell; None where the server waits and does not count how often.
+        syscalls_tool: what the x-ray counted with.
         voluntary_per_echo: context switches of threads that went to sleep by themselves.
         involuntary_per_echo: those of threads that the scheduler put aside.
         user_share, system_share, softirq_share: of the time that the server's CPUs were busy.
@@ -175,6 +176,7 @@ class Cell:
     waits_per_echo: float | None = None
     events_per_wake_up: float | None = None
     syscalls_per_echo: float | None = None
+    syscalls_tool: str | None = None
     voluntary_per_echo: float | None = None
     involuntary_per_echo: float | None = None
     user_share: float | None = None

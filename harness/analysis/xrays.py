@@ -50,6 +50,7 @@ def _with_calls(cell: Cell, known: dict[tuple[str, int], Record]) -> Cell:
     if cell.key.payload_bytes != number(line, "payload_bytes"):
         return cell
     moving, waiting = calls_per_echo(line)
-    if cell.waits_per_echo is not None:
-        return replace(cell, syscalls_per_echo=moving + cell.waits_per_echo)
-    return cell if waiting else replace(cell, syscalls_per_echo=moving)
+    if waiting and cell.waits_per_echo is None:
+        return cell
+    total = moving + (cell.waits_per_echo or 0.0)
+    return replace(cell, syscalls_per_echo=total, syscalls_tool=line["tool"])

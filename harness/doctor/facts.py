@@ -45,7 +45,10 @@ class Facts:
         pids_left: tasks that the cgroup, and all above it, still admit.
         commit_left_bytes: what may still be promised where overcommit is off.
         cgroup_memory_left_bytes: memory that the cgroup, and all above it, still admit.
-        has_strace: the tracer is installed.
+        has_strace, has_perf: the tools that count system calls are installed.
+        has_tracepoints: the kernel's tracepoints of system calls are there to read, or root may
+            mount them.
+        perf_exempt: CAP_PERFMON or CAP_SYS_ADMIN is held here, outside any user namespace.
         ptrace_exempt: CAP_SYS_PTRACE or CAP_SYS_ADMIN is held here, which no scope binds.
         cores: allowed CPUs, those of one physical core together.
         busy: other processes that ran just now: (name, share of one CPU), the busiest first; None
@@ -84,6 +87,9 @@ class Facts:
     swap_used_bytes: int | None = None
     kernel_io_uring_disabled: int | None = None
     has_strace: bool | None = None
+    has_perf: bool | None = None
+    has_tracepoints: bool | None = None
+    perf_exempt: bool | None = None
     kernel_yama_ptrace_scope: int | None = None
     ptrace_exempt: bool | None = None
     cores: tuple[tuple[int, ...], ...] = ()

@@ -206,25 +206,43 @@ def io_uring(facts: Facts, ask: Ask) -> Finding:
 
 
 def xray(facts: Facts, ask: Ask) -> Finding:
-    """Tracing, by which system calls are counted in a trial of its own."""
+    """The tools by which system calls are counted in a trial of its own; the first that can."""
     scope = facts.kernel_yama_ptrace_scope or 0
     tool = "its image's" if ask.has_docker else "found" if facts.has_strace else "not found"
-    value = f"strace {tool}, ptrace_scope {scope}"
-    needed = f"strace, ptrace_scope {PTRACE_SCOPE_MAX}"
-    if tool == "not found":
-        text = "without strace the columns with system calls say n/a"
-        command = "sudo apt-get install strace"
-        return Finding("note", text, value, needed, "host", ROOT, command)
+    perf = "found" if facts.has_perf and not ask.has_docker else "not found"
+    value = f"strace {tool}, ptrace_scope {scope}, perf {perf}"
+    needed = f"strace and ptrace_scope {PTRACE_SCOPE_MAX}, or perf as root"
+    no_strace, command = _no_strace(facts, ask, scope)
+    no_perf = _no_perf(facts, ask)
+    if not no_strace:
+        return Finding("ok", "system calls can be counted, by strace", value, needed)
+    if not no_perf:
+        return Finding("ok", f"system calls can be counted, by perf: {no_strace}", value, needed)
+    text = f"the columns with system calls say n/a: {no_strace}; {no_perf}"
+    return Finding("note", text, value, needed, "host", ROOT, command)
+
+
+def _no_strace(facts: Facts, ask: Ask, scope: int) -> tuple[str, str]:
+    """Why strace cannot count, and the command that mends it; both empty where it can."""
+    if not ask.has_docker and not facts.has_strace:
+        return "strace is not installed", "sudo apt-get install strace"
     # A container has no capabilities, whatever the harness has, and its server is no descendant.
     exempt = facts.ptrace_exempt and not ask.has_docker
     if exempt or scope <= PTRACE_SCOPE_MAX:
-        return Finding("ok", "system calls can be counted", value, needed)
-    return Finding(
-        "note",
-        "attaching to a server is refused: the columns with system calls say n/a",
-        *(value, needed, "host", ROOT),
-        sysctl("kernel.yama.ptrace_scope", PTRACE_SCOPE_MAX),
-    )
+        return "", ""
+    mend = sysctl("kernel.yama.ptrace_scope", PTRACE_SCOPE_MAX)
+    return "strace may not attach to a server", mend
+
+
+def _no_perf(facts: Facts, ask: Ask) -> str:
+    """Why perf cannot count; empty where it can."""
+    if ask.has_docker:
+        return "a container may not use perf"
+    if not facts.has_perf:
+        return "perf is not installed"
+    if not facts.perf_exempt:
+        return "perf needs root (CAP_PERFMON)"
+    return "" if facts.has_tracepoints else "perf finds no tracepoints (tracefs) here"
 
 
 def disk(facts: Facts, ask: Ask) -> Finding:

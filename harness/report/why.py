@@ -66,8 +66,9 @@ MEASURES = (
         "System calls per echo",
         "system calls per echo",
         "{} makes {} system calls per echo, {} {}",
-        "Receive, send and what else moves data were counted by an x-ray, a trial of its own in "
-        "which nothing is timed; the waits are those that the server counted in this cell. One "
+        "Receive, send and what else moves data were counted by {tools} in an x-ray, a trial of "
+        "its own in which nothing is timed; the waits are those that the server counted in this "
+        "cell. One "
         "that waits and does not count is not drawn. Locks (futex) are left out.",
         lambda cell: cell.syscalls_per_echo,
         wording.plain,
@@ -116,7 +117,7 @@ def _figure(
         title=measure.title,
         statement=_extremes(measure, cells),
         subtitle=f"{question(cells, scenario)}. Median of trials. {kind}.",
-        reading=measure.reading,
+        reading=measure.reading.format(tools=_tools(cells)),
         series=lines(analysis, cells, colours, lambda cell: _point(measure, cell)),
         bars=(),
         header=("server", *(f"{connections:,}" for connections in steps)),
@@ -124,6 +125,11 @@ def _figure(
         y_title=measure.axis,
         is_log=is_log,
     )
+
+
+def _tools(cells: Sequence[Cell]) -> str:
+    """What counted the system calls of these cells."""
+    return " and ".join(sorted({cell.syscalls_tool for cell in cells if cell.syscalls_tool}))
 
 
 def _matrix(

@@ -26,6 +26,8 @@ TIMEOUT_S = 180
 PROFILE = """
 summary = "A few connections for a moment."
 ranked = false
+selftest = {selftest}
+xray = {xray}
 trials = {trials}
 conformance = "{conformance}"
 
@@ -46,10 +48,11 @@ connections = [{connections}]
 [[scenarios]]
 name = "idle"
 connections = [{connections}]
-active = 10
+active = {active}
 """
 
-USUAL = {"trials": 1, "window_s": 0.4, "connections": "50", "conformance": "off"}
+USUAL = {"trials": 1, "window_s": 0.4, "connections": "50", "active": 10, "conformance": "off"}
+USUAL |= {"selftest": "false", "xray": "false"}
 
 
 @dataclass(frozen=True)

@@ -160,12 +160,6 @@ FIGURES = {
     "no util-linux": ({"tools_missing": ("unshare",)}, "isolation", "error"),
     "a full disk": ({"disk_free_bytes": 1 << 20}, "disk", "error"),
     "a disk that fills": ({"disk_free_bytes": 100 << 20}, "disk", "warning"),
-    "attaching refused": ({"kernel_yama_ptrace_scope": 1}, "x-ray", "note"),
-    "attaching by root": (
-        {"kernel_yama_ptrace_scope": 1, "ptrace_exempt": True},
-        *("x-ray", "ok"),
-    ),
-    "no tracer": ({"has_strace": False}, "x-ray", "note"),
     "a short queue on the host's own loopback": ({"isolated": False}, "backlog", "warning"),
     "an engine that is down": ({"engine": Engine(error="refused")}, "docker", "note"),
     "few orphans": ({"net_ipv4_tcp_max_orphans": 4_096}, "orphans", "warning"),
@@ -180,13 +174,6 @@ def test_what_disturbs_figures_is_told_and_what_does_not_is_left_alone(
 
     assert found.level == level
     assert bool(found.command) == (level in ("warning", "error")) or level == "note"
-
-
-def test_a_capability_of_the_harness_lets_no_container_trace() -> None:
-    facts = replace(ROOMY, kernel_yama_ptrace_scope=1, ptrace_exempt=True)
-
-    assert finding("x-ray", facts, DOCKER).level == "note"
-    assert finding("x-ray", replace(facts, kernel_yama_ptrace_scope=0), DOCKER).level == "ok"
 
 
 def test_idle_cpus_are_no_claim_about_processes_that_cannot_be_seen() -> None:

@@ -37,6 +37,14 @@ def test_a_variant_is_x_rayed_again_as_long_as_a_cell_of_it_is_missing() -> None
     assert not xray.missing(missing, [*stored, {"variant": "poll", "cell": cells() - 1}])
 
 
+def test_the_terminal_names_the_tool_or_the_reason_once() -> None:
+    counted = {"tool": "perf", "reason": None}
+    refused = {"tool": None, "reason": "1,101 tasks"}
+
+    assert xray.outcomes([counted, counted]) == "counted by perf"
+    assert xray.outcomes([counted, refused]) == "counted by perf; n/a, 1,101 tasks"
+
+
 class Interrupting(Campaign):
     """A campaign that is stopped while the first cell is stored."""
 

@@ -10,6 +10,7 @@ import synthetic
 
 from harness import limited
 from harness.analysis import analyse, explain, xrays
+from harness.report import why
 
 RECORD: dict[str, Any] = {
     "echoes_per_s": 2_000.0,
@@ -26,6 +27,7 @@ XRAY = {
     "payload_bytes": 64,
     "syscalls": {"recvfrom": 500, "sendto": 500, "epoll_wait": 400},
     "echoes": 500,
+    "tool": "strace",
     "reason": None,
 }
 
@@ -99,10 +101,24 @@ def test_the_calls_of_a_cell_wait_as_often_as_the_cell_itself_did() -> None:
     assert cell.syscalls_per_echo == pytest.approx(2.05)
 
 
+@pytest.mark.parametrize("tool", ["strace", "perf"])
+def test_the_report_names_what_counted_the_calls(tool: str) -> None:
+    head = synthetic.campaign() | {"xray": [XRAY | {"tool": tool}]}
+    records = synthetic.records(head)
+    for record in records:
+        if record["server"]:
+            record["server"]["counters"] = RECORD["server"]["counters"]
+    analysis = analyse(head, records, synthetic.outcomes(head))
+
+    (figure,) = (one for one in why.figures(analysis, ()) if one.id == "fig-idle-calls")
+
+    assert f"were counted by {tool} in an x-ray" in figure.reading
+
+
 @pytest.mark.parametrize(
     "line",
     [
-        XRAY | {"syscalls": None, "echoes": None, "reason": "strace is not installed here"},
+        XRAY | {"syscalls": None, "echoes": None, "tool": None, "reason": "perf needs root"},
         XRAY | {"echoes": 0},
         XRAY | {"payload_bytes": 1_024},
         XRAY | {"connections_requested": 100},

@@ -1,0 +1,80 @@
+"""What the tools that count system calls have in common: processes in, calls by name out."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+from harness.load.watch import Watch
+
+ATTACH_S = 10.0
+DETACH_S = 15.0
+MESSAGE_MAX = 300
+
+
+class Refused(Exception):
+    """This tool cannot count the system calls of this server here. The message says why."""
+
+
+class Tracer:
+    """One tool, attached to all tasks of some processes from `attach` to `detach`."""
+
+    name: ClassVar[str]
+
+    def __init__(self, pids: Sequence[int], watch: Watch) -> None:
+        self._pids = pids
+        self._watch = watch
+        self._temporary = tempfile.TemporaryDirectory(prefix="c10k-xray-")
+        self._directory = Path(self._temporary.name)
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def attach(self) -> None:
+        """Count from now on. Raises Refused or ServerGone."""
+        raise NotImplementedError
+
+    def detach(self) -> dict[str, int]:
+        """Stop; the calls that were made meanwhile, by name. Raises Refused or ServerGone."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Leave nothing behind: the kernel lets go of what a tool that ends had attached."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self._temporary.cleanup()
+
+    def _require_installed(self) -> None:
+        if shutil.which(self.name) is None:
+            raise Refused(f"{self.name} is not installed here")
+
+    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+        with (self._directory / "messages").open("wb") as messages:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=messages, stderr=subprocess.STDOUT
+            )
+        self._started.append(process)
+        return process
+
+    def _require_end(self, process: subprocess.Popen[bytes]) -> None:
+        if not self._watch.until(lambda: process.poll() is not None, DETACH_S):
+            raise Refused(f"{self.name} did not end within {DETACH_S:g} s")
+
+    def _messages(self) -> str:
+        """What the tool said, on one line."""
+        text = (self._directory / "messages").read_text(errors="replace")
+        return " ".join(text.split())[-MESSAGE_MAX:] or "it said nothing"
+
+
+def tasks(pids: Sequence[int]) -> list[Path]:
+    """The directories of all tasks of these processes."""
+    found: list[Path] = []
+    for pid in pids:
+        with suppress(OSError):
+            found += Path(f"/proc/{pid}/task").iterdir()
+    return found
