@@ -8,8 +8,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from scipy import stats
-
 from harness.record import (
     Record,
     VariantFacts,
@@ -244,9 +242,14 @@ def drift(record: Record, facts: VariantFacts) -> str | None:
     rates = record.get("parts_per_s")
     if not isinstance(rates, Sequence) or len(rates) < DRIFT_PARTS_MIN or len(set(rates)) == 1:
         return None
-    line = stats.linregress(range(len(rates)), rates)
-    change = line.slope * len(rates) / statistics.fmean(rates)
-    if abs(change) <= DRIFT_SHARE_MAX or line.pvalue > DRIFT_P_MAX:
+    parts = range(len(rates))
+    change = statistics.linear_regression(parts, rates).slope * len(rates) / statistics.fmean(rates)
+    if abs(change) <= DRIFT_SHARE_MAX:
+        return None
+    # Here, because judging the cells of a steady host, between its trials, must not wait for it
+    from scipy import stats
+
+    if stats.linregress(parts, rates).pvalue > DRIFT_P_MAX:
         return None
     return f"the rate changed by {change:+.0%} from the window's start to its end"
 
