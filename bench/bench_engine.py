@@ -39,7 +39,7 @@ class Run:
 
 
 def run_engine(connections: int, settings: Settings) -> Run:
-    """The engine through Locust, as campaigns run it."""
+    """The engine through Locust; it sleeps as the others do, since its CPU time is compared."""
     load = clients.run_engine("epoll-lt", connections, settings, spin=False)
     generator = load.active["generator"]
     busy = generator["process_cpu_ns"] / generator["interval_ns"]

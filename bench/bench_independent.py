@@ -1,11 +1,11 @@
 """Does a client that shares no code with the engine measure the same?
 
-The engine, as campaigns run it, and `independent_client.cpp` take turns at one and the same server
-process, in random order in each round. Compared are the unloaded round trip (one connection, one
-message at a time) and the rate of a closed loop over all connections, as paired ratios: the
-geometric mean over the rounds with its 95 % interval. A second table tells what either side's
-message cost the server and the client, and how busy both were: that is where a difference comes
-from.
+The engine under Locust and `independent_client.cpp` take turns at one and the same server process,
+in random order in each round. Compared are the unloaded round trip (one connection, one message at
+a time; both sleep until the reply) and the rate of a closed loop over all connections (both poll,
+as the engine does in campaigns), as paired ratios: the geometric mean over the rounds with its 95 %
+interval. A second table tells what either side's message cost the server, and how busy it was: that
+is where a difference comes from.
 """
 
 from __future__ import annotations
@@ -60,23 +60,17 @@ class Run:
 
     Attributes:
         value: the mean round trip in µs, or echoes per second.
-        server_busy, client_busy: busy shares of the two processes' CPUs.
+        server_busy: the server's CPU time, as a share of one CPU.
     """
 
     value: float
     echoes_per_s: float
     server_busy: float
-    client_busy: float
 
     @property
     def server_us(self) -> float:
         """What an echo costs the server, in µs of CPU time."""
         return self.server_busy * 1e6 / self.echoes_per_s
-
-    @property
-    def client_us(self) -> float:
-        """What an echo costs the client, in µs of CPU time."""
-        return self.client_busy * 1e6 / self.echoes_per_s
 
 
 Runs = dict[Case, dict[str, list[Run]]]
@@ -96,13 +90,12 @@ def run_harness(case: Case, settings: Settings) -> Run:
     # A blocking client sleeps in every round trip; a loop is compared as campaigns run it
     spin = not case.is_round_trip
     active = clients.run_engine(case.variant, case.connections, settings, spin=spin).active
-    server, client = active["server"], active["generator"]
+    server = active["server"]
     rate = active["echoes_per_s"]
     return Run(
         value=active["latency_us"]["mean"] if case.is_round_trip else rate,
         echoes_per_s=rate,
         server_busy=server["cpu_ns"] / server["interval_ns"],
-        client_busy=client["process_cpu_ns"] / client["interval_ns"],
     )
 
 
@@ -116,7 +109,6 @@ def run_independent(case: Case, settings: Settings, server: int) -> Run:
         value=figures["round_trip_us"]["mean"] if case.is_round_trip else rate,
         echoes_per_s=rate,
         server_busy=figures["server_cpu_s"] / figures["window_s"],
-        client_busy=figures["cpu_s"] / figures["window_s"],
     )
 
 
@@ -141,16 +133,14 @@ def measure(rounds: int, settings: Settings) -> Runs:
 
 def print_costs(found: Runs) -> None:
     """Where a difference comes from: medians over the rounds, one line per case and side."""
-    line = "{:<22} {:>11} {:<12} {:>16} {:>16} {:>12} {:>12}"
-    header = ("server us/echo", "client us/echo", "server busy", "client busy")
+    line = "{:<22} {:>11} {:<12} {:>16} {:>12}"
+    header = ("server us/echo", "server busy")
     print("\n" + line.format("server", "connections", "side", *header))
     for case, sides in found.items():
         for side, runs in sides.items():
             columns = [
                 f"{statistics.median(run.server_us for run in runs):.2f}",
-                f"{statistics.median(run.client_us for run in runs):.2f}",
                 f"{statistics.median(run.server_busy for run in runs):.0%}",
-                f"{statistics.median(run.client_busy for run in runs):.0%}",
             ]
             print(line.format(case.variant, f"{case.connections:,}", side, *columns))
 

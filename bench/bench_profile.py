@@ -5,7 +5,8 @@ clock (`cpu-clock`: a timer, so it works in a virtual machine that has no counte
 sample's kernel stack names the system call. Servers run one after the other, in random order in
 each round; printed are medians over the rounds. Two columns are parts of `send`, since loopback
 does the receiver's work in the sender's time: `softirq` delivers the message to the client's
-socket, and `waking` is what of that wakes a client that sleeps.
+socket, and `waking` is what of that wakes a client that sleeps. The engine polls, as in campaigns;
+with `--sleep` it sleeps when it has nothing to do, which shows what that costs the server.
 
 Needs `perf` (Debian: linux-perf) and the right to sample the kernel: root, or
 kernel.perf_event_paranoid at 1 or less.
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import clients
@@ -52,17 +54,32 @@ PARTS = ("recv", "send", "wait", "other")
 Costs = dict[str, float]
 
 
-def stacks(data: Path) -> Iterator[list[str]]:
-    """The functions of each sample, innermost first."""
-    command = ["perf", "script", "--input", str(data), "--fields", "ip,sym"]
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """When it was taken, and the functions on the stack, innermost first."""
+
+    time_s: float
+    frames: tuple[str, ...]
+
+
+def samples_of(data: Path) -> Iterator[Sample]:
+    """What `perf` recorded, in the order of time."""
+    command = ["perf", "script", "--input", str(data), "--fields", "time,ip,sym"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for sample in told.split("\n\n"):
-        frames = [line.split()[1] for line in sample.splitlines() if len(line.split()) > 1]
+    for block in told.split("\n\n"):
+        head, *lines = block.strip().splitlines() or [""]
+        frames = tuple(line.split()[1] for line in lines if len(line.split()) > 1)
         if frames:
-            yield frames
+            yield Sample(float(head.strip().rstrip(":")), frames)
 
 
-def part_of(frames: list[str]) -> str:
+def in_window(samples: list[Sample], window_s: float) -> list[tuple[str, ...]]:
+    """The stacks of the window: traffic ends with it, and with the server's last send."""
+    end_s = max((one.time_s for one in samples if part_of(one.frames) == "send"), default=0.0)
+    return [one.frames for one in samples if end_s - window_s <= one.time_s <= end_s]
+
+
+def part_of(frames: tuple[str, ...]) -> str:
     """The system call that the sample lies in, by our names."""
     for frame in frames:
         _, found, call = frame.partition("sys_")
@@ -71,11 +88,11 @@ def part_of(frames: list[str]) -> str:
     return "other"
 
 
-def costs(samples: list[list[str]], cpu_us_per_echo: float) -> Costs:
+def costs(stacks: list[tuple[str, ...]], cpu_us_per_echo: float) -> Costs:
     """CPU µs per echo of each part, of those inside `send`, and of `all`."""
-    each = cpu_us_per_echo / len(samples)
+    each = cpu_us_per_echo / len(stacks)
     found = dict.fromkeys((*PARTS, *INSIDE_SEND), 0.0)
-    for frames in samples:
+    for frames in stacks:
         part = part_of(frames)
         found[part] += each
         for name, functions in INSIDE_SEND.items():
@@ -83,21 +100,24 @@ def costs(samples: list[list[str]], cpu_us_per_echo: float) -> Costs:
     return {**found, "all": cpu_us_per_echo}
 
 
-def measure(variant: str, connections: int, settings: Settings, data: Path) -> Costs:
+def measure(variant: str, connections: int, settings: Settings, data: Path, *, spin: bool) -> Costs:
     """One server under the engine and under `perf`."""
+    data.unlink(missing_ok=True)
     with clients.served(variant, settings.server_cpu) as server:
         command = ["perf", "record", "--quiet", "--event", "cpu-clock", "--call-graph", "fp"]
         command += ["--freq", str(SAMPLES_PER_S), "--output", str(data), "--pid", str(server)]
         perf = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         try:
-            active = clients.run_engine(variant, connections, settings).active
-        finally:
+            active = clients.run_engine(variant, connections, settings, spin=spin).active
             perf.send_signal(signal.SIGINT)
             _, errors = perf.communicate(timeout=STOP_S)
-    samples = list(stacks(data)) if data.exists() else []
-    if not samples:
+        finally:
+            perf.kill()
+            perf.wait()
+    stacks = in_window(list(samples_of(data)), active["window_s"]) if data.exists() else []
+    if not stacks:
         sys.exit(f"perf has no sample of {variant}: {errors.strip()}")
-    return costs(samples, active["server"]["cpu_us_per_echo"])
+    return costs(stacks, active["server"]["cpu_us_per_echo"])
 
 
 def print_table(found: dict[tuple[int, str], list[Costs]]) -> None:
@@ -126,6 +146,7 @@ def main() -> None:
     parser.add_argument("--connections", default="100,1000,10000", help="numbers")
     parser.add_argument("--warmup", type=float, default=0.5, help="seconds")
     parser.add_argument("--window", type=float, default=2.0, help="seconds")
+    parser.add_argument("--sleep", action="store_true", help="the engine sleeps, does not poll")
     parser.add_argument("--json", type=Path, help="keep the costs of every run there")
     arguments = parser.parse_args()
     if shutil.which("perf") is None:
@@ -147,7 +168,8 @@ def main() -> None:
         for number in range(1, arguments.rounds + 1):
             for connections in sizes:
                 for name in order.sample(servers, len(servers)):
-                    told = measure(name, connections, settings, Path(directory) / "perf.data")
+                    data = Path(directory) / "perf.data"
+                    told = measure(name, connections, settings, data, spin=not arguments.sleep)
                     found[connections, name].append(told)
                     shown = "  ".join(f"{part} {told[part]:.2f}" for part in (*PARTS, "all"))
                     print(f"round {number}  {connections:>6,}  {name:<22}  {shown}", flush=True)

@@ -1,6 +1,6 @@
 """What the comparisons of clients share: a network of their own, a server, and two ways to load it.
 
-The engine runs as campaigns run it, as `python -m harness.load`; the independent client is
+The engine runs under Locust, as `python -m harness.load`; the independent client is
 `independent_client.cpp`. Server and client have a CPU each, and never run two at a time.
 """
 

@@ -1,15 +1,15 @@
 // A client that shares no code with the engine, as simple as it can be, to hold the engine against.
 //
-//   independent_client loop|spin SERVER_PID HOST PORT CONNECTIONS WARMUP_S WINDOW_S
-//   independent_client ping SERVER_PID HOST PORT 1 WARMUP_S WINDOW_S
+//   independent_client loop|spin PID HOST PORT CONNECTIONS WARMUP_S WINDOW_S
+//   independent_client ping PID HOST PORT 1 WARMUP_S WINDOW_S
 //
 // loop: one epoll set, and per echo one recv and one send. It measures no latency, so it is the
 // floor to compare the engine's cost with. spin: the same, but it polls, as the engine does in
 // campaigns, so its rate is the one that the engine's must agree with: no server pays for waking
 // it. ping: one blocking connection, and every round trip timed.
 //
-// Prints one JSON object: echoes of the window, its CPU time on either side, how long connecting
-// took, and the round trips of `ping`.
+// PID is the server's. Prints one JSON object: echoes of the window, its CPU time on either side,
+// how long connecting took, and the round trips of `ping`.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -158,7 +158,7 @@ int main(int argc, char** argv) {
     const bool spins = argc > 1 && std::strcmp(argv[1], "spin") == 0;
     if (argc != 8 || (!pings && !spins && std::strcmp(argv[1], "loop") != 0)) {
         std::fprintf(stderr,
-                     "usage: %s loop|spin|ping SERVER_PID HOST PORT CONNECTIONS WARMUP_S WINDOW_S\n",
+                     "usage: %s loop|spin|ping PID HOST PORT CONNECTIONS WARMUP_S WINDOW_S\n",
                      argv[0]);
         return 2;
     }
@@ -167,7 +167,7 @@ int main(int argc, char** argv) {
     server.sin_port = htons(static_cast<std::uint16_t>(std::atoi(argv[4])));
     if (::inet_pton(AF_INET, argv[3], &server.sin_addr) != 1) die("HOST");
     errno = ::clock_getcpuclockid(std::atoi(argv[2]), &server_clock);
-    if (errno != 0) die("SERVER_PID");
+    if (errno != 0) die("PID");
 
     const double connecting = seconds(CLOCK_MONOTONIC);
     std::vector<int> fds(pings ? 1 : static_cast<std::size_t>(std::atoi(argv[5])));

@@ -64,7 +64,7 @@ class Admission:
             if not verdict.conforms and verdict.failure is None:
                 self.progress.say(f"  {name}: {verdict.summary}; checking it once more")
                 verdict = self._judged(prepared, subset)
-            cache.keep(prepared, verdict)
+            cache.keep(prepared, [verdict])
         self.progress.event("conformance", variant=name, **verdict.as_json())
         if not verdict.conforms:
             self.progress.say(f"  {name}: {verdict.summary}")

@@ -190,7 +190,8 @@ def _prove(campaign: Campaign, request: Request, backend: Backend, progress: Pro
     because = ""
     for _ in range(SELFTESTS_MAX):
         progress.say("proving the load generator")
-        attempts.append(proving.prove(backend, request.split, campaign.name).as_json())
+        spin = request.profile.traffic.spin
+        attempts.append(proving.prove(backend, request.split, campaign.name, spin=spin).as_json())
         update(campaign, selftest=attempts[-1] | {"earlier": attempts[:-1]})
         because = selftest.why_not(attempts[-1])
         if not because:

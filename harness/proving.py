@@ -30,6 +30,7 @@ class SelftestContext:
 
     campaign: str
     split: CpuSplit
+    spin: bool
 
     @property
     def prepared(self) -> Prepared:
@@ -59,21 +60,24 @@ class SelftestContext:
         task = {
             "server_cpus": self.split.server,
             "load_cpus": self.split.load,
+            "spin": self.spin,
             "sysctls": sysctls,
             "prepare_namespace": prepare_namespace,
         }
         return {"C10K_SELFTEST": json.dumps(task)}
 
 
-def prove(backend: Backend, split: CpuSplit, campaign: str) -> Selftest:
+def prove(backend: Backend, split: CpuSplit, campaign: str, *, spin: bool = True) -> Selftest:
     """Run all scenes and judge them; `prepare_load` has been called.
+
+    `spin`: the generator polls where it may, as it would in the campaign.
 
     A load that dies or says nothing fails the checks that it owes.
     """
     figures: dict[str, dict[str, Any]] = {}
     failures: dict[str, str] = {}
     started_s = time.monotonic()
-    with backend.open(SelftestContext(campaign, split)) as opened:
+    with backend.open(SelftestContext(campaign, split, spin)) as opened:
         try:
             while (event := opened.next_event(SILENCE_S)) is not None:
                 if event["event"] == "figures":

@@ -12,7 +12,8 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -260,9 +261,17 @@ class Cache:
                 continue  # not there, or not what this version wrote
         return None
 
-    def keep(self, prepared: Prepared, verdict: Verdict) -> None:
-        """Remember a verdict without a failure; a directory that cannot be written is no matter."""
-        if not verdict.conforms:
+    def keep(self, prepared: Prepared, verdicts: Sequence[Verdict]) -> None:
+        """Remember the last of some runs, all of one subset, if none of them failed.
+
+        Else what was remembered is forgotten: it passed by chance. A directory that cannot be
+        written is no matter.
+        """
+        verdict = verdicts[-1]
+        path = self._path(prepared, verdict.subset)
+        if not all(one.conforms for one in verdicts):
+            with suppress(OSError):
+                path.unlink()
             return
         document = {
             "of": self._identity(prepared, verdict.subset),
@@ -272,7 +281,7 @@ class Cache:
             self._directory.mkdir(parents=True, exist_ok=True)
             hand_over(self._directory)
             text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-            replace_file(self._path(prepared, verdict.subset), text)
+            replace_file(path, text)
         except OSError:
             return
 

@@ -6,7 +6,7 @@ import os
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ def check(
     subset: Subset = "quick" if quick else "full"
     verdicts = check_all(chosen, backend, subset, reports, show, times=times)
     if as_json:
-        told = [_as_json(verdict) for verdict in verdicts]
+        told = _as_data(verdicts)
         click.echo(draw.as_json({"schema": 1, "backend": backend, "servers": told}))
     if times > 1:
         show(summary(verdicts))
@@ -135,23 +135,22 @@ def check_all(
         os.sched_setaffinity(0, split.load)
         cache = verdict.Cache(reports, opened.name)
 
-        def judged(prepared: Prepared) -> Verdict:
-            found = verdict.judge(
-                opened, prepared, subset, cpus=split, show=lambda one: show(_line(one))
-            )
-            cache.keep(prepared, found)
-            return found
+        def judged(prepared: Prepared) -> Iterator[Verdict]:
+            runs = []
+            for _ in range(times):
+                runs.append(
+                    verdict.judge(
+                        opened, prepared, subset, cpus=split, show=lambda one: show(_line(one))
+                    )
+                )
+                cache.keep(prepared, runs)
+                yield runs[-1]
 
         verdicts = []
         for variant in chosen:
             show(f"{variant.name}: {subset} checks, {opened.name} backend")
             prepared = _prepared(opened, variant, subset)
-            runs: Iterable[Verdict] = (
-                (judged(prepared) for _ in range(times))
-                if isinstance(prepared, Prepared)
-                else (prepared,)
-            )
-            for found in runs:
+            for found in judged(prepared) if isinstance(prepared, Prepared) else (prepared,):
                 show(_ending(found))
                 verdicts.append(found)
         return verdicts
@@ -192,10 +191,21 @@ def _ending(verdict: Verdict) -> str:
     return f"  {score.passed} of {score.applicable} passed{beside}; {took}"
 
 
-def _as_json(verdict: Verdict) -> dict[str, Any]:
+def _as_data(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
+    """One entry for each run of each server; runs count from 1."""
+    begun: Counter[str] = Counter()
+    entries = []
+    for verdict in verdicts:
+        begun[verdict.variant] += 1
+        entries.append(_entry(verdict, begun[verdict.variant]))
+    return entries
+
+
+def _entry(verdict: Verdict, run: int) -> dict[str, Any]:
     score = verdict.score
     return {
         "name": verdict.variant,
+        "run": run,
         "subset": verdict.subset,
         "conforms": verdict.conforms,
         "passed": score.passed,

@@ -25,9 +25,6 @@ KILLED_S = 5.0
 DISCOVERIES = 10
 # More than this beyond a sleep's length, and the host had no CPU for us: nor for the server.
 LATENESS_USUAL_S = 0.02
-# Fields 9 and 22 of /proc/PID/stat, counted from behind the command: proc(5)
-FLAGS = 6
-START_TICKS = 19
 PF_EXITING = 4  # linux/sched.h
 
 
@@ -97,9 +94,8 @@ class Target:
 
     def age_s(self) -> float:
         """Seconds since its first process was started."""
-        text = _text(self.root, "stat")
-        ticks = int(text[text.rindex(")") + 2 :].split()[START_TICKS])
-        started_s = ticks / os.sysconf("SC_CLK_TCK")
+        stat = procfs.process_stat(_text(self.root, "stat"))
+        started_s = stat.started_ticks / os.sysconf("SC_CLK_TCK")
         return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
 
     def descriptors(self) -> int:
@@ -250,10 +246,10 @@ def _is_ending(pid: int) -> bool:
     Then it denies access before it is gone (ptrace_may_access in kernel/ptrace.c).
     """
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        stat = procfs.process_stat(Path(f"/proc/{pid}/stat").read_text())
     except OSError:
         return True
-    return bool(int(text[text.rindex(")") + 2 :].split()[FLAGS]) & PF_EXITING)
+    return bool(stat.flags & PF_EXITING)
 
 
 def _unseen(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 The end is always the same: SIGTERM, and exit code 0 at once. The connections are the kernel's to
 close and no greenlet has anything to save, because every finished cell was told when it finished.
+Only an x-ray has something to take away: its tool, and the files of it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import traceback
 from importlib.metadata import version
 from typing import NoReturn
 
-from harness.load import namespace, trial
+from harness.load import namespace, tracer, trial
 from harness.load.events import Events, ReaderGone
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -124,12 +125,15 @@ def _die_with(parent: int) -> None:
 
 
 def _leave() -> NoReturn:
-    for worker in _workers:
-        worker.kill()
-    for worker in _workers:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.wait(WORKER_END_S)
-    os._exit(0)
+    try:
+        for worker in _workers:
+            worker.kill()
+        tracer.close_all()
+        for worker in _workers:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.wait(WORKER_END_S)
+    finally:  # whatever was interrupted, this process does not go on
+        os._exit(0)
 
 
 if __name__ == "__main__":

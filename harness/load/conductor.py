@@ -41,8 +41,8 @@ WINDOW_WAIT_S = 3.0
 WARMUP_MIN_S = 0.05
 # The harness reads the server's cgroup when it hears "sample": nothing moves until it had time to.
 SAMPLE_HOLD_S = 0.1
-# Around the context-switch sample, whose length is known from the one before it.
-TASKS_MARGIN_S = 0.03
+# Before the context-switch sample: of the last one's length, when no engine may have polled.
+TASKS_LEAD, TASKS_MARGIN_S = 2.5, 0.03
 CLOSE_WAIT_S = 1.0
 DEATH_S = 0.2
 
@@ -306,14 +306,14 @@ class Conductor:
         warmup_s = max(cell.warmup_s, WARMUP_MIN_S)
         # The context-switch sample ends just before the window opens, or else, where it takes
         # longer than the warm-up, comes before any traffic: never inside the window.
-        tasks_lead_s = 1.5 * self._tasks_took_s + TASKS_MARGIN_S
+        tasks_lead_s = TASKS_LEAD * self._tasks_took_s + TASKS_MARGIN_S
         is_early = tasks_lead_s > warmup_s
         if is_early:
             tasks_open = self._sample_tasks()
         start_ns = time.monotonic_ns() + int(warmup_s * 1e9)
         end_ns = start_ns + int(cell.window_s * 1e9)
-        spin = self._trial.may_spin
-        self._fleet.start(cell, self._trial.seed + cell.index, start_ns, end_ns, spin=spin)
+        seed = self._trial.seed + cell.index
+        self._fleet.start(cell, seed, start_ns, end_ns, spin=self._trial.may_spin)
         if not is_early:
             self._watch.sleep_until(start_ns - int(tasks_lead_s * 1e9))
             tasks_open = self._sample_tasks()
@@ -384,9 +384,8 @@ class Conductor:
         return {
             "server": record.server_members(readings, cpus, echoes_per_s) if seen else None,
             "generator": record.generator_members(
-                readings, self._trial.load_cpus, self._trial.workers, window
-            )
-            | {"spin": self._trial.may_spin},
+                readings, self._trial.load_cpus, self._trial.workers, window, self._trial.may_spin
+            ),
             "tcp": record.tcp_members(first, last),
             "host": record.host_members(first, last),
         }

@@ -71,6 +71,7 @@ class Window:
     self_delay: Any
     cpu_ns: int
     cpu_busy: float
+    useful_ns: float
     useful_busy: float
     blocked_ns: int
     spun_ns: int
@@ -172,6 +173,12 @@ def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
             sum(w[name] / length_ns for w, length_ns in zip(windows, lengths_ns, strict=True))
         )
 
+    # Turns are measured by the clock. What others took of the CPU, which is in them and not in the
+    # CPU time, is taken to fall on all turns alike.
+    useful_ns = [
+        w["cpu_ns"] * max(0.0, 1 - w["spun_ns"] / n)
+        for w, n in zip(windows, lengths_ns, strict=True)
+    ]
     delays = [w["self_delay_histogram"] for w in windows if w["self_delay_histogram"] is not None]
     if any(abs(w["clock_step_ns"]) > CLOCK_STEP_NS_MAX for w in windows):
         delays = []
@@ -193,9 +200,8 @@ def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
         cpu_ns=total("cpu_ns"),
         # The busiest engine: with one of several at its limit, the generator is at its limit
         cpu_busy=max(w["cpu_ns"] / n for w, n in zip(windows, lengths_ns, strict=True)),
-        useful_busy=max(
-            max(0, w["cpu_ns"] - w["spun_ns"]) / n for w, n in zip(windows, lengths_ns, strict=True)
-        ),
+        useful_ns=sum(useful_ns),
+        useful_busy=max(ns / n for ns, n in zip(useful_ns, lengths_ns, strict=True)),
         blocked_ns=total("blocked_ns"),
         spun_ns=total("spun_ns"),
         sends=total("sends"),

@@ -110,11 +110,11 @@ class Fleet:
         self._runner.send_message(messages.RAMP, {})
 
     def start(
-        self, cell: Cell, seed: int, window_start_ns: int, window_end_ns: int, *, spin: bool = False
+        self, cell: Cell, seed: int, window_start_ns: int, window_end_ns: int, *, spin: bool
     ) -> None:
         """Begin a cell's traffic: each engine drives its share of the active connections.
 
-        `spin`: between two messages the engines poll instead of sleeping.
+        `spin`: the engines poll instead of sleeping.
         """
         held = {name: node.status["established"] for name, node in self._nodes.items()}
         active = shares(cell.active, held)

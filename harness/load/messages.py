@@ -36,8 +36,8 @@ class Order:
     seed: int
     window_start_ns: int
     window_end_ns: int
+    spin: bool
     closing: Literal["fin", "rst"] | None = None
-    spin: bool = False
 
     def as_data(self) -> dict[str, Any]:
         """The order as a message's data."""

@@ -56,11 +56,11 @@ class Perf(Tracer):
             f"--control=fifo:{orders},{answers}",
             *("-o", str(self._directory / "record"), "-p", ",".join(map(str, self._pids))),
         )
-        self._order(b"enable\n")
+        self._order("enable", "begin to count")
 
     def detach(self) -> dict[str, int]:
         """Stop recording; the calls that were made meanwhile. Raises Refused or ServerGone."""
-        self._order(b"disable\n")
+        self._order("disable", "stop counting")
         os.write(self._orders, b"stop\n")
         self._require_end(self._process)
         summary = self._directory / "summary"
@@ -72,7 +72,7 @@ class Perf(Tracer):
         if process.returncode != 0:
             raise Refused(f"perf does not read its own record: {self._messages()}")
         text = summary.read_text()
-        if has_lost(text + self._messages()):
+        if has_lost(text + self._said()):
             raise Refused(f"perf lost calls: {self._messages()}")
         return calls(text)
 
@@ -93,14 +93,15 @@ class Perf(Tracer):
                 f"and {granted:,} are granted"
             )
 
-    def _order(self, order: bytes) -> None:
-        os.write(self._orders, order)
+    def _order(self, order: str, meaning: str) -> None:
+        """Give an order and wait until perf has obeyed. Raises Refused or ServerGone."""
+        os.write(self._orders, f"{order}\n".encode())
         answered: list[bool] = []
         self._watch.until(
-            lambda: self._process.poll() is not None or self._is_answered(answered), ATTACH_S
+            lambda: self._is_answered(answered) or self._process.poll() is not None, ATTACH_S
         )
         if not answered:
-            raise Refused(f"perf does not count after {ATTACH_S:g} s: {self._messages()}")
+            raise self._undone(self._process, meaning)
 
     def _is_answered(self, answered: list[bool]) -> bool:
         with suppress(BlockingIOError):

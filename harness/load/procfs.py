@@ -29,6 +29,7 @@ class ProcessStat:
     system_ticks: int
     threads: int
     started_ticks: int
+    flags: int  # PF_* of linux/sched.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def process_stat(text: str) -> ProcessStat:
         system_ticks=int(members[12]),
         threads=int(members[17]),
         started_ticks=int(members[19]),
+        flags=int(members[6]),
     )
 
 

@@ -159,13 +159,14 @@ def server_members(readings: Readings, cpus: Iterable[int], echoes_per_s: float)
 
 
 def generator_members(
-    readings: Readings, cpus: Sequence[int], workers: int, window: Window | None
+    readings: Readings, cpus: Sequence[int], workers: int, window: Window | None, spin: bool
 ) -> dict[str, Any]:
     """What the load itself did: engine threads from the window, processes from the edges.
 
     `cpu_busy` is the share of a CPU that the busiest engine took, or that all of them took of the
     CPUs they share; `useful_busy` is the same without the turns of a spinning engine that found
-    nothing to do, and so is `cpu_us_per_echo`. `workers` is 0 for the local runner.
+    nothing to do, and so is `cpu_us_per_echo`. `workers` is 0 for the local runner. `spin`: whether
+    the engines polled in the window; None where there was none.
     """
     first, last = readings.open, readings.close
     members: dict[str, Any] = {
@@ -174,6 +175,7 @@ def generator_members(
         "cpu_ns": None,
         "blocked_ns": None,
         "spun_ns": None,
+        "spin": None,
         "send_lag_us": None,
         "missed_sends": None,
         "sends": None,
@@ -186,26 +188,28 @@ def generator_members(
         "stat_ticks": _ticks(first, last, cpus),
     }
     if window is not None:
-        useful_ns = max(0, window.cpu_ns - window.spun_ns)
         shared_ns = window.window_ns * min(max(workers, 1), len(cpus))
         members |= {
             "cpu_busy": max(window.cpu_busy, window.cpu_ns / shared_ns),
-            "useful_busy": max(window.useful_busy, useful_ns / shared_ns),
+            "useful_busy": max(window.useful_busy, window.useful_ns / shared_ns),
             "cpu_ns": window.cpu_ns,
             "blocked_ns": window.blocked_ns,
             "spun_ns": window.spun_ns,
+            "spin": spin,
             "send_lag_us": distribution(window.send_lag),
             "missed_sends": window.missed_sends,
             "sends": window.sends,
             "little_outstanding": window.outstanding,
-            "cpu_us_per_echo": _us_per_echo(useful_ns, window.window_ns, window.echoes_per_s),
+            "cpu_us_per_echo": _us_per_echo(
+                window.useful_ns, window.window_ns, window.echoes_per_s
+            ),
         }
     return members
 
 
 def tcp_members(first: Edge, last: Edge) -> dict[str, int]:
-    """How the namespace's TCP counters grew, those that stood still included."""
-    return {name: count - first.tcp.get(name, 0) for name, count in last.tcp.items()}
+    """How the namespace's TCP counters grew that were shown at both edges; also by nothing."""
+    return {name: count - first.tcp[name] for name, count in last.tcp.items() if name in first.tcp}
 
 
 def host_members(first: Edge, last: Edge) -> dict[str, Any]:

@@ -95,6 +95,8 @@ def listeners(address: Address) -> set[int]:
 
 def holders(inodes: set[int]) -> set[int]:
     """Processes that have one of the sockets open, among those that this process may look into."""
+    if not inodes:  # nothing to look for in every descriptor of every process
+        return set()
     links = {f"socket:[{inode}]" for inode in inodes}
     found = set()
     for entry in os.scandir("/proc"):

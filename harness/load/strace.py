@@ -41,7 +41,7 @@ class Strace(Tracer):
         )
         self._watch.until(lambda: process.poll() is not None or self._is_attached(), ATTACH_S)
         if process.poll() is not None or not self._is_attached():
-            raise Refused(f"strace is not attached after {ATTACH_S:g} s: {self._messages()}")
+            raise self._undone(process, "attach")
 
     def detach(self) -> dict[str, int]:
         """Stop tracing; the calls that were made meanwhile. Raises Refused or ServerGone."""

@@ -8,13 +8,18 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from harness.load.watch import Watch
+if TYPE_CHECKING:  # it imports gevent, and who only has to close a tracer does without
+    from harness.load.watch import Watch
 
 ATTACH_S = 10.0
 DETACH_S = 15.0
+KILLED_S = 1.0
 MESSAGE_MAX = 300
+
+# Those that are not closed yet, for whoever ends this process at once.
+_open: set[Tracer] = set()
 
 
 class Refused(Exception):
@@ -32,6 +37,7 @@ class Tracer:
         self._temporary = tempfile.TemporaryDirectory(prefix="c10k-xray-")
         self._directory = Path(self._temporary.name)
         self._started: list[subprocess.Popen[bytes]] = []
+        _open.add(self)
 
     def attach(self) -> None:
         """Count from now on. Raises Refused or ServerGone."""
@@ -42,19 +48,25 @@ class Tracer:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Leave nothing behind: the kernel lets go of what a tool that ends had attached."""
+        """Leave nothing behind: the kernel lets go of what a tool that ends had attached.
+
+        A signal handler may call it while any other method is at work, this one included.
+        """
         for process in self._started:
             if process.poll() is None:
                 process.kill()
-                process.wait()
+                # Without a limit it waits for ever for the lock of a poll that a signal interrupted
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(KILLED_S)
         self._temporary.cleanup()
+        _open.discard(self)
 
     def _require_installed(self) -> None:
         if shutil.which(self.name) is None:
             raise Refused(f"{self.name} is not installed here")
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
-        with (self._directory / "messages").open("wb") as messages:
+        with (self._directory / "messages").open("ab") as messages:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=messages, stderr=subprocess.STDOUT
             )
@@ -65,10 +77,26 @@ class Tracer:
         if not self._watch.until(lambda: process.poll() is not None, DETACH_S):
             raise Refused(f"{self.name} did not end within {DETACH_S:g} s")
 
+    def _undone(self, process: subprocess.Popen[bytes], what: str) -> Refused:
+        """The reason of a tool that did not do something: it ended, or it took too long."""
+        code = process.poll()
+        if code is None:
+            return Refused(f"{self.name} did not {what} within {ATTACH_S:g} s: {self._messages()}")
+        return Refused(f"{self.name} did not {what}, it ended with code {code}: {self._messages()}")
+
+    def _said(self) -> str:
+        """All that the tool said, in all its processes."""
+        return (self._directory / "messages").read_text(errors="replace")
+
     def _messages(self) -> str:
-        """What the tool said, on one line."""
-        text = (self._directory / "messages").read_text(errors="replace")
-        return " ".join(text.split())[-MESSAGE_MAX:] or "it said nothing"
+        """The end of what the tool said, on one line."""
+        return " ".join(self._said().split())[-MESSAGE_MAX:] or "it said nothing"
+
+
+def close_all() -> None:
+    """Close every tracer that is not closed."""
+    for tracer in tuple(_open):
+        tracer.close()
 
 
 def tasks(pids: Sequence[int]) -> list[Path]:

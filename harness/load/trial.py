@@ -117,7 +117,8 @@ class Trial:
 
     @property
     def may_spin(self) -> bool:
-        """Whether each engine has a CPU that nobody else is measured on, nor needs for tracing.
+        """Whether engines are to poll, and each has a CPU that nobody else needs: none to measure
+        a server on, none to trace one from.
 
         A generator that sleeps between messages is woken late, the later where a hypervisor has to
         wake the CPU first: by as much as many a latency that it is to measure. And on loopback who

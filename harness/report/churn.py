@@ -15,13 +15,13 @@ CLOSINGS = ("fin", "rst")
 
 
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]:
-    """Cycles and connect() at the most connections; none where nothing churned."""
+    """Cycles and connect() of the smallest messages at the most connections, if any churned."""
     colours = {variant.name: variant.colour for variant in variants}
     cells = [cell for cell in analysis.cells if cell.key.closing and cell.efficiency]
     if not cells:
         return
     most = max(cell.key.connections for cell in cells)
-    drawn = [cell for cell in cells if cell.key.connections == most]
+    drawn = _of_smallest([cell for cell in cells if cell.key.connections == most])
     yield _cycles(cells, drawn, colours)
     if any(cell.connect_p99_us for cell in drawn):
         yield _connect(cells, drawn, colours)
@@ -49,6 +49,7 @@ def _cycles(cells: Sequence[Cell], drawn: Sequence[Cell], colours: dict[str, int
         header=(
             "server",
             "connections",
+            "bytes per message",
             "closing",
             "cycles per CPU second",
             "interval",
@@ -91,8 +92,8 @@ def _connect(cells: Sequence[Cell], drawn: Sequence[Cell], colours: dict[str, in
         series=_series(timed, colours, _connect_point, highest=False),
         bars=(),
         header=(
-            *("server", "connections", "closing", "connect p50", "connect p99", "interval"),
-            *("cycle p50", "cycle p99"),
+            *("server", "connections", "bytes per message", "closing"),
+            *("connect p50", "connect p99", "interval", "cycle p50", "cycle p99"),
         ),
         rows=tuple(_connect_row(cell) for cell in cells if cell.connect_p99_us),
         x_title="how the client closes",
@@ -140,6 +141,12 @@ def _series(
     return tuple(sorted(rows, key=lambda row: (sign * row.points[0].y, row.variant)))
 
 
+def _of_smallest(cells: Sequence[Cell]) -> list[Cell]:
+    """Those of the smallest messages: a row has one dot for each closing, the table has all."""
+    smallest = min(cell.key.payload_bytes for cell in cells)
+    return [cell for cell in cells if cell.key.payload_bytes == smallest]
+
+
 def _closings(cells: Sequence[Cell]) -> list[str]:
     known = {cell.key.closing for cell in cells}
     return [closing for closing in CLOSINGS if closing in known]
@@ -159,15 +166,22 @@ def _by(cells: Sequence[Cell]) -> str:
 
 
 def _question(cells: Sequence[Cell]) -> str:
-    """What the scenario asks, in words."""
+    """What the scenario asks, in words; all cells have messages of one size."""
+    size = cells[0].key.payload_bytes
     active = max(cell.key.active for cell in cells)
     others = max(cell.key.connections for cell in cells) - active
     beside = f", beside {others:,} open connections" if others else ""
     return (
-        f"Scenario churn: {active:,} clients connect, wait for one echo and close, over and over"
-        f"{beside}."
+        f"Scenario churn: {active:,} clients connect, wait for one echo of {size:,} B and close, "
+        f"over and over{beside}."
     )
 
 
-def _who(cell: Cell) -> tuple[str, str, str]:
-    return cell.variant, f"{cell.key.connections:,}", (cell.key.closing or "").upper()
+def _who(cell: Cell) -> tuple[str, str, str, str]:
+    key = cell.key
+    return (
+        cell.variant,
+        f"{key.connections:,}",
+        f"{key.payload_bytes:,}",
+        (key.closing or "").upper(),
+    )

@@ -31,6 +31,9 @@ xray = {xray}
 trials = {trials}
 conformance = "{conformance}"
 
+[traffic]
+spin = {spin}
+
 [timing]
 warmup_s = 0.1
 window_s = {window_s}
@@ -52,7 +55,7 @@ active = {active}
 """
 
 USUAL = {"trials": 1, "window_s": 0.4, "connections": "50", "active": 10, "conformance": "off"}
-USUAL |= {"selftest": "false", "xray": "false"}
+USUAL |= {"selftest": "false", "xray": "false", "spin": "true"}
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,8 @@ def test_a_server_that_nobody_here_wrote_fails_in_a_container_what_its_table_say
     (told,) = json.loads(done.out)["servers"]
     assert told["failure"] is None
     failed = [check for check in told["checks"] if check["status"] == "fail"]
-    assert {check["id"] for check in failed} == set(expected["fails"]), failed
+    fails = set(expected["fails"]) - expected.get("docker", {}).keys()
+    assert {check["id"] for check in failed} == fails, failed
 
 
 def test_a_signal_leaves_no_container(c10k: C10k, engine: docker.DockerClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -46,13 +47,18 @@ def test_a_campaign_measures_every_variant_and_ends_with_the_path_of_its_report(
     assert marked_processes() == []
 
 
-def test_a_directory_with_any_echo_server_is_measured_with_no_other_edit(c10k: C10k) -> None:
+@pytest.mark.parametrize("spin", [True, False])
+def test_a_directory_with_any_echo_server_is_measured_with_no_other_edit(
+    c10k: C10k, spin: bool
+) -> None:
     c10k.add_server("mine", echo())
 
-    done = c10k.run(c10k.profile())
+    done = c10k.run(c10k.profile(spin=str(spin).lower()))
 
     assert done.code == 0, done.err + done.out
     assert {cell["variant"] for cell in done.cells} == {"mine"}
+    may_spin = spin and len(os.sched_getaffinity(0)) > 1
+    assert [cell["generator"]["spin"] for cell in done.cells] == [None, may_spin]
     assert "mine" in (done.directory / "report.html").read_text()
 
 

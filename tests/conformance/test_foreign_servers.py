@@ -47,6 +47,9 @@ def test_every_foreign_server_is_in_the_table_with_the_reason_and_nothing_but_tw
         assert entry["why"]
         assert all(chances.values())
         assert not chances.keys() & set(entry["fails"])
+        contained: dict[str, str] = entry.get("docker", {})
+        assert all(contained.values())
+        assert contained.keys() <= set(entry["fails"])
     for variant in FOREIGN.values():
         files = {path.name for path in variant.directory.iterdir()} - {"build"}
         assert files == {"variant.toml", "Dockerfile"}, variant.name

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import counters
+from harness.backends.base import Prepared
 from harness.commands.check import summary
 from harness.conformance.results import CheckResult, End, Score, conclude, score
-from harness.conformance.spec import SpecError, read
-from harness.verdict import Verdict
+from harness.conformance.spec import SpecError
+from harness.conformance.spec import read as read_spec
+from harness.variants import read
+from harness.verdict import Cache, Verdict
+
+ROOT = Path(__file__).parents[2]
 
 COUNTERS = {"accepted": 11, "closed": 11, "bytes_in": 5000, "bytes_out": 5000}
 LINE = json.dumps({"counters": {**COUNTERS, "waits": 7, "events": 9}})
@@ -148,4 +155,19 @@ def test_the_last_line_of_counters_counts() -> None:
 )
 def test_an_order_that_cannot_be_read_names_the_problem(text: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
-        read(text)
+        read_spec(text)
+
+
+def test_a_server_that_failed_one_of_its_runs_is_not_remembered_as_right(tmp_path: Path) -> None:
+    variant = read(ROOT / "servers/poll")
+    prepared = Prepared(variant, "../build/poll", variant.digest())
+    cache = Cache(tmp_path, "process")
+    right = Verdict("poll", "quick", (result("pass"),))
+    wrong = Verdict("poll", "quick", (result("fail"),))
+
+    cache.keep(prepared, [right])
+    assert cache.find(prepared, "quick") == replace(right, cached=True)
+    cache.keep(prepared, [right, wrong])
+    assert cache.find(prepared, "quick") is None
+    cache.keep(prepared, [right, wrong, right])
+    assert cache.find(prepared, "quick") is None

@@ -100,11 +100,18 @@ def test_a_self_delay_across_a_clock_step_is_left_out() -> None:
 
 def test_turns_that_found_nothing_are_busy_but_not_useful() -> None:
     merged = figures.merge_windows(
-        [window(1, cpu_ns=900_000_000, spun_ns=700_000_000), window(2, cpu_ns=300_000_000)]
+        [window(1, cpu_ns=1_000_000_000, spun_ns=600_000_000), window(2, cpu_ns=300_000_000)]
     )
-    assert merged.cpu_busy == pytest.approx(0.9)
-    assert merged.useful_busy == pytest.approx(0.3)
-    assert merged.spun_ns == 700_000_000
+    assert merged.cpu_busy == pytest.approx(1.0)
+    assert merged.useful_busy == pytest.approx(0.4)
+    assert merged.useful_ns == pytest.approx(700_000_000)
+    assert merged.spun_ns == 600_000_000
+
+
+def test_what_others_took_of_an_engine_s_cpu_falls_on_all_its_turns_alike() -> None:
+    """Empty turns last longer where the CPU was taken away in them: that is no CPU time."""
+    merged = figures.merge_windows([window(1, cpu_ns=500_000_000, spun_ns=600_000_000)])
+    assert merged.useful_busy == pytest.approx(0.5 * 0.4)
 
 
 def test_each_window_counts_by_its_own_length() -> None:
@@ -216,15 +223,15 @@ def test_without_echoes_there_is_no_cpu_per_echo_and_without_ticks_no_share() ->
 
 def test_engines_that_share_a_cpu_are_busy_together() -> None:
     merged = figures.merge_windows([window(1), window(2)])  # 0.4 of a CPU each
-    shared = record.generator_members(readings(edge(10**9)), [0], 2, merged)
-    apart = record.generator_members(readings(edge(10**9)), [0, 1], 2, merged)
+    shared = record.generator_members(readings(edge(10**9)), [0], 2, merged, False)
+    apart = record.generator_members(readings(edge(10**9)), [0, 1], 2, merged, False)
     assert shared["cpu_busy"] == pytest.approx(0.8)
     assert apart["cpu_busy"] == pytest.approx(0.4)
 
 
-def test_tcp_counters_that_stood_still_are_told_as_zero() -> None:
+def test_tcp_counters_that_stood_still_are_told_as_zero_and_those_shown_once_not_at_all() -> None:
     last = edge(1, tcp={"RetransSegs": 5, "ListenDrops": 2})
-    assert record.tcp_members(edge(0), last) == {"RetransSegs": 0, "ListenDrops": 2}
+    assert record.tcp_members(edge(0), last) == {"RetransSegs": 0}
 
 
 def status(**changes: Any) -> Status:

@@ -21,6 +21,7 @@ UNSHARE = ("unshare", "--user", "--map-root-user", "--net")
 TASK = {
     "server_cpus": [CPUS[-1]],
     "load_cpus": [CPUS[0]],
+    "spin": True,
     "prepare_namespace": True,
     "sysctls": SYSCTLS,
 }

@@ -79,7 +79,7 @@ def test_what_is_no_address_is_refused_with_the_forms_there_are(text: str) -> No
 def test_the_command_in_a_process_stat_may_hold_spaces_and_brackets() -> None:
     fields = "S 17 9 9 0 -1 0 1 2 3 4 550 660 7 8 20 0 10001 0 99"
     stat = procfs.process_stat(f"4711 (evil ) 1 2 (name) {fields}\n")
-    assert stat == procfs.ProcessStat("S", 17, 550, 660, 10001, 99)
+    assert stat == procfs.ProcessStat("S", 17, 550, 660, 10001, 99, flags=0)
 
 
 STATUS = """Name:\tserver

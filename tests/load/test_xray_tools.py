@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from load_trials import SERVERS, LoadRun, cell, spec
+from load_trials import SERVERS, LoadRun, cell, spec, vanish
 
 from harness import doctor, host
 from harness.doctor import Ask
 from harness.load import perf, strace
+from harness.load.tracer import Refused
+from harness.load.watch import Watch
 
 Load = Callable[[dict[str, Any]], LoadRun]
 
@@ -119,15 +125,36 @@ def xrayed(connections: int, active: int) -> dict[str, Any]:
     return {"connections": connections, "cells": [paced]}
 
 
+CLONE_NEWNS = 0x20000  # linux/sched.h
+ATTACHED_S = 20.0
+
+
+def unmount_tracefs() -> None:
+    """Give this thread, and what it starts, mounts of its own in which there is no tracefs.
+
+    Nor debugfs, in which the kernel mounts tracefs for whoever looks.
+    """
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    subprocess.run(["umount", "--all", "--types", "tracefs,debugfs"], check=True)
+
+
+def mounts() -> str:
+    """What is mounted for this thread."""
+    return Path("/proc/thread-self/mounts").read_text()
+
+
 WAITS = {"select", "pselect6", "poll", "ppoll", "epoll_wait", "epoll_pwait"}
 OTHERS = {"thread-per-connection": 2, "select": 2, "poll": 2, "epoll-lt": 2, "epoll-et": 3}
 needs_strace = pytest.mark.skipif(REFUSED["strace"] is not None, reason=REFUSED["strace"] or "")
 needs_perf = pytest.mark.skipif(REFUSED["perf"] is not None, reason=REFUSED["perf"] or "")
-
-
-@pytest.mark.parametrize(
+with_each_tool = pytest.mark.parametrize(
     "tool", [pytest.param("strace", marks=needs_strace), pytest.param("perf", marks=needs_perf)]
 )
+
+
+@with_each_tool
 @pytest.mark.parametrize("variant", OTHERS)
 def test_the_calls_of_an_echo_are_those_of_its_mechanism(
     run_load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variant: str, tool: str
@@ -178,19 +205,69 @@ def test_a_server_of_too_many_tasks_is_not_traced_and_says_so(
 
 
 @needs_perf
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's perf mounts anything")
 def test_perf_leaves_no_file_system_mounted_on_the_host(
     run_load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    before = Path("/proc/self/mounts").read_text()
     server = built("epoll-lt")
-    monkeypatch.setenv("PATH", path_with(tmp_path, "perf"))
-    run = run_load(spec(xrayed(20, 10), **COUNTED))
-    run.serve([server])
+    monkeypatch.setenv("PATH", path_with(tmp_path, "perf", "mount", "umount"))
 
-    assert run.to_end()["event"] == "done"
+    def count() -> None:
+        before = mounts()
+        assert "tracefs" not in before
+        run = run_load(spec(xrayed(20, 10), **COUNTED))
+        run.serve([server])
 
-    assert run.of("xray")[0]["tool"] == "perf"
-    assert Path("/proc/self/mounts").read_text() == before
+        assert run.to_end()["event"] == "done"
+
+        assert run.of("xray")[0]["tool"] == "perf"
+        assert mounts() == before
+
+    with ThreadPoolExecutor(1, initializer=unmount_tracefs) as pool:
+        pool.submit(count).result()
+
+
+@with_each_tool
+def test_a_load_that_is_ended_during_an_xray_leaves_neither_the_tool_nor_its_files(
+    run_load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tool: str
+) -> None:
+    programs, temporary = tmp_path / "programs", tmp_path / "temporary"
+    programs.mkdir()
+    temporary.mkdir()
+    monkeypatch.setenv("PATH", path_with(programs, tool))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    crowd = xrayed(20, 10)
+    crowd["cells"][0]["window_s"] = 60.0
+    run = run_load(spec(crowd, **COUNTED))
+    run.serve([str(SERVERS / "build" / "epoll-lt")])
+    deadline_s = time.monotonic() + ATTACHED_S
+    while not (tools := run.workers()) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert tools
+    assert list(temporary.iterdir())
+
+    assert run.stop() == 0
+
+    assert vanish(tools, 1.0)
+    assert list(temporary.iterdir()) == []
+
+
+@needs_perf
+def test_a_perf_that_ends_at_once_is_told_with_its_code_and_its_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    tool = perf.Perf([ended.pid], Watch())
+    try:
+        with pytest.raises(
+            Refused, match=r"^perf did not begin to count, it ended with code \d+: "
+        ):
+            tool.attach()
+    finally:
+        tool.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_host_without_a_tool_says_so_of_each(

@@ -11,6 +11,7 @@ import synthetic
 from harness.gates import GATES, judge
 from harness.record import VariantFacts, facts_of
 
+WORKERS = ("generator", "workers")
 PLAIN = VariantFacts()
 FDSET = VariantFacts(synthetic.FDSET_HELD, "FD_SETSIZE is 1024")
 
@@ -176,6 +177,9 @@ def test_a_load_that_waits_for_its_cpu_is_noise() -> None:
     assert judge(changed(waits, ("generator", "run_wait_ns"), 150_000_000), PLAIN).status == "valid"
     noisy = judge(changed(waits, ("generator", "run_wait_ns"), 150_000_001), PLAIN)
     assert [code for code, _ in noisy.reasons] == ["load-waited"]
+    two = changed(changed(waits, ("generator", "run_wait_ns"), 300_000_000), WORKERS, 2)
+    assert judge(two, PLAIN).status == "valid"
+    assert judge(changed(two, ("generator", "run_wait_ns"), 300_000_001), PLAIN).status == "noisy"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def main() -> None:
     if task["prepare_namespace"]:
         namespace.prepare(task["sysctls"])
     namespace.raise_nofile()
-    cpus = Cpus(server=task["server_cpus"][-1], load=task["load_cpus"][0])
+    cpus = Cpus(task["server_cpus"][-1], task["load_cpus"][0], asked_to_spin=task["spin"])
     for name, scene in SCENES.items():
         started_s = time.monotonic()
         try:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.engine import Engine, NullServer, Window, histogram, measure_overhead
+from harness.load.figures import merge_windows
 from harness.load.selftest.backlog import admit
 
 Figures = dict[str, Any]
@@ -48,11 +49,12 @@ class Cpus:
 
     server: int
     load: int
+    asked_to_spin: bool
 
     @property
-    def apart(self) -> bool:
-        """Whether the generator may poll between messages, as it does in a trial."""
-        return self.server != self.load
+    def spin(self) -> bool:
+        """Whether the generator polls, as it does in a trial."""
+        return self.asked_to_spin and self.server != self.load
 
 
 def overhead(cpus: Cpus) -> Figures:
@@ -71,7 +73,7 @@ def ceiling(cpus: Cpus) -> Figures:
     return {
         "active": active,
         "echoes_per_s": window["echoes"] / length_ns * 1e9,
-        "cpu_us_per_echo": window["cpu_ns"] / max(1, window["echoes"]) / 1e3,
+        "cpu_us_per_echo": merge_windows([window]).useful_ns / max(1, window["echoes"]) / 1e3,
         "outstanding": window["outstanding_time_ns"] / length_ns,
         # X·R: echoes per second times the mean of their latencies
         "rate_times_latency": window["latency_sum_ns"] / length_ns,
@@ -234,7 +236,7 @@ def _window(
     engine.start(
         active=active,
         payload_bytes=payload_bytes,
-        spin=cpus.apart,
+        spin=cpus.spin,
         window_start_ns=start_ns,
         window_end_ns=end_ns,
         **traffic,
