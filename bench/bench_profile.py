@@ -5,8 +5,8 @@ clock (`cpu-clock`: a timer, so it works in a virtual machine that has no counte
 sample's kernel stack names the system call. Servers run one after the other, in random order in
 each round; printed are medians over the rounds. Two columns are parts of `send`, since loopback
 does the receiver's work in the sender's time: `softirq` delivers the message to the client's
-socket, and `waking` is what of that wakes a client that sleeps. The engine polls, as in campaigns;
-with `--sleep` it sleeps when it has nothing to do, which shows what that costs the server.
+socket, and `waking` is what of that tells the client, and wakes it if it sleeps. The engine polls,
+as in campaigns; with `--sleep` it sleeps when it has nothing to do: what does the server pay then?
 
 Needs `perf` (Debian: linux-perf) and the right to sample the kernel: root, or
 kernel.perf_event_paranoid at 1 or less.
@@ -47,7 +47,8 @@ CALLS = {
 # Of `send`: what its frames have where the kernel works for the receiver.
 INSIDE_SEND = {
     "softirq": ("handle_softirqs", "__do_softirq"),
-    "waking": ("try_to_wake_up",),
+    # A wake-up runs with interrupts off, so the sample that was due in it falls on its caller.
+    "waking": ("sock_def_readable",),
 }
 PARTS = ("recv", "send", "wait", "other")
 
