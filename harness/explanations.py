@@ -79,6 +79,11 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "replies were still out when the wait for them ended",
         "What is late in one cell would be counted in the next, so this one has no figures.",
     ),
+    "overslept": (
+        "the load had no CPU in the whole window",
+        "Something else kept the host busy while the window opened and closed, so nothing was "
+        "measured. End what runs beside, or ask for longer windows.",
+    ),
     "not-reached": (
         "the cell was not tried",
         "The connections that it needs were not held by the cell before it.",

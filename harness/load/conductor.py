@@ -328,7 +328,7 @@ class Conductor:
         tasks_close = self._sample_tasks()
         window = self._collect(cell)
         self._fleet.stop()
-        problem = self._drain(cell)
+        problem = self._drain(cell) or problems.overslept(window.overslept, cell)
         after = self._fleet.status()
         readings = record.Readings(
             first, last, tasks_open, tasks_close, self._read_memory(cell), self._baseline

@@ -2,7 +2,7 @@
 
 The codes: *held-fewer* and *capped* (the same behind a ceiling that the variant declares) for what
 a server does not hold, *not-reached* for cells that were not run because of it, *not-settled* for
-replies that never came, *server-died*.
+replies that never came, *overslept* where the load had no CPU for a whole window, *server-died*.
 """
 
 from __future__ import annotations
@@ -61,6 +61,17 @@ def unanswered(missing: int, settle_s: float) -> Failure:
     """Replies were still out when the wait for them ended."""
     text = f"{missing:,} messages were not answered within {settle_s:g} s of the last send"
     return failure("not-settled", text)
+
+
+def overslept(engines: int, cell: Cell) -> Failure | None:
+    """So many engines were not run between the window's edges; None when all of them were."""
+    if not engines:
+        return None
+    text = (
+        f"{engines} of the load's engines had no CPU in the whole window of {cell.window_s:g} s: "
+        "others keep this host busy, or the window is too short"
+    )
+    return failure("overslept", text)
 
 
 def death(cell: Cell, seen: str, status: Status) -> Failure:

@@ -108,6 +108,21 @@ def test_turns_that_found_nothing_are_busy_but_not_useful() -> None:
     assert merged.spun_ns == 600_000_000
 
 
+def test_an_engine_that_slept_through_the_window_has_no_rate_and_is_told() -> None:
+    slept = window(end_ns=0, echoes=0, cpu_ns=7, spun_ns=7)
+    merged = figures.merge_windows([window(1, 2), slept])
+    assert (merged.overslept, merged.echoes_per_s) == (1, 2)
+    assert merged.cpu_busy == pytest.approx(0.4)
+    assert figures.merge_windows([window(1)]).overslept == 0
+
+    nobody = figures.merge_windows([slept])
+    assert (nobody.window_ns, nobody.echoes_per_s, nobody.useful_busy) == (0, 0, 0)
+    told = problems.overslept(nobody.overslept, CELL)
+    assert told is not None
+    assert told["code"] == "overslept"
+    assert told["text"].startswith("1 of the load's engines had no CPU in the whole window of ")
+
+
 def test_what_others_took_of_an_engine_s_cpu_falls_on_all_its_turns_alike() -> None:
     """Empty turns last longer where the CPU was taken away in them: that is no CPU time."""
     merged = figures.merge_windows([window(1, cpu_ns=500_000_000, spun_ns=600_000_000)])

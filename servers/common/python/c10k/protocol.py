@@ -6,6 +6,12 @@ Rule 1: what the peer has not taken yet stops the reading. The limit of the tran
 Rule 2: what is read is copied before it is written: the buffer is the same for all connections, and
         a transport may keep what it was given.
 
+`create_server` takes one number for two things: the length of the kernel's queue, and how many
+connections asyncio accepts in a turn of its loop. Until gh-151615 it went on asking for all of
+those after the first lack of a descriptor, and each refusal set a timer that asks again 1 s later.
+With 4,096 such timers a second the server that waits for a descriptor soon uses half of a CPU. So
+it is told 1, and the queue gets its length from listen(2) afterwards.
+
 There are no counters: no transport tells how much of what it was given a socket has taken.
 """
 
@@ -52,6 +58,9 @@ class Echo(asyncio.BufferedProtocol):
     # At the peer's end the inherited eof_received has the transport send what it owes, then close.
 
 
+ACCEPTS_PER_TURN = 1
+
+
 async def _serve_until_stopped(listener: socket.socket, backlog: int) -> None:
     loop = asyncio.get_running_loop()
     # The default is to log an error of each connection, and each lack of descriptors.
@@ -61,7 +70,8 @@ async def _serve_until_stopped(listener: socket.socket, backlog: int) -> None:
         loop.add_signal_handler(number, stopped.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     start = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-    await start(Echo, sock=listener, backlog=backlog)
+    await start(Echo, sock=listener, backlog=ACCEPTS_PER_TURN)
+    listener.listen(backlog)
     await stopped.wait()
 
 
