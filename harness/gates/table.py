@@ -219,6 +219,16 @@ GATES: tuple[Gate, ...] = (
         checks.drift,
     ),
     Gate(
+        "uneven",
+        "The rate was even",
+        "closed loop of 2 s or more: half of the 95 % interval of the window's mean rate, by the "
+        "spread of its tenths",
+        f"≤ {checks.UNEVEN_HALF_WIDTH_MAX:.0%}",
+        "noisy",
+        is_closed_loop,
+        checks.uneven,
+    ),
+    Gate(
         "load-waited",
         "The load had its CPUs to itself",
         "time in which its threads were ready to run and did not, of the window",

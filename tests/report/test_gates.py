@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import synthetic
+from scipy import stats
 
-from harness.gates import GATES, judge
+from harness.gates import GATES, checks, judge
 from harness.record import VariantFacts, facts_of
 
 WORKERS = ("generator", "workers")
@@ -233,6 +234,23 @@ def test_a_rate_that_drifts_across_the_window_is_noise(
     assert [code for code, _ in verdict.reasons] == ["drift"] * (status == "noisy")
 
 
+def test_a_mean_rate_less_sure_than_what_the_report_calls_a_difference_is_noise() -> None:
+    assert pytest.approx(stats.t.ppf(0.975, checks.UNEVEN_PARTS - 1), abs=5e-4) == checks.UNEVEN_T
+
+    def reasons(share: float, window_s: float = 2.0) -> list[tuple[str, str]]:
+        """Of a window whose tenths lie by a share above and below the mean, in turns."""
+        rates = [1_000 * (1 + share * (-1) ** part) for part in range(10)]
+        record = changed(measured(), ("parts_per_s",), rates)
+        return list(judge(changed(record, ("window_s",), window_s), PLAIN).reasons)
+
+    # s = share · sqrt(10 / 9), and 2.262 · s / sqrt(10) = 5 % at a share of 6.63 %
+    assert reasons(0.066) == []
+    assert reasons(0.067) == [
+        ("uneven", "the rate jumps: by its tenths the window's mean is known to ± 5.1% only")
+    ]
+    assert reasons(0.5, window_s=1.9) == []
+
+
 @pytest.mark.parametrize("off", [0.975, 1.025])
 def test_a_rate_that_contradicts_the_latency_is_void(off: float) -> None:
     record = measured()
@@ -310,7 +328,7 @@ def test_every_gate_is_tripped_by_a_case_above() -> None:
         "little",
         "capped",
     }
-    tripped |= {"load-waited", "shared-cpu", "drift"}
+    tripped |= {"load-waited", "shared-cpu", "drift", "uneven"}
 
     assert {gate.code for gate in GATES} == tripped
 
