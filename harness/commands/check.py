@@ -68,12 +68,17 @@ def check(
     chosen = variants.select(variants.discover(servers_dir), list(names))
     show: Callable[[str], None] = (lambda _: None) if as_json else click.echo
     subset: Subset = "quick" if quick else "full"
-    verdicts = check_all(chosen, backend, subset, reports, show, times=times)
-    if as_json:
-        told = _as_data(verdicts)
-        click.echo(draw.as_json({"schema": 1, "backend": backend, "servers": told}))
-    if times > 1:
-        show(summary(verdicts))
+    verdicts: list[Verdict] = []
+    try:
+        for found in check_all(chosen, backend, subset, reports, show, times=times):
+            verdicts.append(found)
+    finally:
+        # Runs take minutes: who interrupts them is told what they found so far
+        if as_json and verdicts:
+            told = _as_data(verdicts)
+            click.echo(draw.as_json({"schema": 1, "backend": backend, "servers": told}))
+        if times > 1 and verdicts:
+            show(summary(verdicts))
     failed = dict.fromkeys(verdict.variant for verdict in verdicts if not verdict.conforms)
     if failed:
         show(f"do not conform: {', '.join(failed)}")
@@ -115,10 +120,10 @@ def check_all(
     show: Callable[[str], None],
     *,
     times: int = 1,
-) -> list[Verdict]:
+) -> Iterator[Verdict]:
     """Build each variant and judge it `times` times, whatever came of those before.
 
-    `show` gets the lines. One verdict for each run, but for a variant that does not build.
+    `show` gets the lines. Yields a verdict for each run, but one for a variant that does not build.
 
     Raises:
         HostNotFit: a campaign is running, or the backend cannot work here.
@@ -146,14 +151,12 @@ def check_all(
                 cache.keep(prepared, runs)
                 yield runs[-1]
 
-        verdicts = []
         for variant in chosen:
             show(f"{variant.name}: {subset} checks, {opened.name} backend")
             prepared = _prepared(opened, variant, subset)
             for found in judged(prepared) if isinstance(prepared, Prepared) else (prepared,):
+                yield found
                 show(_ending(found))
-                verdicts.append(found)
-        return verdicts
 
 
 def _prepared(backend: Backend, variant: Variant, subset: Subset) -> Prepared | Verdict:

@@ -40,7 +40,7 @@ def new(
     variant = variants.read(directory)
     code = Exit.OK
     if not no_check:
-        found = check.check_all([variant], backend, "quick", reports, click.echo)
+        found = list(check.check_all([variant], backend, "quick", reports, click.echo))
         code = check.exit_code(found)
     server = next((file for file in sorted(files) if file.startswith("server")), "Dockerfile")
     where = "" if backend == "docker" else f" --backend {backend}"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import signal
+
 import pytest
 from command import ROOT, C10k
+from faulty_servers import CRASHES_AT_START
 
 BAD = ROOT / "tests/bad_servers"
 # One bug that a quick check names and that a short campaign would not notice.
@@ -70,3 +74,17 @@ def test_a_server_that_does_not_build_is_built_once_however_often_it_is_to_be_ch
     assert done.code == 4, done.err + done.out
     assert "broken  0 of 1 runs passed: build-failed (1)\n" in done.out
     assert done.out.endswith("do not conform: broken\n")
+
+
+def test_runs_of_a_check_that_is_interrupted_are_told_all_the_same(c10k: C10k) -> None:
+    c10k.add_server("crashes", CRASHES_AT_START)
+    checked = ("check", "crashes", "--servers-dir", c10k.servers, "--backend", "process")
+    process = c10k.start(*checked, "--quick", "--times", "500")
+    while "not-ready" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+
+    done = c10k.finish(process)
+
+    assert done.code == 130, done.err + done.out
+    assert re.search(r"crashes  0 of [1-9]\d* runs passed: ", done.out)
