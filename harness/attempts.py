@@ -2,8 +2,9 @@
 
 Rule 1: a trial that ended badly beside its server is run again as a whole; the last run that ended
 counts.
-Rule 2: a noisy cell is measured again by itself. The last attempt at it counts, whatever it shows:
-a rule that looked at the figures would pick the ones it likes.
+Rule 2: a noisy cell is measured again by itself, unless nothing but what the kernel always hides
+makes it so. The last attempt at it counts, whatever it shows: a rule that looked at the figures
+would pick the ones it likes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ NO_CAPACITY = "no-capacity"
 # What voids a cell that somebody else on its CPUs held up, and what says that somebody did.
 VOID_OF_DISTURBED = {"not-reachable", "little", "cpu-time"}
 DISTURBED_BY = {"load-waited", "shared-cpu", "steal"}
+# What a kernel hides once it hides always: no repeat would show it.
+NEVER_MENDS = {"counters"}
 EFFECTS = {gate.code: gate.effect for gate in GATES}
 
 
@@ -54,7 +57,7 @@ def to_repeat(records: Sequence[Record], outcomes: Sequence[Record], trial: str)
     return sorted(
         int(record["cell"])
         for record in attempts.used(line for line in records if trial_of(line) == trial)
-        if record.get("status") == REPEATED_STATUS or _was_disturbed(record)
+        if _is_noisy(record) or _was_disturbed(record)
     )
 
 
@@ -93,6 +96,12 @@ def trial_of(line: Record) -> str:
 def attempt_of(line: Record) -> int:
     """The number of the attempt, from 1."""
     return int(number(line, "attempt") or 1)
+
+
+def _is_noisy(record: Record) -> bool:
+    """Whether it is noisy by anything that another time may be without."""
+    codes = {str(code) for code, _ in record.get("reasons") or ()}
+    return record.get("status") == REPEATED_STATUS and not (codes and codes <= NEVER_MENDS)
 
 
 def _was_disturbed(record: Record) -> bool:

@@ -71,6 +71,16 @@ def test_what_is_noisy_at_the_last_attempt_is_to_be_measured_again() -> None:
     assert to_repeat(records, [ended(1)], "2-poll") == []
 
 
+def test_a_cell_that_only_lacks_what_the_kernel_hides_is_not_measured_again() -> None:
+    hidden, jumps = ["counters", "not observed: tcp.RetransSegs"], ["uneven", "± 9%"]
+    records = [
+        cell(0, 1, "noisy") | {"reasons": [hidden]},
+        cell(1, 1, "noisy") | {"reasons": [hidden, jumps]},
+    ]
+
+    assert to_repeat(records, [ended(1)], "1-poll") == [1]
+
+
 def test_a_cell_that_a_trial_ended_without_is_left_out_until_it_was_tried() -> None:
     done = ended(1) | {"outcome": "done"}
     none = ended(1, code="no-capacity") | {"outcome": "failed"}
