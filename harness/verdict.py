@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -149,14 +150,18 @@ def judge(
     subset: Subset,
     *,
     cpus: CpuSplit,
-    campaign: str = "check",
+    campaign: str | None = None,
     show: Callable[[CheckResult], None] = lambda _: None,
 ) -> Verdict:
-    """Run the suite beside the variant. `show` gets each result as soon as it is known."""
+    """Run the suite beside the variant. `show` gets each result as soon as it is known.
+
+    Without a campaign it gets a name that nobody else's has: containers are told apart by it, and
+    two users of one engine may check the same variant at a time.
+    """
     start_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="c10k-") as scratch:
         context = SuiteContext(
-            campaign=campaign,
+            campaign=campaign or f"check-{secrets.token_hex(4)}",
             prepared=prepared,
             subset=subset,
             cpus=cpus,

@@ -310,8 +310,11 @@ class DockerTrial:
         return False
 
     def _remove_failed(self, name: str) -> None:
+        """What was created and did not start; never what has the name and is somebody else's."""
         with contextlib.suppress(docker.errors.NotFound):
-            self._client.containers.get(name).remove(force=True)
+            left = self._client.containers.get(name)
+            if self._labels.items() <= left.labels.items():
+                left.remove(force=True)
 
 
 def _labels(campaign: str) -> dict[str, str]:
