@@ -27,7 +27,8 @@ from harness.variants import Variant
 
 ADDRESS = "tcp://127.0.0.1:7000"
 LISTEN = "tcp://0.0.0.0:7000"
-# Marks everything that a campaign starts: a container's label, a process's environment variable.
+# Mark everything that a campaign starts: a container's label, or a process's environment variable.
+# Not both: who sweeps the host's processes sees those in containers, too, and not their label.
 LABEL = "c10k.campaign"
 MARK = "C10K_CAMPAIGN"
 LOG_TAIL_LINES = 20

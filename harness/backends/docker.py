@@ -28,7 +28,6 @@ from harness.backends import cgroups, images
 from harness.backends.base import (
     LABEL,
     LISTEN,
-    MARK,
     NOTHING,
     Context,
     Event,
@@ -179,7 +178,7 @@ class DockerTrial:
             name=f"{self._name}-load",
             entrypoint=["python", "-m", self._context.module],
             command=[],
-            environment={**told, MARK: self._context.campaign},
+            environment=told,
             network_mode="none",
             init=True,
             sysctls=dict(SYSCTLS),
@@ -205,12 +204,7 @@ class DockerTrial:
             self._servers[name] = self._start(
                 image=self._context.prepared.what,
                 name=f"{self._name}-server{'' if name == MAIN else f'-{name}'}",
-                environment={
-                    "LISTEN": LISTEN,
-                    "BACKLOG": str(BACKLOG),
-                    MARK: self._context.campaign,
-                    **variables,
-                },
+                environment={"LISTEN": LISTEN, "BACKLOG": str(BACKLOG), **variables},
                 network_mode=f"container:{self._load.id}",
                 pid_mode=f"container:{self._load.id}",
                 cpuset_cpus=",".join(map(str, self._context.cpus.server)),
