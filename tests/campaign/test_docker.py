@@ -16,10 +16,11 @@ import pytest
 from command import ROOT, C10k, wait_for
 from faulty_servers import echo
 
-from harness import cpus, limits, plan, variants
+from harness import cpus, limits, lock, plan, variants
 from harness.backends import images
 from harness.backends.base import LABEL, TrialContext
-from harness.backends.docker import USER, DockerBackend
+from harness.backends.docker import LOCK_LABEL, USER, DockerBackend
+from harness.backends.process import ProcessBackend
 from harness.errors import ServerFault
 from harness.profiles import profile as profiles
 
@@ -48,8 +49,10 @@ def built(engine: docker.DockerClient) -> Iterator[None]:
 
 
 def left_behind(engine: docker.DockerClient) -> list[str]:
-    containers = engine.containers.list(all=True, filters={"label": LABEL})
-    volumes = engine.volumes.list(filters={"label": LABEL})
+    """Of campaigns under our lock: another may use the engine at the time."""
+    ours = {"label": [LABEL, f"{LOCK_LABEL}={lock.default_path()}"]}
+    containers = engine.containers.list(all=True, filters=ours)
+    volumes = engine.volumes.list(filters=ours)
     return [thing.name for thing in (*containers, *volumes)]
 
 
@@ -204,6 +207,33 @@ def test_a_server_that_does_not_tell_its_runtime_is_refused_and_removed(
     assert left_behind(engine) == []
 
 
+def trial_of(backend: DockerBackend, name: str, nofile: int) -> TrialContext:
+    """A trial of a shipped server, ready to be opened."""
+    (variant,) = variants.select(variants.discover(variants.Path("servers")), ["epoll-lt"])
+    profile = profiles.load("smoke")
+    backend.prepare_load(BUILD_TIMEOUT_S)
+    return TrialContext(
+        campaign=name,
+        trial=plan.make(profile, ["epoll-lt"], 7)[0],
+        prepared=backend.prepare(variant, 600),
+        cpus=cpus.CpuSplit(server=(1,), load=(0,)),
+        asked=dataclasses.replace(limits.Asked.for_connections(100), nofile=nofile),
+        timeouts=profile.timeouts,
+        workers=0,
+    )
+
+
+def test_a_campaign_of_processes_takes_no_container_for_what_it_left_behind(
+    engine: docker.DockerClient,
+) -> None:
+    backend = DockerBackend()
+
+    with backend.open(trial_of(backend, "beside", 1024)) as opened:
+        assert opened.next_event(60) is not None
+        assert ProcessBackend().sweep() == []
+        assert len(engine.containers.list(filters={"label": f"{LABEL}=beside"})) == 1
+
+
 def test_a_limit_that_the_engine_refuses_is_given_up_and_recorded(
     engine: docker.DockerClient,
 ) -> None:
@@ -211,21 +241,9 @@ def test_a_limit_that_the_engine_refuses_is_given_up_and_recorded(
     with contextlib.suppress(OSError, ValueError):  # "not allowed to raise maximum limit"
         resource.setrlimit(resource.RLIMIT_NOFILE, (beyond, beyond))
         pytest.skip("this host grants any number of open files to root")
-    (variant,) = variants.select(variants.discover(variants.Path("servers")), ["epoll-lt"])
-    profile = profiles.load("smoke")
     backend = DockerBackend()
-    backend.prepare_load(BUILD_TIMEOUT_S)
-    context = TrialContext(
-        campaign="clamp",
-        trial=plan.make(profile, ["epoll-lt"], 7)[0],
-        prepared=backend.prepare(variant, 600),
-        cpus=cpus.CpuSplit(server=(1,), load=(0,)),
-        asked=dataclasses.replace(limits.Asked.for_connections(100), nofile=beyond),
-        timeouts=profile.timeouts,
-        workers=0,
-    )
 
-    with backend.open(context) as opened:
+    with backend.open(trial_of(backend, "clamp", beyond)) as opened:
         hello = opened.next_event(60)
         assert opened.clamps == [f"nofile: asked for {beyond:,}, refused by the engine"]
 
