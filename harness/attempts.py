@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.gates import GATES
-from harness.record import Record, number
+from harness.record import Record, failure_code, number
 
 REPEATED_STATUS = "noisy"
 # The end of a trial all of whose rates are shares of a capacity that is not known.
 NO_CAPACITY = "no-capacity"
 # What voids a cell that somebody else on its CPUs held up, and what says that somebody did.
 VOID_OF_DISTURBED = {"not-reachable", "little", "cpu-time"}
+OVERSLEPT = "overslept"  # the load had no CPU at all: others had it
 DISTURBED_BY = {"load-waited", "shared-cpu", "steal"}
 # What a kernel hides once it hides always: no repeat would show it.
 NEVER_MENDS = {"counters"}
@@ -106,6 +107,8 @@ def _is_noisy(record: Record) -> bool:
 
 def _was_disturbed(record: Record) -> bool:
     """Whether it is void by nothing but what others on its CPUs, who were seen, can do to it."""
+    if failure_code(record) == OVERSLEPT:
+        return True
     codes = {str(code) for code, _ in record.get("reasons") or ()}
     void = {code for code in codes if EFFECTS.get(code) == "void"}
     return bool(void) and void <= VOID_OF_DISTURBED and bool(codes & DISTURBED_BY)

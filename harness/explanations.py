@@ -80,9 +80,10 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "What is late in one cell would be counted in the next, so this one has no figures.",
     ),
     "overslept": (
-        "the load had no CPU in the whole window",
+        "the load did not run in the whole window",
         "Something else kept the host busy while the window opened and closed, so nothing was "
-        "measured. End what runs beside, or ask for longer windows.",
+        "measured, and the cell is measured again. End what runs beside, or ask for longer "
+        "windows.",
     ),
     "not-reached": (
         "the cell was not tried",

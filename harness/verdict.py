@@ -155,8 +155,8 @@ def judge(
 ) -> Verdict:
     """Run the suite beside the variant. `show` gets each result as soon as it is known.
 
-    Without a campaign it gets a name that nobody else's has: containers are told apart by it, and
-    two users of one engine may check the same variant at a time.
+    `campaign` defaults to a random name: containers are told apart by it, and two users of one
+    engine may check the same variant at a time.
     """
     start_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="c10k-") as scratch:

@@ -69,14 +69,16 @@ def check(
     show: Callable[[str], None] = (lambda _: None) if as_json else click.echo
     subset: Subset = "quick" if quick else "full"
     verdicts: list[Verdict] = []
+    is_complete = False
     try:
         for found in check_all(chosen, backend, subset, reports, show, times=times):
             verdicts.append(found)
+        is_complete = True
     finally:
         # Runs take minutes: who interrupts them is told what they found so far
         if as_json and verdicts:
-            told = _as_data(verdicts)
-            click.echo(draw.as_json({"schema": 1, "backend": backend, "servers": told}))
+            told = {"backend": backend, "complete": is_complete, "servers": _as_data(verdicts)}
+            click.echo(draw.as_json({"schema": 1, **told}))
         if times > 1 and verdicts:
             show(summary(verdicts))
     failed = dict.fromkeys(verdict.variant for verdict in verdicts if not verdict.conforms)
@@ -123,7 +125,8 @@ def check_all(
 ) -> Iterator[Verdict]:
     """Build each variant and judge it `times` times, whatever came of those before.
 
-    `show` gets the lines. Yields a verdict for each run, but one for a variant that does not build.
+    `show` gets the lines. Yields a verdict for each run, a single one for a variant that does not
+    build.
 
     Raises:
         HostNotFit: a campaign is running, or the backend cannot work here.
@@ -132,7 +135,7 @@ def check_all(
     from harness.backends.base import Prepared
     from harness.interrupt import watched
 
-    with watched(), lock.held(f"c10k check in {Path.cwd()}"):
+    with watched("the runs so far are told"), lock.held(f"c10k check in {Path.cwd()}"):
         opened = launch.backend_named(backend)
         opened.sweep()
         split = cpus.split(cpus.cores_of(os.sched_getaffinity(0)), 1)

@@ -16,6 +16,7 @@ from harness.record import (
     failure_code,
     has_traffic,
     held_connections,
+    is_closed_loop,
     is_open_loop,
     is_ramp,
     load_busy,
@@ -51,14 +52,14 @@ DRIFT_SHARE_MAX = 0.10
 DRIFT_P_MAX = 0.005
 DRIFT_PARTS_MIN = 3  # a line through two points is perfect and says nothing
 # Neighbours that a hypervisor does not admit to (no steal) share caches, memory and cores with this
-# host, and show as a rate that jumps. The report calls 5 % a difference (DESIGN.md, Statistics:
-# SESOI), which a window whose own mean is less sure than that cannot tell. Student's t for ten
-# tenths; that neighbouring tenths are alike makes the truth wider still. Tenths below 0.2 s are few
-# ticks of a kernel at 250 Hz and jump on a quiet host, too.
+# host, and show as a rate that jumps. The bound is a rule of thumb: the smallest difference that
+# the report calls one (DESIGN.md, Statistics: SESOI, 5 %) as half of the 95 % interval of the mean
+# rate, by Student's t for ten tenths; where neighbouring tenths are alike the true one is wider.
+# Windows of a second or less have tenths that single events of the host decide.
 UNEVEN_HALF_WIDTH_MAX = 0.05
 UNEVEN_PARTS = 10
 UNEVEN_T = 2.262
-UNEVEN_PART_S_MIN = 0.2
+UNEVEN_WINDOW_S_MIN = 1.95  # 2 s as measured, which is some microseconds more or less
 # A step is CLOCK_REALTIME moving against CLOCK_MONOTONIC (NTP's slewing moves both alike). ntpd
 # steps by 128 ms or more, a resumed VM by seconds; two clock reads are some hundred ns apart.
 CLOCK_STEP_MS_MAX = 1.0
@@ -265,17 +266,22 @@ def drift(record: Record, facts: VariantFacts) -> str | None:
 
 
 def uneven(record: Record, facts: VariantFacts) -> str | None:
-    """How sure is the mean rate of the window, by the spread of its own tenths?"""
-    rates, window_s = record.get("parts_per_s"), number(record, "window_s") or 0.0
+    """How sure is the mean rate, by the spread of the window's own tenths?"""
+    rates = record.get("parts_per_s")
     if not isinstance(rates, Sequence) or len(rates) != UNEVEN_PARTS:
-        return None
-    if window_s < UNEVEN_PARTS * UNEVEN_PART_S_MIN or not any(rates):
+        return "the rates of its tenths are not known: the load stood still across the edge of one"
+    if not any(rates):
         return None
     error = statistics.stdev(rates) / math.sqrt(UNEVEN_PARTS)
     half_width = UNEVEN_T * error / statistics.fmean(rates)
     if half_width <= UNEVEN_HALF_WIDTH_MAX:
         return None
-    return f"the rate jumps: by its tenths the window's mean is known to ± {half_width:.1%} only"
+    return f"the rate jumps: half of the 95 % interval of its mean is {half_width:.1%}"
+
+
+def shows_its_tenths(record: Record) -> bool:
+    """Whether the window is long enough for a judgement of its tenths."""
+    return is_closed_loop(record) and (number(record, "window_s") or 0.0) >= UNEVEN_WINDOW_S_MIN
 
 
 def load_waited(record: Record, facts: VariantFacts) -> str | None:

@@ -221,11 +221,11 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "uneven",
         "The rate was even",
-        "closed loop of 2 s or more: half of the 95 % interval of the window's mean rate, by the "
-        "spread of its tenths",
+        "closed loop of 2 s or more: half of the 95 % interval of the mean rate, by the spread of "
+        "the window's tenths",
         f"≤ {checks.UNEVEN_HALF_WIDTH_MAX:.0%}",
         "noisy",
-        is_closed_loop,
+        checks.shows_its_tenths,
         checks.uneven,
     ),
     Gate(

@@ -56,7 +56,7 @@ class Window:
     Mean and maximum of the latency are exact, a histogram's are those of its buckets. `parts_per_s`
     are the rates in its tenths, in order; None where an engine stood still across the edge of one.
     `useful_busy` leaves out the turns in which a spinning engine found nothing to do. `overslept`
-    are the engines that first ran when the window was over: theirs has no length, and no rate.
+    counts the engines that did not run between the window's edges: theirs has no length, no rate.
     """
 
     window_ns: float

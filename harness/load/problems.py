@@ -2,7 +2,7 @@
 
 The codes: *held-fewer* and *capped* (the same behind a ceiling that the variant declares) for what
 a server does not hold, *not-reached* for cells that were not run because of it, *not-settled* for
-replies that never came, *overslept* where the load had no CPU for a whole window, *server-died*.
+replies that never came, *overslept* where the load did not run in a whole window, *server-died*.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def unanswered(missing: int, settle_s: float) -> Failure:
 
 
 def overslept(engines: int, cell: Cell) -> Failure | None:
-    """So many engines were not run between the window's edges; None when all of them were."""
+    """So many engines did not run between the window's edges; None when all of them did."""
     if not engines:
         return None
     text = (
-        f"{engines} of the load's engines had no CPU in the whole window of {cell.window_s:g} s: "
+        f"{engines} of the load's engines did not run in the whole window of {cell.window_s:g} s: "
         "others keep this host busy, or the window is too short"
     )
     return failure("overslept", text)

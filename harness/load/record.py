@@ -262,7 +262,7 @@ def _busy(ticks: Mapping[str, int]) -> float | None:
 
 
 def _share(cpu_ns: float, shared_ns: float) -> float:
-    """Of the CPU time of the load; nothing in a window that no engine was awake to see."""
+    """The part that `cpu_ns` is of `shared_ns`; 0 in a window that no engine was awake to see."""
     return cpu_ns / shared_ns if shared_ns else 0.0
 
 

@@ -21,7 +21,7 @@ from harness.backends import images
 from harness.backends.base import LABEL, TrialContext
 from harness.backends.docker import LOCK_LABEL, USER, DockerBackend
 from harness.backends.process import ProcessBackend
-from harness.errors import ServerFault
+from harness.errors import HostNotFit, ServerFault
 from harness.profiles import profile as profiles
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -123,7 +123,9 @@ def test_a_server_that_nobody_here_wrote_fails_in_a_container_what_its_table_say
     )
 
     assert done.code == 4, done.err + done.out
-    (told,) = json.loads(done.out)["servers"]
+    document = json.loads(done.out)
+    assert document["complete"] is True
+    (told,) = document["servers"]
     assert told["failure"] is None
     failed = [check for check in told["checks"] if check["status"] == "fail"]
     fails = set(expected["fails"]) - expected.get("docker", {}).keys()
@@ -224,14 +226,31 @@ def trial_of(backend: DockerBackend, name: str, nofile: int) -> TrialContext:
 
 
 def test_a_campaign_of_processes_takes_no_container_for_what_it_left_behind(
-    engine: docker.DockerClient,
+    engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Containers have no lock in their environment, as whoever uses the default one."""
+    monkeypatch.delenv(lock.LOCK_VARIABLE, raising=False)
     backend = DockerBackend()
 
-    with backend.open(trial_of(backend, "beside", 1024)) as opened:
+    with lock.held("a test"), backend.open(trial_of(backend, "beside", 1024)) as opened:
         assert opened.next_event(60) is not None
         assert ProcessBackend().sweep() == []
         assert len(engine.containers.list(filters={"label": f"{LABEL}=beside"})) == 1
+
+
+def test_a_name_that_is_taken_is_not_taken_away(engine: docker.DockerClient) -> None:
+    backend = DockerBackend()
+    context = trial_of(backend, "taken", 1024)
+    name = f"c10k-taken-{context.name}-load"
+    image = os.environ["C10K_HARNESS_IMAGE"]
+    theirs = engine.containers.create(image, entrypoint=["sleep", "60"], name=name)
+    try:
+        with pytest.raises(HostNotFit, match="already in use"), backend.open(context):
+            pass
+        theirs.reload()
+        assert theirs.status == "created"
+    finally:
+        theirs.remove(force=True)
 
 
 def test_a_limit_that_the_engine_refuses_is_given_up_and_recorded(

@@ -64,6 +64,14 @@ def test_what_others_on_the_cpus_voided_is_tried_again_and_nothing_else(
     assert to_repeat(records, [ended(1)], "1-poll") == [0]
 
 
+def test_a_window_that_the_load_slept_through_is_tried_again() -> None:
+    failure = {"code": "overslept", "text": "no CPU"}
+    slept = cell(0, 1, "void") | {"failure": failure, "reasons": [["failure", "no CPU"]]}
+    died = cell(1, 1, "void") | {"failure": failure | {"code": "server-died"}, "reasons": []}
+
+    assert to_repeat([slept, died], [ended(1)], "1-poll") == [0]
+
+
 def test_what_is_noisy_at_the_last_attempt_is_to_be_measured_again() -> None:
     records = [cell(0, 1, "noisy"), cell(1, 1, "noisy"), cell(2, 1, "void"), cell(1, 2)]
 

@@ -120,7 +120,7 @@ def test_an_engine_that_slept_through_the_window_has_no_rate_and_is_told() -> No
     told = problems.overslept(nobody.overslept, CELL)
     assert told is not None
     assert told["code"] == "overslept"
-    assert told["text"].startswith("1 of the load's engines had no CPU in the whole window of ")
+    assert told["text"].startswith("1 of the load's engines did not run in the whole window of ")
 
 
 def test_what_others_took_of_an_engine_s_cpu_falls_on_all_its_turns_alike() -> None:

@@ -237,7 +237,7 @@ def test_a_rate_that_drifts_across_the_window_is_noise(
 def test_a_mean_rate_less_sure_than_what_the_report_calls_a_difference_is_noise() -> None:
     assert pytest.approx(stats.t.ppf(0.975, checks.UNEVEN_PARTS - 1), abs=5e-4) == checks.UNEVEN_T
 
-    def reasons(share: float, window_s: float = 2.0) -> list[tuple[str, str]]:
+    def reasons(share: float, window_s: float = 1.999) -> list[tuple[str, str]]:
         """Of a window whose tenths lie by a share above and below the mean, in turns."""
         rates = [1_000 * (1 + share * (-1) ** part) for part in range(10)]
         record = changed(measured(), ("parts_per_s",), rates)
@@ -246,9 +246,16 @@ def test_a_mean_rate_less_sure_than_what_the_report_calls_a_difference_is_noise(
     # s = share · sqrt(10 / 9), and 2.262 · s / sqrt(10) = 5 % at a share of 6.63 %
     assert reasons(0.066) == []
     assert reasons(0.067) == [
-        ("uneven", "the rate jumps: by its tenths the window's mean is known to ± 5.1% only")
+        ("uneven", "the rate jumps: half of the 95 % interval of its mean is 5.1%")
     ]
     assert reasons(0.5, window_s=1.9) == []
+
+
+def test_tenths_that_are_not_known_are_no_sign_of_an_even_rate() -> None:
+    long = changed(changed(measured(), ("window_s",), 2.5), ("parts_per_s",), None)
+
+    assert [code for code, _ in judge(long, PLAIN).reasons] == ["uneven"]
+    assert judge(changed(long, ("window_s",), 1.5), PLAIN).status == "valid"
 
 
 @pytest.mark.parametrize("off", [0.975, 1.025])

@@ -10,7 +10,8 @@ Rule 2: what is read is copied before it is written: the buffer is the same for 
 connections asyncio accepts in a turn of its loop. Until gh-151615 it went on asking for all of
 those after the first lack of a descriptor, and each refusal set a timer that asks again 1 s later.
 With 4,096 such timers a second the server that waits for a descriptor soon uses half of a CPU. So
-it is told 1, and the queue gets its length from listen(2) afterwards.
+it is told to accept as many at a time as its twins do (one more from gh-90871 on), and the queue
+gets its length from listen(2) afterwards. uvloop accepts until there is nothing left.
 
 There are no counters: no transport tells how much of what it was given a socket has taken.
 """
@@ -23,6 +24,7 @@ import socket
 from collections.abc import Callable
 
 from c10k.listener import listening
+from c10k.loop import ACCEPTS_MAX
 from c10k.options import Options
 from c10k.server import BUFFER_BYTES, STOP_SIGNALS, run_server
 
@@ -58,9 +60,6 @@ class Echo(asyncio.BufferedProtocol):
     # At the peer's end the inherited eof_received has the transport send what it owes, then close.
 
 
-ACCEPTS_PER_TURN = 1
-
-
 async def _serve_until_stopped(listener: socket.socket, backlog: int) -> None:
     loop = asyncio.get_running_loop()
     # The default is to log an error of each connection, and each lack of descriptors.
@@ -70,7 +69,7 @@ async def _serve_until_stopped(listener: socket.socket, backlog: int) -> None:
         loop.add_signal_handler(number, stopped.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     start = loop.create_unix_server if listener.family == socket.AF_UNIX else loop.create_server
-    await start(Echo, sock=listener, backlog=ACCEPTS_PER_TURN)
+    await start(Echo, sock=listener, backlog=ACCEPTS_MAX)
     listener.listen(backlog)
     await stopped.wait()
 
