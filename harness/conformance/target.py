@@ -138,7 +138,7 @@ class Target:
 
     def _stopped(self) -> bool:
         """Stop what runs, processes that were forked since the last call too; True if none did."""
-        pids = [pid for pid in self.pids if _state(pid) not in "TZX"]
+        pids = [pid for pid in self.pids if not _is_stopped(pid)]
         send_signal(pids, signal.SIGSTOP)
         return not pids
 
@@ -207,6 +207,15 @@ def _state(pid: int) -> str:
         return procfs.process_stat(Path(f"/proc/{pid}/stat").read_text()).state
     except OSError:
         return "X"
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether all its threads are, or are over: one that was not let run since the signal takes one
+    more connection before it notices (inet_csk_accept() looks at its queue first)."""
+    with suppress(OSError):  # it ended
+        tasks = Path(f"/proc/{pid}/task").iterdir()
+        return all(_state(int(task.name)) in "TZX" for task in tasks)
+    return True
 
 
 def _text(pid: int, name: str) -> str:
