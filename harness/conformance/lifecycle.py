@@ -112,7 +112,7 @@ def harmless_signals(scene: Scene) -> str:
     echoes = 0
     with _storm(scene.server) as storm:
         end_s = time.monotonic() + (STORM_QUICK_S if scene.quick else STORM_S)
-        while time.monotonic() < end_s:
+        while time.monotonic() < end_s or not storm.sent:
             exchange(peers, [message(3000, seed) for seed in range(len(peers))], SILENCE_S)
             echoes += len(peers)
     for peer in peers:
@@ -127,6 +127,7 @@ class _Storm:
     def __init__(self, server: Target) -> None:
         self.sent = 0
         self._server = server
+        self._pids = server.pids  # here: hundreds of processes take a while to be found
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
@@ -138,12 +139,11 @@ class _Storm:
         self._server.thaw()
 
     def _send(self) -> None:
-        pids = self._server.pids
         while not self._over.wait(STORM_PAUSE_S):
-            send_signal(pids, signal.SIGWINCH if self.sent % 2 else signal.SIGCHLD)
+            send_signal(self._pids, signal.SIGWINCH if self.sent % 2 else signal.SIGCHLD)
             if self.sent % STOPS_EVERY == 0:
-                send_signal(pids, signal.SIGSTOP)
-                send_signal(pids, signal.SIGCONT)
+                send_signal(self._pids, signal.SIGSTOP)
+                send_signal(self._pids, signal.SIGCONT)
             self.sent += 1
 
 
