@@ -148,7 +148,8 @@ def check(tree: Path, log: Path, only: str | None) -> list[str]:
         problems.append(f"variants {sorted(listed)}, expected {sorted(variants)}")
     problems += check_trials(campaign, variants)
     last = log.read_text("utf-8").splitlines()[-1].strip()
-    if last != f"reports/{campaign.name}/report.html" or not (tree / last).is_file():
+    report = (campaign / "report.html").resolve()
+    if (tree / last).resolve() != report or not report.is_file():
         problems.append(f"the last line is not the path of the report: {last!r}")
     if not (reports / "index.html").is_file():
         problems.append("no reports/index.html")
