@@ -259,8 +259,8 @@ def test_print_keeps_every_column(browser: Browser, report: Path) -> None:
     assert pdf.startswith(b"%PDF")
 
 
-# Colours are those of the scheme, whatever the width; all else is that of the width, whatever the
-# scheme. Contrast takes most of the time, and so do the nodes of rules that pass, in its answer.
+# Colours are those of the scheme (a phone has none that a desk has not), all else is that of the
+# width. Contrast takes most of the time, and so do the nodes of rules that pass, in its answer.
 AXE_RULES = {
     ("light", "desk"): "{}",
     ("light", "phone"): "{rules: {'color-contrast': {enabled: false}}}",
