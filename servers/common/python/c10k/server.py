@@ -88,7 +88,7 @@ def run_server(serve: Callable[[Options], Counters | None], *packages: str) -> i
     try:
         if sys.argv[1:] == ["--version"]:
             python = f"{platform.python_implementation()} {platform.python_version()}"
-            print(python, *packages, sep=", ")
+            print(python, *packages, sep=", ", flush=True)  # a server may end by os._exit()
             return 0
         if len(sys.argv) > 1:
             raise Fault(EXIT_USAGE, "takes no arguments; set LISTEN and BACKLOG")
