@@ -160,6 +160,11 @@ def _merge_timelines(
     return merged[::-1][::stride][::-1]
 
 
+def per(amount: float, length_ns: float) -> float:
+    """`amount` per nanosecond of a window; 0 where the window has no length."""
+    return amount / length_ns if length_ns else 0.0
+
+
 def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
     """One window of the engines' windows. Raises ValueError when no engine took part."""
     if not windows:
@@ -172,13 +177,13 @@ def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
     def rate(name: str) -> float:
         """Per-engine rates added up: each engine's window has its own exact length."""
         return float(
-            sum(_per(w[name], length_ns) for w, length_ns in zip(windows, lengths_ns, strict=True))
+            sum(per(w[name], length_ns) for w, length_ns in zip(windows, lengths_ns, strict=True))
         )
 
     # Turns are measured by the clock. What others took of the CPU, which is in them and not in the
     # CPU time, is taken to fall on all turns alike.
     useful_ns = [
-        w["cpu_ns"] * max(0.0, 1 - _per(w["spun_ns"], n))
+        w["cpu_ns"] * max(0.0, 1 - per(w["spun_ns"], n))
         for w, n in zip(windows, lengths_ns, strict=True)
     ]
     delays = [w["self_delay_histogram"] for w in windows if w["self_delay_histogram"] is not None]
@@ -201,9 +206,9 @@ def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
         self_delay=histogram.merge(delays) if delays else None,
         cpu_ns=total("cpu_ns"),
         # The busiest engine: with one of several at its limit, the generator is at its limit
-        cpu_busy=max(_per(w["cpu_ns"], n) for w, n in zip(windows, lengths_ns, strict=True)),
+        cpu_busy=max(per(w["cpu_ns"], n) for w, n in zip(windows, lengths_ns, strict=True)),
         useful_ns=sum(useful_ns),
-        useful_busy=max(_per(ns, n) for ns, n in zip(useful_ns, lengths_ns, strict=True)),
+        useful_busy=max(per(ns, n) for ns, n in zip(useful_ns, lengths_ns, strict=True)),
         blocked_ns=total("blocked_ns"),
         spun_ns=total("spun_ns"),
         sends=total("sends"),
@@ -212,11 +217,6 @@ def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
         connect=histogram.merge(connects) if connects else None,
         overslept=lengths_ns.count(0),
     )
-
-
-def _per(amount: float, length_ns: int) -> float:
-    """`amount` per nanosecond of a window; nothing where the window has no length."""
-    return amount / length_ns if length_ns else 0.0
 
 
 def _merge_parts(engines: Sequence[Sequence[Sequence[int]]]) -> list[float] | None:

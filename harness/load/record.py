@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.engine import histogram
-from harness.load.figures import Ramp, Status, Window, differences
+from harness.load.figures import Ramp, Status, Window, differences, per
 from harness.load.memory import KERNEL_SOURCE, Memory
 from harness.load.probe import Edge, TaskSample
 from harness.load.procfs import IDLE_NAMES
@@ -190,8 +190,8 @@ def generator_members(
     if window is not None:
         shared_ns = window.window_ns * min(max(workers, 1), len(cpus))
         members |= {
-            "cpu_busy": max(window.cpu_busy, _share(window.cpu_ns, shared_ns)),
-            "useful_busy": max(window.useful_busy, _share(window.useful_ns, shared_ns)),
+            "cpu_busy": max(window.cpu_busy, per(window.cpu_ns, shared_ns)),
+            "useful_busy": max(window.useful_busy, per(window.useful_ns, shared_ns)),
             "cpu_ns": window.cpu_ns,
             "blocked_ns": window.blocked_ns,
             "spun_ns": window.spun_ns,
@@ -259,11 +259,6 @@ def _busy(ticks: Mapping[str, int]) -> float | None:
     if total == 0:
         return None
     return 1.0 - sum(ticks.get(name, 0) for name in IDLE_NAMES) / total
-
-
-def _share(cpu_ns: float, shared_ns: float) -> float:
-    """The part that `cpu_ns` is of `shared_ns`; 0 in a window that no engine was awake to see."""
-    return cpu_ns / shared_ns if shared_ns else 0.0
 
 
 def _us_per_echo(cpu_ns: float, interval_ns: float, echoes_per_s: float) -> float | None:
