@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from harness.conformance.peers import SILENCE_S, Peer, exchange, message
 
 PING_BYTES = 64
-ATTEMPTS = 5
+ATTEMPTS = 3
 
 
 def ping(peers: Sequence[Peer], seconds: float, every_s: float = 0.01) -> list[float]:

@@ -259,16 +259,7 @@ def test_print_keeps_every_column(browser: Browser, report: Path) -> None:
     assert pdf.startswith(b"%PDF")
 
 
-# Colours are those of the scheme (a phone has none that a desk has not), all else is that of the
-# width. Contrast takes most of the time, and so do the nodes of rules that pass, in its answer.
-AXE_RULES = {
-    ("light", "desk"): "{}",
-    ("light", "phone"): "{rules: {'color-contrast': {enabled: false}}}",
-    ("dark", "desk"): "{runOnly: ['color-contrast']}",
-}
-
-
-@pytest.mark.parametrize(("scheme", "width"), AXE_RULES)
+@pytest.mark.parametrize("width", WIDTHS)
 def test_axe_finds_no_violation(
     browser: Browser,
     paced_report: Path,
@@ -293,11 +284,10 @@ def test_axe_finds_no_violation(
         opened.goto(path.as_uri())
         opened.evaluate("[...document.querySelectorAll('details')].forEach(d => d.open = true)")
         opened.evaluate(axe)
-        found = opened.evaluate(
-            f"axe.run({{resultTypes: ['violations'], ...{AXE_RULES[scheme, width]}}})"
-        )
+        # All rules run; of those that pass the nodes, half of the time, are left out of the answer
+        found = opened.evaluate("axe.run({resultTypes: ['violations']})")
 
-        assert len(found["passes"]) >= (1 if scheme == "dark" else 10)
+        assert len(found["passes"]) > 10
         told = [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found["violations"]]
         assert told == []
     opened.close()

@@ -94,9 +94,8 @@ POOLS = _pools()
 WORKERS = [name for name, file in variants().items() if file["workers"] == "cpus"]
 BOUNDLESS = [name for name in variants() if name not in POOLS]
 PLAIN = [Flavour(name, "") for name in BOUNDLESS]
-# As they are measured they go through the quick checks of conformance (tests/conformance); here
-# sanitizers look at the same code while it is asked for more.
 FLAVOURS = [
+    *PLAIN,
     *(Flavour(name, "address") for name in BOUNDLESS),
     *(Flavour(name, "thread") for name in (THREADED, *WORKERS)),
 ]
