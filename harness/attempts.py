@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.gates import GATES
+from harness.gates import GATES, USABLE
 from harness.record import Record, failure_code, number
+from harness.scenarios import CALIBRATION
 
 REPEATED_STATUS = "noisy"
 # The end of a trial all of whose rates are shares of a capacity that is not known.
@@ -53,12 +54,15 @@ class Attempts:
 
 
 def to_repeat(records: Sequence[Record], outcomes: Sequence[Record], trial: str) -> list[int]:
-    """The cells of a trial that were noisy at last, or void beside somebody else."""
+    """The cells of a trial that were noisy at last, or void beside somebody else, or a capacity's.
+
+    Without a capacity no share of it can be offered: whatever voids one, another look may show it.
+    """
     attempts = Attempts(records, outcomes)
     return sorted(
         int(record["cell"])
         for record in attempts.used(line for line in records if trial_of(line) == trial)
-        if _is_noisy(record) or _was_disturbed(record)
+        if _is_noisy(record) or _was_disturbed(record) or _is_void_capacity(record)
     )
 
 
@@ -112,6 +116,10 @@ def _was_disturbed(record: Record) -> bool:
     codes = {str(code) for code, _ in record.get("reasons") or ()}
     void = {code for code in codes if EFFECTS.get(code) == "void"}
     return bool(void) and void <= VOID_OF_DISTURBED and bool(codes & DISTURBED_BY)
+
+
+def _is_void_capacity(record: Record) -> bool:
+    return record.get("scenario") == CALIBRATION and record.get("status") not in USABLE
 
 
 def _last(lines: Iterable[Record]) -> dict[str, int]:

@@ -28,7 +28,9 @@ CELL_OVERHEAD_S = 0.3
 # Of the second of two trials of one variant in a block. No directory of a variant has a dot in it.
 AGAIN = ".again"
 RATE_DIGITS = 3
-# Of all planned trials, this share may be spent on measuring noisy cells again.
+# Its trials measure capacities: each is one short cell, on which all shares of a capacity hang.
+CALIBRATION_BLOCK = 0
+# Of all other planned trials, this share may be spent on measuring noisy cells again.
 REPEATS_SHARE_MAX = 1 / 3
 
 
@@ -109,7 +111,9 @@ def make(profile: Profile, variants: Sequence[str], seed: int) -> list[Trial]:
     steps, calibration = steps_of(profile), calibration_of(profile)
     trials = []
     for name in variants if calibration else ():
-        trials.append(Trial(f"0-{name}", 0, name, generator.getrandbits(32), calibration))
+        trial_seed = generator.getrandbits(32)
+        block = CALIBRATION_BLOCK
+        trials.append(Trial(f"{block}-{name}", block, name, trial_seed, calibration))
     named = [*variants, *(again(name) for name in variants if name == profile.same_twice)]
     for block in range(1, profile.trials + 1):
         order = list(named)
@@ -215,15 +219,21 @@ def part(trial: Trial, numbers: Collection[int]) -> Trial:
     return replace(trial, steps=tuple(steps), numbers=tuple(kept))
 
 
-def repeats_left(trials: Sequence[Trial], block: int, repeated: int) -> int:
-    """How many more trials may be spent by the end of a block on measuring noisy cells again.
+def may_repeat(trials: Sequence[Trial], repeated: Mapping[int, int], block: int) -> bool:
+    """Whether one more trial may be spent in a block on measuring noisy cells again.
 
-    Each block adds its share, rounded up at its end: else the first would take all of it.
+    Each block adds its share, rounded up at its end: else the first would take all of it. A
+    calibration is bounded by the profile's `repeats_max` alone, and takes nothing from the others.
+
+    Args:
+        repeated: {block: how many trials were spent on that}.
     """
-    blocks = {trial.block for trial in trials}
-    begun = sum(1 for one in blocks if one <= block)
-    budget = int(len(trials) * REPEATS_SHARE_MAX)
-    return max(0, math.ceil(budget * begun / len(blocks)) - repeated)
+    if block == CALIBRATION_BLOCK:
+        return True
+    blocks = [trial.block for trial in trials if trial.block != CALIBRATION_BLOCK]
+    spent = sum(count for one, count in repeated.items() if one != CALIBRATION_BLOCK)
+    begun = sum(1 for one in set(blocks) if one <= block)
+    return spent < math.ceil(int(len(blocks) * REPEATS_SHARE_MAX) * begun / len(set(blocks)))
 
 
 def _rounded(rate: float) -> float:

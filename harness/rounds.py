@@ -8,6 +8,7 @@ Rule 2: repetition is bounded, per trial and per campaign, and every attempt sta
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -74,7 +75,7 @@ class Rounds:
                 where = ", ".join(trial.cells[cell].label for cell in cells)
                 self._progress.event("trial", **place, again=where)
                 self._attempt(trial, known, cells)
-            if trial.block == 0:
+            if trial.block == plan.CALIBRATION_BLOCK:
                 self._note_capacities()
 
     def missing(self) -> list[plan.Trial]:
@@ -84,7 +85,7 @@ class Rounds:
             trial for trial in trials if not self._has_ended(trial) or self._cells_to_repeat(trial)
         ]
         # Whose capacity is to be measured may have a rate by the time its other trials come
-        hopeful = {trial.variant for trial in unfinished if trial.block == 0}
+        hopeful = {trial.variant for trial in unfinished if trial.block == plan.CALIBRATION_BLOCK}
         return [
             trial
             for trial in trials
@@ -158,10 +159,10 @@ class Rounds:
         outcomes = self._campaign.outcomes()
         own = [line for line in outcomes if line["trial"] == trial.id]
         again = sum(1 for line in own if attempts.repeats(line))
-        spent = sum(1 for line in outcomes if attempts.repeats(line))
         if not own or own[-1]["outcome"] != "done" or again >= self._request.profile.repeats_max:
             return []
-        if not plan.repeats_left(self._request.trials, trial.block, spent):
+        spent = Counter(line["block"] for line in outcomes if attempts.repeats(line))
+        if not plan.may_repeat(self._request.trials, spent, trial.block):
             return []
         return attempts.to_repeat(self._campaign.cells(), outcomes, trial.id)
 

@@ -16,6 +16,7 @@ from harness import selftest
 from harness.analysis.frame import planned_cells, profile_name
 from harness.analysis.intervals import TRIALS_MIN, Comparison, Estimate, compare
 from harness.analysis.results import Cell, Contrast, Headline, RankGroup, Row
+from harness.plan import CALIBRATION_BLOCK
 from harness.record import is_nonconforming
 
 # DESIGN.md, Statistics: the headline.
@@ -23,8 +24,6 @@ HEADLINE_SCENARIO = "idle"
 HEADLINE_CONNECTIONS = 10_000
 HEADLINE_ACTIVE = 100
 UNRANKED = "—"
-# Its trials measure capacities, and repeat nothing.
-CALIBRATION_BLOCK = 0
 NONCONFORMING = "does not conform: never ranked"
 
 

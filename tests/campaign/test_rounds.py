@@ -39,13 +39,20 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     c10k.add_server("noisy", OVERFLOWS)
     path = c10k.directory / "rounds.toml"
     path.write_text(PROFILE)
-    return c10k.run(path)
+    finished = c10k.run(path)
+    # Here, because what fails in a fixture is measured anew when the test is run once more
+    assert finished.code == 0, finished.err + finished.out
+    capacities = finished.head()["capacities"]
+    assert set(capacities) == {"mine", "noisy"}, [
+        (cell["variant"], cell["attempt"], cell["status"], cell["reasons"])
+        for cell in finished.cells
+        if cell["scenario"] == "calibration"
+    ]
+    return finished
 
 
 def test_each_rate_is_a_share_of_the_capacity_that_the_campaign_noted(done: Finished) -> None:
-    assert done.code == 0, done.err + done.out
     capacities = done.head()["capacities"]
-    assert set(capacities) == {"mine", "noisy"}
     shares = [cell for cell in done.cells if cell["rate_share"]]
     assert {cell["rate_share"] for cell in shares} == {0.05, 2.0}
     for cell in shares:
@@ -78,9 +85,9 @@ def test_noisy_cells_are_measured_again_within_the_bounds_and_every_attempt_stay
     done: Finished,
 ) -> None:
     repeated = [line for line in done.outcomes if line["repeats"]]
-    planned = len(done.head()["plan"])
-
-    assert 1 <= len(repeated) <= planned // 3
+    blocks = [trial["block"] for trial in done.head()["plan"] if trial["block"]]
+    assert repeated
+    assert len([line for line in repeated if line["block"]]) <= len(blocks) // 3
     for line in repeated:
         assert line["attempt"] == 2
         own = [cell for cell in done.cells if cell["trial"] == line["trial"]]

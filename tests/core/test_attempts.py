@@ -72,6 +72,20 @@ def test_a_window_that_the_load_slept_through_is_tried_again() -> None:
     assert to_repeat([slept, died], [ended(1)], "1-poll") == [0]
 
 
+def test_a_capacity_that_is_void_is_measured_again_whatever_voided_it() -> None:
+    """Every share of it hangs on this one cell."""
+    lost = {"reasons": [["lost", "1 connection lost"]]}
+    records = [
+        cell(0, 1, "void") | lost | {"scenario": "calibration"},
+        cell(1, 1, "void") | lost | {"scenario": "idle"},
+        cell(2, 1) | {"scenario": "calibration"},
+    ]
+
+    assert to_repeat(records, [ended(1)], "1-poll") == [0]
+    better = cell(0, 2) | {"scenario": "calibration"}
+    assert to_repeat([*records, better], [ended(1), ended(2, (0,))], "1-poll") == []
+
+
 def test_what_is_noisy_at_the_last_attempt_is_to_be_measured_again() -> None:
     records = [cell(0, 1, "noisy"), cell(1, 1, "noisy"), cell(2, 1, "void"), cell(1, 2)]
 

@@ -197,14 +197,21 @@ def test_at_most_a_third_of_the_trials_is_spent_again_and_each_block_has_its_sha
     trials = plan.make(profiles.load("quick"), NAMES, 1)
 
     assert len(trials) == 12
-    assert [plan.repeats_left(trials, 3, done) for done in (0, 3, 4, 9)] == [4, 1, 0, 0]
-    assert [plan.repeats_left(trials, block, 0) for block in (1, 2, 3)] == [2, 3, 4]
-    # Block 0 is a block like others
-    trials = plan.make(shares(tmp_path), NAMES, 1)
-    blocks = sorted({trial.block for trial in trials})
-    assert blocks[0] == 0
-    left = [plan.repeats_left(trials, block, 0) for block in blocks]
-    assert 0 < left[0] < left[-1] == len(trials) // 3
+    assert [plan.may_repeat(trials, {1: done}, 3) for done in (0, 3, 4, 9)] == [
+        *(True, True),
+        *(False, False),
+    ]
+    for block, share in ((1, 2), (2, 3), (3, 4)):
+        assert plan.may_repeat(trials, {1: share - 1}, block)
+        assert not plan.may_repeat(trials, {1: share - 1, 2: 1}, block)
+    # Calibrations neither have a share nor use up one
+    calibrated = plan.make(shares(tmp_path), NAMES, 1)
+    assert calibrated[0].block == plan.CALIBRATION_BLOCK
+    assert plan.may_repeat(calibrated, {0: 99, 1: 99}, plan.CALIBRATION_BLOCK)
+    blocks = [trial.block for trial in calibrated if trial.block != plan.CALIBRATION_BLOCK]
+    budget = len(blocks) // 3
+    assert plan.may_repeat(calibrated, {0: 99, 1: budget - 1}, max(blocks))
+    assert not plan.may_repeat(calibrated, {0: 99, 1: budget}, max(blocks))
 
 
 @pytest.mark.parametrize(
