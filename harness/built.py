@@ -11,9 +11,16 @@ from pathlib import Path
 # default) wherever it is asked for -g, as our builds ask.
 # A stripped binary still has its .comment, without the switches.
 COMMENT = re.compile(rb"(?:GCC: \(|(?:Debian )?clang version )[^\0\n]{1,100}")
-PRODUCER = re.compile(
-    rb"(?:GNU C(?:\+\+)?\d+ \d+\.\d+|(?:Debian )?clang version \d+)[^\0\n]{0,400}"
-)
+# One by one: a pattern that begins with fixed letters is found a hundred times as fast.
+PRODUCERS = [
+    re.compile(begin + rb"[^\0\n]{0,400}")
+    for begin in (
+        rb"GNU C\d+ \d+\.\d+",
+        rb"GNU C\+\+\d+ \d+\.\d+",
+        rb"Debian clang version \d+",
+        rb"clang version \d+",
+    )
+]
 ELF = b"\x7fELF"
 ENGINE = "harness.engine._engine"
 SOURCES = {".py", ".toml", ".j2", ".html", ".css", ".js"}  # what an installed package consists of
@@ -28,8 +35,10 @@ def producer(path: Path) -> str | None:
         return None
     if not content.startswith(ELF):
         return None
-    found = PRODUCER.search(content) or COMMENT.search(content)
-    return found[0].decode(errors="replace") if found else None
+    for pattern in (*PRODUCERS, COMMENT):
+        if found := pattern.search(content):
+            return found[0].decode(errors="replace")
+    return None
 
 
 def harness_digest() -> str:

@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy import stats
-
+from harness import student
 from harness.analysis.intervals import (
     CONFIDENCE,
     TRIALS_MIN,
@@ -152,6 +151,6 @@ def welch(
     if error == 0:
         return math.exp(middle), Interval(math.exp(middle), math.exp(middle)), float(middle == 0)
     freedom = error**4 / (share_one**2 / (len(one) - 1) + share_other**2 / (len(other) - 1))
-    half = error * float(stats.t.ppf(1 - alpha / 2, freedom))
+    half = error * student.critical(1 - alpha, freedom)
     interval = Interval(math.exp(middle - half), math.exp(middle + half))
-    return math.exp(middle), interval, float(2 * stats.t.sf(abs(middle) / error, freedom))
+    return math.exp(middle), interval, student.p_value(middle / error, freedom)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
+from harness import student
 
 # DESIGN.md, Statistics: "with fewer than 3 trials nothing is ranked".
 TRIALS_MIN = 3
@@ -109,7 +109,7 @@ def log_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Int
         return None
     logs = [math.log(value) for value in values]
     middle = statistics.fmean(logs)
-    half = _standard_error(logs) * _t_critical(len(logs), confidence)
+    half = _standard_error(logs) * student.critical(confidence, len(logs) - 1)
     return Interval(math.exp(middle - half), math.exp(middle + half))
 
 
@@ -158,7 +158,7 @@ def holm(
 
 def _comparison(logs: list[float], alpha: float, p: float, rejected: bool) -> Comparison:
     middle = statistics.fmean(logs)
-    half = _standard_error(logs) * _t_critical(len(logs), 1 - alpha)
+    half = _standard_error(logs) * student.critical(1 - alpha, len(logs) - 1)
     ratio = math.exp(middle)
     interval = Interval(math.exp(middle - half), math.exp(middle + half))
     outcome = outcome_of(ratio, interval, rejected)
@@ -179,12 +179,8 @@ def _p_value(logs: list[float]) -> float:
     middle = statistics.fmean(logs)
     if error == 0:
         return 1.0 if middle == 0 else 0.0
-    return float(2 * stats.t.sf(abs(middle) / error, len(logs) - 1))
+    return student.p_value(middle / error, len(logs) - 1)
 
 
 def _standard_error(logs: list[float]) -> float:
     return statistics.stdev(logs) / math.sqrt(len(logs))
-
-
-def _t_critical(count: int, confidence: float) -> float:
-    return float(stats.t.ppf(0.5 + confidence / 2, count - 1))

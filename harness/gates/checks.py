@@ -257,10 +257,14 @@ def drift(record: Record, facts: VariantFacts) -> str | None:
     change = statistics.linear_regression(parts, rates).slope * len(rates) / statistics.fmean(rates)
     if abs(change) <= DRIFT_SHARE_MAX:
         return None
-    # Here, because judging the cells of a steady host, between its trials, must not wait for it
-    from scipy import stats
+    # Here, because judging the cells of a steady host, between its trials, must not wait for SciPy
+    from harness import student
 
-    if stats.linregress(parts, rates).pvalue > DRIFT_P_MAX:
+    correlation = statistics.correlation(parts, rates)
+    freedom = len(rates) - 2
+    # The t of a slope; a perfect line, of which the error is 0, has none
+    error = math.sqrt(max(0.0, 1 - correlation**2) / freedom)
+    if error and student.p_value(correlation / error, freedom) > DRIFT_P_MAX:
         return None
     return f"the rate changed by {change:+.0%} from the window's start to its end"
 

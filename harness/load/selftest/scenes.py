@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.engine import Engine, NullServer, Window, histogram, measure_overhead
-from harness.load.figures import merge_windows
+from harness.load.figures import merge_windows, per
 from harness.load.selftest.backlog import admit
 
 Figures = dict[str, Any]
@@ -72,13 +72,13 @@ def ceiling(cpus: Cpus) -> Figures:
     length_ns = window["end_ns"] - window["start_ns"]
     return {
         "active": active,
-        "echoes_per_s": window["echoes"] / length_ns * 1e9,
+        "echoes_per_s": per(window["echoes"], length_ns) * 1e9,
         "cpu_us_per_echo": merge_windows([window]).useful_ns / max(1, window["echoes"]) / 1e3,
-        "outstanding": window["outstanding_time_ns"] / length_ns,
+        "outstanding": per(window["outstanding_time_ns"], length_ns),
         # X·R: echoes per second times the mean of their latencies
-        "rate_times_latency": window["latency_sum_ns"] / length_ns,
+        "rate_times_latency": per(window["latency_sum_ns"], length_ns),
         # An echo counts where it ends: the window's two edges cut up to one per connection
-        "edge_share": window["latency_sum_ns"] / max(1, window["count"]) / length_ns,
+        "edge_share": per(window["latency_sum_ns"] / max(1, window["count"]), length_ns),
     }
 
 
