@@ -8,19 +8,7 @@ from pathlib import Path
 
 import pytest
 from command import C10k, marked_processes, wait_for
-from faulty_servers import (
-    CORRUPTS_ONE_IN_A_THOUSAND,
-    COUNTS_ODDLY,
-    CRASHES_AT_START,
-    DIES_MID_TRIAL,
-    ECHOES_WRONG_BYTES,
-    EXITS_WITH_3,
-    HOLDS_30,
-    IGNORES_SIGTERM,
-    LOSES_ONE,
-    NEVER_LISTENS,
-    echo,
-)
+from faulty_servers import COUNTS_ODDLY, HOLDS_30, echo
 from one_cell import tripped
 
 SHIPPED = "epoll-lt,thread-per-connection"
@@ -60,48 +48,6 @@ def test_a_directory_with_any_echo_server_is_measured_with_no_other_edit(
     may_spin = spin and len(os.sched_getaffinity(0)) > 1
     assert [cell["generator"]["spin"] for cell in done.cells] == [None, may_spin]
     assert "mine" in (done.directory / "report.html").read_text()
-
-
-@pytest.mark.parametrize(
-    ("program", "code", "words"),
-    [
-        (NEVER_LISTENS, "not-ready", "refused"),
-        (CRASHES_AT_START, "not-ready", ""),
-        (DIES_MID_TRIAL, "server-died", ""),
-        (ECHOES_WRONG_BYTES, "wrong-echo", ""),
-        (CORRUPTS_ONE_IN_A_THOUSAND, "corrupt", "wrong byte"),
-        (HOLDS_30, "held-fewer", "of 50"),
-        (LOSES_ONE, "lost", "1 connections lost in idle at 50"),
-        (IGNORES_SIGTERM, "bad-exit", "SIGTERM"),
-        (EXITS_WITH_3, "bad-exit", "exited with 3"),
-    ],
-)
-def test_a_faulty_server_is_named_and_the_others_are_measured_all_the_same(
-    c10k: C10k, program: str, code: str, words: str
-) -> None:
-    c10k.add_server("faulty", program)
-    c10k.add_server("mine", echo())
-
-    done = c10k.run(c10k.profile())
-
-    assert done.code == 4, done.err + done.out
-    outcomes = {outcome["variant"]: outcome for outcome in done.outcomes}
-    assert outcomes["faulty"]["code"] == code, outcomes["faulty"]
-    assert words in outcomes["faulty"]["text"]
-    assert outcomes["mine"]["outcome"] == "done"
-    assert outcomes["faulty"]["text"] in done.out
-    if program == CRASHES_AT_START:
-        assert "cannot read /etc/mine.conf" in outcomes["faulty"]["log_tail"]
-    # Not their status: a busy machine may void a cell of 0.4 s by itself.
-    mine = [cell for cell in done.cells if cell["variant"] == "mine"]
-    assert [cell["scenario"] for cell in mine] == ["ramp", "idle"]
-    assert [(cell["corrupt_bytes"], cell["lost"], cell["failure"]) for cell in mine] == [
-        (0, 0, None)
-    ] * 2
-    faulty = [cell for cell in done.cells if cell["variant"] == "faulty"]
-    if code in ("corrupt", "held-fewer"):
-        assert "void" in {cell["status"] for cell in faulty}
-    assert marked_processes() == []
 
 
 def test_a_reader_that_leaves_ends_neither_the_campaign_nor_its_report(c10k: C10k) -> None:

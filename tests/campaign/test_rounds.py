@@ -27,7 +27,6 @@ active = 10
 [[scenarios]]
 name = "paced"
 connections = [20]
-rate_per_s = [200]
 rate_share = [0.05, 2.0]
 """
 
