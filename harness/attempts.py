@@ -2,16 +2,16 @@
 
 Rule 1: a trial that ended badly beside its server is run again as a whole; the last run that ended
 counts.
-Rule 2: a noisy cell is measured again by itself, unless nothing but what the kernel always hides
-makes it so. The last attempt at it counts, whatever it shows: a rule that looked at the figures
-would pick the ones it likes.
+Rule 2: a noisy cell and a void capacity are measured again by themselves, unless nothing but what
+the kernel always hides makes them so. The last attempt at a cell counts, whatever it shows: a rule
+that looked at the figures would pick the ones it likes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.gates import GATES, USABLE
+from harness.gates import GATES
 from harness.record import Record, failure_code, number
 from harness.scenarios import CALIBRATION
 
@@ -23,7 +23,7 @@ VOID_OF_DISTURBED = {"not-reachable", "little", "cpu-time"}
 OVERSLEPT = "overslept"  # the load had no CPU at all: others had it
 DISTURBED_BY = {"load-waited", "shared-cpu", "steal"}
 # What a kernel hides once it hides always: no repeat would show it.
-NEVER_MENDS = {"counters"}
+NEVER_MENDS = {"counters", "evidence"}
 EFFECTS = {gate.code: gate.effect for gate in GATES}
 
 
@@ -56,7 +56,7 @@ class Attempts:
 def to_repeat(records: Sequence[Record], outcomes: Sequence[Record], trial: str) -> list[int]:
     """The cells of a trial that were noisy at last, or void beside somebody else, or a capacity's.
 
-    Without a capacity no share of it can be offered: whatever voids one, another look may show it.
+    Without a capacity no share of it can be offered: it is not asked who voided it.
     """
     attempts = Attempts(records, outcomes)
     return sorted(
@@ -105,8 +105,12 @@ def attempt_of(line: Record) -> int:
 
 def _is_noisy(record: Record) -> bool:
     """Whether it is noisy by anything that another time may be without."""
+    return record.get("status") == REPEATED_STATUS and _may_mend(record)
+
+
+def _may_mend(record: Record) -> bool:
     codes = {str(code) for code, _ in record.get("reasons") or ()}
-    return record.get("status") == REPEATED_STATUS and not (codes and codes <= NEVER_MENDS)
+    return not (codes and codes <= NEVER_MENDS)
 
 
 def _was_disturbed(record: Record) -> bool:
@@ -119,7 +123,8 @@ def _was_disturbed(record: Record) -> bool:
 
 
 def _is_void_capacity(record: Record) -> bool:
-    return record.get("scenario") == CALIBRATION and record.get("status") not in USABLE
+    is_void = record.get("scenario") == CALIBRATION and record.get("status") == "void"
+    return is_void and _may_mend(record)
 
 
 def _last(lines: Iterable[Record]) -> dict[str, int]:

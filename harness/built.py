@@ -15,8 +15,9 @@ COMMENT = re.compile(rb"(?:GCC: \(|(?:Debian )?clang version )[^\0\n]{1,100}")
 PRODUCERS = [
     re.compile(begin + rb"[^\0\n]{0,400}")
     for begin in (
-        rb"GNU C\d+ \d+\.\d+",
+        # First: a C++ program may have libraries of C in it
         rb"GNU C\+\+\d+ \d+\.\d+",
+        rb"GNU C\d+ \d+\.\d+",
         rb"Debian clang version \d+",
         rb"clang version \d+",
     )

@@ -28,7 +28,7 @@ CELL_OVERHEAD_S = 0.3
 # Of the second of two trials of one variant in a block. No directory of a variant has a dot in it.
 AGAIN = ".again"
 RATE_DIGITS = 3
-# Its trials measure capacities: each is one short cell, on which all shares of a capacity hang.
+# Its trials measure capacities, on which all shares of one hang, and are short beside the others.
 CALIBRATION_BLOCK = 0
 # Of all other planned trials, this share may be spent on measuring noisy cells again.
 REPEATS_SHARE_MAX = 1 / 3
@@ -230,10 +230,11 @@ def may_repeat(trials: Sequence[Trial], repeated: Mapping[int, int], block: int)
     """
     if block == CALIBRATION_BLOCK:
         return True
-    blocks = [trial.block for trial in trials if trial.block != CALIBRATION_BLOCK]
+    planned = [trial.block for trial in trials if trial.block != CALIBRATION_BLOCK]
     spent = sum(count for one, count in repeated.items() if one != CALIBRATION_BLOCK)
-    begun = sum(1 for one in set(blocks) if one <= block)
-    return spent < math.ceil(int(len(blocks) * REPEATS_SHARE_MAX) * begun / len(set(blocks)))
+    blocks = set(planned)
+    begun = sum(1 for one in blocks if one <= block)
+    return spent < math.ceil(int(len(planned) * REPEATS_SHARE_MAX) * begun / len(blocks))
 
 
 def _rounded(rate: float) -> float:

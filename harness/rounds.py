@@ -1,9 +1,10 @@
-"""The trials of a campaign, one after the other: capacities first, noisy cells again at once.
+"""The trials of a campaign, one after the other: capacities first, what was noisy again at once.
 
 Rule 1: what a trial measures is planned, apart from two things that only measuring can tell: rates
 that are shares of a capacity, and which cells were noisy. Both are read from the store, so that a
 resumed campaign goes on as the first one would have.
-Rule 2: repetition is bounded, per trial and per campaign, and every attempt stays in the data.
+Rule 2: repetition is bounded, per trial and (but for capacities) per campaign, and every attempt
+stays in the data.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ class Rounds:
         return attempts.left_out(records, outcomes, rated.id, shares)
 
     def _cells_to_repeat(self, trial: plan.Trial) -> list[int]:
-        """Its noisy cells, as long as both bounds allow; none of a trial that failed."""
+        """What to measure again of it, as long as the bounds allow; nothing of one that failed."""
         outcomes = self._campaign.outcomes()
         own = [line for line in outcomes if line["trial"] == trial.id]
         again = sum(1 for line in own if attempts.repeats(line))

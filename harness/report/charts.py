@@ -71,8 +71,7 @@ def svg(figure: Figure) -> str:
 
 
 def _rendered(chart: Layered, figure: Figure) -> str:
-    # Its schema asks nothing that our tests do not see, and takes longer than drawing
-    spec = _styled(chart).to_dict(validate=False)
+    spec = _styled(chart).to_dict()
     return _inlined(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE), figure)
 
 

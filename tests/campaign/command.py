@@ -11,7 +11,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,19 @@ class Finished:
     @property
     def outcomes(self) -> list[dict[str, Any]]:
         return self.lines("outcomes.jsonl")
+
+
+@contextmanager
+def commands(directory: Path) -> Iterator[C10k]:
+    """The command in a directory of its own; what it started is killed at the end."""
+    c10k = C10k(directory, [])
+    try:
+        yield c10k
+    finally:
+        for process in c10k.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait(30)
 
 
 @dataclass

@@ -6,14 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import C10k
+from command import C10k, commands
 
 
 @pytest.fixture
 def c10k(tmp_path: Path) -> Iterator[C10k]:
-    command = C10k(tmp_path, [])
-    yield command
-    for process in command.started:
-        if process.poll() is None:
-            process.kill()
-        process.wait(30)
+    with commands(tmp_path) as command:
+        yield command

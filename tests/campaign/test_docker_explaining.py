@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import docker
 import pytest
-from command import C10k, Finished
+from command import Finished, commands
 
 from harness import host, selftest
 from harness.analysis import explain, xrays
@@ -27,15 +27,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
         patch.delenv("C10K_HARNESS_IMAGE", raising=False)
         patch.setenv("C10K_HARNESS_IMAGE", images.harness_image(client, BUILD_TIMEOUT_S))
         client.close()
-        c10k = C10k(tmp_path_factory.mktemp("explaining"), [])
-        profile = c10k.profile(connections=200, active=ACTIVE, selftest="true", xray="true")
-        run = ("run", "--backend", "docker", "--profile", profile, "--seed", "7")
-        process = c10k.start(*run, "--servers", "epoll-et,thread-per-connection")
-        try:
-            yield c10k.finish(process)
-        finally:
-            process.kill()
-            process.wait(30)
+        with commands(tmp_path_factory.mktemp("explaining")) as c10k:
+            profile = c10k.profile(connections=200, active=ACTIVE, selftest="true", xray="true")
+            run = ("run", "--backend", "docker", "--profile", profile, "--seed", "7")
+            yield c10k(*run, "--servers", "epoll-et,thread-per-connection")
 
 
 def test_the_generator_is_proven_in_a_container_and_its_figures_are_kept(

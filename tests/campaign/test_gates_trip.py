@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import C10k, Finished
+from command import C10k, Finished, commands
 from faulty_servers import CORRUPTS_ONE_IN_A_THOUSAND, HOLDS_30, LOSES_ONE, echo
 from one_cell import measured, profile, run, tripped
 
@@ -184,11 +184,10 @@ FAULTY = {
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """One campaign of servers with one fault each."""
-    c10k = C10k(tmp_path_factory.mktemp("faulty"), [])
-    for name, program in FAULTY.items():
-        c10k.add_server(name, program)
-    arguments = ("run", "--backend", "process", "--servers-dir", c10k.servers, "--seed", "7")
-    return c10k(*arguments, "--profile", profile(c10k))
+    with commands(tmp_path_factory.mktemp("faulty")) as c10k:
+        for name, program in FAULTY.items():
+            c10k.add_server(name, program)
+        return c10k.run(profile(c10k))
 
 
 def cell_of(done: Finished, name: str) -> dict[str, Any]:

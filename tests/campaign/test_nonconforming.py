@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
+from pathlib import Path
 
 import pytest
-from command import ROOT, C10k
+from command import ROOT, C10k, wait_for
 from faulty_servers import CRASHES_AT_START
 
 BAD = ROOT / "tests/bad_servers"
 # One bug that a quick check names and that a short campaign would not notice.
 BUG = "ignores_backlog"
+# A check starts a server that crashes at once a single time in each run.
+STARTS = 2
 
 
 def add(c10k: C10k, name: str, program: str) -> None:
@@ -76,15 +80,26 @@ def test_a_server_that_does_not_build_is_built_once_however_often_it_is_to_be_ch
     assert done.out.endswith("do not conform: broken\n")
 
 
-def test_runs_of_a_check_that_is_interrupted_are_told_all_the_same(c10k: C10k) -> None:
-    c10k.add_server("crashes", CRASHES_AT_START)
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["lines", "json"])
+def test_runs_of_a_check_that_is_interrupted_are_told_all_the_same(
+    c10k: C10k, tmp_path: Path, more: list[str]
+) -> None:
+    starts = tmp_path / "starts"
+    counted = f"open({str(starts)!r}, 'a').write('x')\n"
+    c10k.add_server("crashes", counted + CRASHES_AT_START)
     checked = ("check", "crashes", "--servers-dir", c10k.servers, "--backend", "process")
-    process = c10k.start(*checked, "--quick", "--times", "500")
-    while "not-ready" not in process.stdout.readline():
-        assert process.poll() is None
+    process = c10k.start(*checked, "--quick", "--times", "500", *more)
+    # Then at least one run is over
+    wait_for(lambda: starts.is_file() and starts.stat().st_size >= STARTS)
     process.send_signal(signal.SIGINT)
 
     done = c10k.finish(process)
 
     assert done.code == 130, done.err + done.out
-    assert re.search(r"crashes  0 of [1-9]\d* runs passed: ", done.out)
+    if not more:
+        assert re.search(r"crashes  0 of [1-9]\d* runs passed: ", done.out)
+        return
+    told = json.loads(done.out)
+    assert told["complete"] is False
+    assert [run["run"] for run in told["servers"]] == list(range(1, len(told["servers"]) + 1))
+    assert {run["failure"]["code"] for run in told["servers"]} == {"not-ready"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from command import C10k, Finished
+from command import Finished, commands
 from faulty_servers import echo
 from test_gates_trip import OVERFLOWS
 
@@ -33,12 +33,12 @@ rate_share = [0.05, 2.0]
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    c10k = C10k(tmp_path_factory.mktemp("rounds"), [])
-    c10k.add_server("mine", echo())
-    c10k.add_server("noisy", OVERFLOWS)
-    path = c10k.directory / "rounds.toml"
-    path.write_text(PROFILE)
-    finished = c10k.run(path)
+    with commands(tmp_path_factory.mktemp("rounds")) as c10k:
+        c10k.add_server("mine", echo())
+        c10k.add_server("noisy", OVERFLOWS)
+        path = c10k.directory / "rounds.toml"
+        path.write_text(PROFILE)
+        finished = c10k.run(path)
     # Here, because what fails in a fixture is measured anew when the test is run once more
     assert finished.code == 0, finished.err + finished.out
     capacities = finished.head()["capacities"]
@@ -85,7 +85,7 @@ def test_noisy_cells_are_measured_again_within_the_bounds_and_every_attempt_stay
 ) -> None:
     repeated = [line for line in done.outcomes if line["repeats"]]
     blocks = [trial["block"] for trial in done.head()["plan"] if trial["block"]]
-    assert repeated
+    assert any(line["block"] for line in repeated)
     assert len([line for line in repeated if line["block"]]) <= len(blocks) // 3
     for line in repeated:
         assert line["attempt"] == 2

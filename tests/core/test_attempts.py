@@ -72,13 +72,16 @@ def test_a_window_that_the_load_slept_through_is_tried_again() -> None:
     assert to_repeat([slept, died], [ended(1)], "1-poll") == [0]
 
 
-def test_a_capacity_that_is_void_is_measured_again_whatever_voided_it() -> None:
+def test_a_capacity_that_is_void_is_measured_again_even_if_nobody_else_was_seen() -> None:
     """Every share of it hangs on this one cell."""
-    lost = {"reasons": [["lost", "1 connection lost"]]}
+    little, hidden = ["little", "19.1, but 20"], ["evidence", "not observed: server.cpu_ns"]
+    calibration = {"scenario": "calibration"}
     records = [
-        cell(0, 1, "void") | lost | {"scenario": "calibration"},
-        cell(1, 1, "void") | lost | {"scenario": "idle"},
-        cell(2, 1) | {"scenario": "calibration"},
+        cell(0, 1, "void") | calibration | {"reasons": [little]},
+        cell(1, 1, "void") | {"scenario": "idle", "reasons": [little]},
+        cell(2, 1) | calibration,
+        cell(3, 1, "capped") | calibration | {"reasons": [["capped", "holds 30 of 50"]]},
+        cell(4, 1, "void") | calibration | {"reasons": [hidden]},
     ]
 
     assert to_repeat(records, [ended(1)], "1-poll") == [0]

@@ -58,7 +58,12 @@ def test_another_mitigation_is_another_host() -> None:
 def test_a_binary_says_its_compiler_and_its_flags(tmp_path: Path) -> None:
     source, binary = tmp_path / "nothing.cpp", tmp_path / "nothing"
     source.write_text("int main() {}\n")
-    command = ["g++", "-std=c++20", "-g", "-O1", "-o", str(binary), str(source)]
+    of_c = tmp_path / "library.c"
+    of_c.write_text("int one(void) { return 1; }\n")
+    library = of_c.with_suffix(".o")
+    command = ["g++", "-x", "c", "-g", "-O3", "-c", "-o", str(library), str(of_c)]
+    subprocess.run(command, check=True, timeout=60)
+    command = ["g++", "-std=c++20", "-g", "-O1", "-o", str(binary), str(library), str(source)]
     subprocess.run(command, check=True, timeout=60)
 
     told = built.producer(binary)

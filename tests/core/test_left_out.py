@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,6 +17,7 @@ from harness.store import Campaign
 PROFILE = """
 summary = "Rates of one's own."
 trials = 2
+repeats_max = 1
 timing = { warmup_s = 0.1, window_s = 0.2 }
 
 [[scenarios]]
@@ -53,10 +55,10 @@ class Store:
         fact = {"scenario": "paced", "status": "valid"} | facts
         self.campaign.append_cell(place | fact)
 
-    def end(self, trial: plan.Trial, code: str = "") -> None:
-        outcome = "failed" if code else "done"
-        line = {"trial": trial.id, "attempt": 1, "outcome": outcome, "code": code, "repeats": []}
-        self.campaign.append_outcome(line)
+    def end(self, trial: plan.Trial, code: str = "", repeats: Sequence[int] = ()) -> None:
+        place = {"trial": trial.id, "block": trial.block, "attempt": 2 if repeats else 1}
+        end = {"outcome": "failed" if code else "done", "code": code, "repeats": list(repeats)}
+        self.campaign.append_outcome(place | end)
 
     def missing(self) -> list[str]:
         return [trial.id for trial in self.rounds.missing()]
@@ -90,3 +92,13 @@ def test_a_trial_is_not_missing_where_there_will_be_no_capacity(store: Store) ->
     store.end(store.trials[0], "server-died")
 
     assert store.missing() == []
+
+
+def test_a_capacity_that_is_void_is_missing_until_it_was_measured_again(store: Store) -> None:
+    store.cell(store.trials[0], 0, **CAPACITY | {"status": "void"})
+    store.end(store.trials[0])
+    assert store.missing() == ["0-poll", "1-poll"]
+
+    store.cell(store.trials[0], 0, **CAPACITY | {"attempt": 2})
+    store.end(store.trials[0], repeats=[0])
+    assert store.missing() == ["1-poll"]
