@@ -173,13 +173,18 @@ class Rounds:
         return max((line["attempt"] for line in lines if line["trial"] == trial.id), default=0)
 
     def _capacities(self) -> dict[str, list[Capacity]]:
-        """What the calibration cells in the store say of each variant."""
-        records = self._campaign.cells()
-        found: dict[str, list[Capacity]] = {}
-        for record in attempts.Attempts(records, self._campaign.outcomes()).used(records):
+        """What the calibration cells in the store say of each variant.
+
+        The last attempt with a figure to believe counts: rates follow from it, and no result.
+        """
+        latest: dict[tuple[str, int], Capacity] = {}
+        for record in self._campaign.cells():
             known = capacity.of_record(record) if record["scenario"] == CALIBRATION else None
             if known is not None:
-                found.setdefault(record["variant"], []).append(known)
+                latest[record["variant"], record["cell"]] = known
+        found: dict[str, list[Capacity]] = {}
+        for (variant, _), known in sorted(latest.items(), key=lambda item: item[0]):
+            found.setdefault(variant, []).append(known)
         return found
 
     def _note_capacities(self) -> None:

@@ -102,3 +102,12 @@ def test_a_capacity_that_is_void_is_missing_until_it_was_measured_again(store: S
     store.cell(store.trials[0], 0, **CAPACITY | {"attempt": 2})
     store.end(store.trials[0], repeats=[0])
     assert store.missing() == ["1-poll"]
+
+
+def test_a_capacity_is_that_of_the_last_attempt_with_a_figure(store: Store) -> None:
+    store.cell(store.trials[0], 0, **CAPACITY | {"status": "noisy"})
+    store.end(store.trials[0])
+    store.cell(store.trials[0], 0, **CAPACITY | {"status": "void", "attempt": 2})
+    store.end(store.trials[0], repeats=[0])
+
+    assert store.missing() == ["1-poll"]
