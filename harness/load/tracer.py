@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -54,7 +56,8 @@ class Tracer:
         """
         for process in self._started:
             if process.poll() is None:
-                process.kill()
+                # Its children, too: strace tries out ptrace(2) on one that waits for its signal
+                os.killpg(process.pid, signal.SIGKILL)
                 # Without a limit it waits for ever for the lock of a poll that a signal interrupted
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(KILLED_S)
@@ -68,7 +71,11 @@ class Tracer:
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         with (self._directory / "messages").open("ab") as messages:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=messages, stderr=subprocess.STDOUT
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=messages,
+                stderr=subprocess.STDOUT,
+                process_group=0,
             )
         self._started.append(process)
         return process

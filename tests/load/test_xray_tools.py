@@ -252,6 +252,28 @@ def test_a_load_that_is_ended_during_an_xray_leaves_neither_the_tool_nor_its_fil
     assert list(temporary.iterdir()) == []
 
 
+def test_a_child_of_the_tool_ends_with_it(
+    run_load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """strace has one for its first milliseconds; this one has one for good."""
+    programs, child = tmp_path / "programs", tmp_path / "child"
+    programs.mkdir()
+    server = built("epoll-lt")
+    monkeypatch.setenv("PATH", path_with(programs))
+    tool = programs / "strace"
+    tool.write_text(f"#!/bin/sh\n/bin/sleep 600 &\necho $! >{child}\nwait\n")
+    tool.chmod(0o755)
+    run = run_load(spec(xrayed(20, 10), **COUNTED))
+    run.serve([server])
+    deadline_s = time.monotonic() + ATTACHED_S
+    while not (child.is_file() and child.read_text()) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+
+    assert run.stop() == 0
+
+    assert vanish([int(child.read_text())], 1.0)
+
+
 @needs_perf
 def test_a_perf_that_ends_at_once_is_told_with_its_code_and_its_words(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
