@@ -12,7 +12,8 @@ import java.util.concurrent.ConcurrentLinkedDeque;
  * some 20 KB are touched, and a buffer.
  *
  * <p>The trap: a direct buffer is freed when the collector comes by, which may be late or never, so
- * they are kept for the next connection.
+ * they are kept for the next connection. And a blocking write returns what one write(2) took, which
+ * is rarely but truly less than all of it while the peer reads slowly.
  */
 final class Server {
     private static final ConcurrentLinkedDeque<ByteBuffer> FREE = new ConcurrentLinkedDeque<>();
@@ -49,7 +50,10 @@ final class Server {
                 connection.setOption(StandardSocketOptions.TCP_NODELAY, true);
             }
             while (connection.read(buffer.clear()) >= 0) {
-                connection.write(buffer.flip()); // blocks until all is written
+                buffer.flip();
+                while (buffer.hasRemaining()) {
+                    connection.write(buffer); // blocks, and may still take a part
+                }
             }
         } catch (IOException lost) {
             // The end of this connection and of no other.
