@@ -54,7 +54,7 @@ class Attempts:
 
 
 def to_repeat(records: Sequence[Record], outcomes: Sequence[Record], trial: str) -> list[int]:
-    """The cells of a trial that were noisy at last, or void beside somebody else, or a capacity's.
+    """The cells of a trial that were at last noisy, void beside somebody else, or a void capacity.
 
     Without a capacity no share of it can be offered: it is not asked who voided it.
     """

@@ -5,12 +5,13 @@ Rates of the open loop are shares of it. Pure: a record of a calibration cell in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.gates import USABLE
 from harness.record import Record, number
+from harness.scenarios import CALIBRATION
 
 # DESIGN.md, Statistics: raw throughput is "a capacity where the server's CPUs were ≥ 95 % busy".
 SATURATED_BUSY_MIN = 0.95
@@ -60,6 +61,22 @@ def of_record(record: Record) -> Capacity | None:
         measured_per_s=rate,
         server_busy=busy,
     )
+
+
+def of_records(records: Iterable[Record]) -> dict[str, list[Capacity]]:
+    """What the calibration cells of a campaign say of each variant.
+
+    Of a cell the last attempt with a figure to believe counts: rates follow from it, and no result.
+    """
+    latest: dict[tuple[str, int], Capacity] = {}
+    for record in sorted(records, key=lambda one: one["attempt"]):
+        known = of_record(record) if record["scenario"] == CALIBRATION else None
+        if known is not None:
+            latest[record["variant"], record["cell"]] = known
+    found: dict[str, list[Capacity]] = {}
+    for (variant, _), known in sorted(latest.items(), key=lambda item: item[0]):
+        found.setdefault(variant, []).append(known)
+    return found
 
 
 def from_json(entries: Sequence[Mapping[str, Any]]) -> tuple[Capacity, ...]:

@@ -28,7 +28,7 @@ CELL_OVERHEAD_S = 0.3
 # Of the second of two trials of one variant in a block. No directory of a variant has a dot in it.
 AGAIN = ".again"
 RATE_DIGITS = 3
-# Its trials measure capacities, on which all shares of one hang, and are short beside the others.
+# The trials of this block measure capacities, before all others: rates are shares of them.
 CALIBRATION_BLOCK = 0
 # Of all other planned trials, this share may be spent on measuring noisy cells again.
 REPEATS_SHARE_MAX = 1 / 3

@@ -20,7 +20,6 @@ from harness.capacity import Capacity
 from harness.interrupt import shielded
 from harness.limits import Asked
 from harness.progress import Progress
-from harness.scenarios import CALIBRATION
 from harness.store import Campaign
 from harness.trial import Outcome, TrialRun
 
@@ -173,19 +172,7 @@ class Rounds:
         return max((line["attempt"] for line in lines if line["trial"] == trial.id), default=0)
 
     def _capacities(self) -> dict[str, list[Capacity]]:
-        """What the calibration cells in the store say of each variant.
-
-        The last attempt with a figure to believe counts: rates follow from it, and no result.
-        """
-        latest: dict[tuple[str, int], Capacity] = {}
-        for record in self._campaign.cells():
-            known = capacity.of_record(record) if record["scenario"] == CALIBRATION else None
-            if known is not None:
-                latest[record["variant"], record["cell"]] = known
-        found: dict[str, list[Capacity]] = {}
-        for (variant, _), known in sorted(latest.items(), key=lambda item: item[0]):
-            found.setdefault(variant, []).append(known)
-        return found
+        return capacity.of_records(self._campaign.cells())
 
     def _note_capacities(self) -> None:
         """Keep them in `campaign.json` as well, where people look for what a campaign was."""

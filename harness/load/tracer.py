@@ -57,7 +57,10 @@ class Tracer:
         for process in self._started:
             if process.poll() is None:
                 # Its children, too: strace tries out ptrace(2) on one that waits for its signal
-                os.killpg(process.pid, signal.SIGKILL)
+                with suppress(
+                    ProcessLookupError
+                ):  # ended and seen by the poll that was interrupted
+                    os.killpg(process.pid, signal.SIGKILL)
                 # Without a limit it waits for ever for the lock of a poll that a signal interrupted
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(KILLED_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -312,3 +313,21 @@ def test_a_wrong_profile_says_what_is_wrong(tmp_path: Path, text: str, words: st
 def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"did you mean `quick`.*smoke"):
         profiles.load("qick")
+
+
+def test_of_several_looks_at_a_capacity_the_last_with_a_figure_counts() -> None:
+    def look(attempt: int, status: str, echoes_per_s: float, cell: int = 0) -> dict[str, Any]:
+        return {
+            **{"scenario": "calibration", "variant": "poll", "cell": cell, "attempt": attempt},
+            **{"status": status, "echoes_per_s": echoes_per_s, "server": {"cpu_busy": 1.0}},
+            **{"connections_requested": 100 + cell, "payload_bytes": 64, "depth": 1},
+        }
+
+    looks = [look(3, "void", 7.0), look(1, "valid", 5.0), look(2, "noisy", 6.0)]
+    other = look(1, "valid", 9.0, cell=1)
+    idle = look(4, "valid", 8.0) | {"scenario": "idle"}
+
+    found = capacities.of_records([*looks, idle, other])
+
+    assert [one.echoes_per_s for one in found["poll"]] == [6.0, 9.0]
+    assert capacities.of_records([look(1, "void", 7.0)]) == {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import random
+import statistics
 from typing import Any
 
 import pytest
@@ -232,6 +234,20 @@ def test_a_rate_that_drifts_across_the_window_is_noise(
 
     assert verdict.status == status
     assert [code for code, _ in verdict.reasons] == ["drift"] * (status == "noisy")
+
+
+def test_whether_a_slope_is_chance_is_said_as_scipy_says_it() -> None:
+    generator = random.Random(1)  # noqa: S311 (figures to reproduce, not a secret)
+    seen = set()
+    for _ in range(500):
+        slope, spread = generator.uniform(-40, 40), generator.uniform(10, 150)
+        rates = [1_000 + slope * part + generator.gauss(0, spread) for part in range(10)]
+        line = stats.linregress(range(10), rates)
+        change = line.slope * len(rates) / statistics.fmean(rates)
+        expected = abs(change) > checks.DRIFT_SHARE_MAX and line.pvalue <= checks.DRIFT_P_MAX
+        assert (checks.drift({"parts_per_s": rates}, PLAIN) is not None) == expected
+        seen.add((abs(change) > checks.DRIFT_SHARE_MAX, bool(line.pvalue <= checks.DRIFT_P_MAX)))
+    assert {(True, True), (True, False)} <= seen
 
 
 def test_a_mean_rate_less_sure_than_what_the_report_calls_a_difference_is_noise() -> None:
