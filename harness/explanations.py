@@ -44,8 +44,8 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     ),
     "not-ready": (
         "the server did not echo in time",
-        "It is to listen at `LISTEN` and echo a byte within `timeouts.ready_s` of its start. Its "
-        "last log lines are in the report.",
+        "It is to listen at `LISTEN` and echo a byte within `timeouts.ready_s` of its start, and "
+        "to stay in the foreground. Its last log lines are in the report.",
     ),
     "server-died": (
         "the server ended while it was measured",

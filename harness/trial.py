@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness import gates
-from harness.backends.base import Backend, Event, LoadSilent, OpenTrial, ServerExit, TrialContext
+from harness.backends.base import (
+    Backend,
+    Event,
+    LoadSilent,
+    OpenTrial,
+    ServerExit,
+    TrialContext,
+    next_event,
+)
 from harness.counters import condensed
 from harness.counters import last as last_counters
 from harness.errors import HostNotFit, ServerFault
@@ -120,7 +128,8 @@ class TrialRun:
 
     def _follow(self, opened: OpenTrial) -> None:
         timeout_s = silence_s(self._context.timeouts, self._context.trial.cells)
-        while (event := opened.next_event(timeout_s)) is not None:
+        coming = False
+        while (event := next_event(opened, timeout_s, coming=coming)) is not None:
             kind = event.get("event")
             if kind == "hello":
                 self._require_nofile("the load", event["limits"]["nofile"])
@@ -128,7 +137,9 @@ class TrialRun:
                 self._seen.applied = {"sysctls": event["sysctls"], "load_cpus": event["cpus"]}
                 self._seen.applied["load_nofile"] = event["limits"]["nofile"]
                 opened.start_server()
+                coming = True
             elif kind == "ready":
+                coming = False
                 self._require_nofile("the server", event["server"]["nofile"])
                 self._require_cpus("the server", event["server"]["cpus"], self._context.cpus.server)
                 self._seen.applied |= event["server"] | {"clamps": opened.clamps}

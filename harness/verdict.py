@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from harness import conformance
-from harness.backends.base import ADDRESS, Backend, Event, LoadSilent, OpenTrial, Prepared
+from harness.backends.base import (
+    ADDRESS,
+    Backend,
+    Event,
+    LoadSilent,
+    OpenTrial,
+    Prepared,
+    next_event,
+)
 from harness.conformance import results, spec
 from harness.conformance.results import MAIN, CheckResult, End, Score
 from harness.cpus import CpuSplit
@@ -213,9 +221,11 @@ class _Following:
 
     def _follow(self) -> tuple[str, str] | None:
         """Answer events up to the last one; how the suite failed, if it did."""
-        while (event := self._opened.next_event(SILENCE_S)) is not None:
+        coming = False
+        while (event := next_event(self._opened, SILENCE_S, coming=coming)) is not None:
             self._events.append(event)
             kind = event["event"]
+            coming = kind == "hello"
             if kind == "hello" or kind == "restart":
                 self._start(MAIN, {})
             elif kind == "start":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -32,6 +33,8 @@ LISTEN = "tcp://0.0.0.0:7000"
 LABEL = "c10k.campaign"
 MARK = "C10K_CAMPAIGN"
 LOG_TAIL_LINES = 20
+# How often to look whether a server that is on its way has ended
+LOOK_AGAIN_S = 0.25
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -173,6 +176,9 @@ class OpenTrial(Protocol):
     def await_server(self, name: str, within_s: float) -> ServerExit:
         """Wait for a server to end by itself; one that does not is killed."""
 
+    def ended(self) -> ServerExit | None:
+        """How the server ended by itself; None while it runs."""
+
     def stop_server(self, name: str = MAIN) -> ServerExit:
         """SIGTERM, wait, SIGKILL if need be; returns how it ended."""
 
@@ -222,6 +228,32 @@ class Backend(Protocol):
 class LoadSilent(C10kError):
     """The load process wrote nothing for too long."""
 
+    def __init__(self, waited_s: float) -> None:
+        super().__init__(f"the load process said nothing for {waited_s:.0f} s")
+
+
+def next_event(opened: OpenTrial, timeout_s: float, *, coming: bool) -> Event | None:
+    """The load's next event; a server that is `coming` and has ended is waited for no longer.
+
+    Raises:
+        LoadSilent: nothing came within `timeout_s`.
+        ServerFault: the server ended, and the load, which looks for it, has nothing to say.
+    """
+    if not coming:
+        return opened.next_event(timeout_s)
+    last_s = time.monotonic() + timeout_s
+    while True:
+        ended = opened.ended()
+        try:
+            return opened.next_event(LOOK_AGAIN_S)
+        except LoadSilent:
+            if ended is not None:
+                code = ended.exit_code
+                how = "it was killed" if code is None else f"it exited with {code}"
+                raise ServerFault(f"{how} before it was ready", code="not-ready") from None
+            if time.monotonic() >= last_s:
+                raise LoadSilent(timeout_s) from None
+
 
 class EventStream:
     """Lines of JSON from a stream of bytes, read by a thread so that waiting can time out."""
@@ -240,7 +272,7 @@ class EventStream:
         try:
             return self._queue.get(timeout=timeout_s)
         except queue.Empty:
-            raise LoadSilent(f"the load process said nothing for {timeout_s:.0f} s") from None
+            raise LoadSilent(timeout_s) from None
 
     def _read(self, chunks: Iterator[bytes]) -> None:
         rest = b""

@@ -52,6 +52,8 @@ API_TIMEOUT_S = 120
 LOAD_STOP_S = 5
 # Threads and processes of a server that is asked for its runtime only.
 VERSION_PIDS = 1_024
+# Status of a container whose process is gone
+ENDED = frozenset({"exited", "dead"})
 # Two lines of counters for each cell, and what else a server says.
 LOG_LINES = 2_000
 
@@ -223,6 +225,12 @@ class DockerTrial:
         with contextlib.suppress(OSError, docker.errors.DockerException):
             self._servers[name].wait(timeout=within_s)
         return self._end(name, 0)
+
+    def ended(self) -> ServerExit | None:
+        """How the server ended by itself; None while it runs."""
+        server = self._servers[MAIN]
+        server.reload()
+        return self._end(MAIN, 0) if server.status in ENDED else None
 
     def stop_server(self, name: str = MAIN) -> ServerExit:
         """SIGTERM, then SIGKILL after the profile's `stop_s`."""

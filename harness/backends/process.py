@@ -183,6 +183,11 @@ class ProcessTrial:
             self._servers[name].process.wait(within_s)
         return self._end(name, 0)
 
+    def ended(self) -> ServerExit | None:
+        """How the server ended by itself; None while it runs."""
+        running = self._servers[MAIN].process.poll() is None
+        return None if running else self._end(MAIN, 0)
+
     def stop_server(self, name: str = MAIN) -> ServerExit:
         """SIGTERM, then SIGKILL after the profile's `stop_s`; the exit code as it was."""
         return self._end(name, self._context.timeouts.stop_s)

@@ -40,7 +40,7 @@ warmup_s = 0.1
 window_s = {window_s}
 
 [timeouts]
-ready_s = 3
+ready_s = {ready_s}
 connect_s = 6
 settle_s = 2
 stop_s = 3
@@ -56,7 +56,7 @@ active = {active}
 """
 
 USUAL = {"trials": 1, "window_s": 0.4, "connections": "50", "active": 10, "conformance": "off"}
-USUAL |= {"selftest": "false", "xray": "false", "spin": "true"}
+USUAL |= {"selftest": "false", "xray": "false", "spin": "true", "ready_s": 3}
 
 
 @dataclass(frozen=True)

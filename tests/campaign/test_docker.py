@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 from command import ROOT, C10k, wait_for
-from faulty_servers import echo
+from faulty_servers import CRASHES_AT_START, echo
 
 from harness import cpus, limits, lock, plan, variants
 from harness.backends import images
@@ -95,19 +95,23 @@ def test_a_directory_with_a_dockerfile_is_the_whole_registration(c10k: C10k) -> 
     assert {cell["variant"] for cell in done.cells} == {"mine"}
 
 
-def test_an_image_that_does_not_build_is_told_and_the_others_are_measured(c10k: C10k) -> None:
+def test_what_does_not_build_or_start_is_told_and_the_others_are_measured(c10k: C10k) -> None:
     c10k.add_server("mine", echo())
+    c10k.add_server("crashes", CRASHES_AT_START)
     broken = c10k.add_server("broken", echo())
     (broken / "Dockerfile").write_text(
         "ARG BASE\nFROM ${BASE}\nRUN echo server.c:3: expected a semicolon && exit 2\n"
     )
 
-    done = c10k(*arguments(c10k), "--servers-dir", c10k.servers)
+    # A start may take its time: that nobody waits for what has ended must not be a matter of it
+    done = c10k(*arguments(c10k, ready_s=60), "--servers-dir", c10k.servers)
 
     assert done.code == 4
     outcomes = {outcome["variant"]: outcome for outcome in done.outcomes}
     assert outcomes["broken"]["code"] == "build-failed"
     assert "expected a semicolon" in outcomes["broken"]["log_tail"]
+    assert outcomes["crashes"]["text"] == "it exited with 1 before it was ready"
+    assert "mine.conf: no such file" in outcomes["crashes"]["log_tail"]
     assert outcomes["mine"]["outcome"] == "done"
 
 

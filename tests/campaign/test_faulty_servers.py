@@ -32,7 +32,7 @@ class Fault:
 
 FAULTS = {
     "never-listens": Fault(NEVER_LISTENS, "not-ready", "refused"),
-    "crashes-at-start": Fault(CRASHES_AT_START, "not-ready"),
+    "crashes-at-start": Fault(CRASHES_AT_START, "not-ready", "it exited with 1 before it was"),
     "dies": Fault(DIES_MID_TRIAL, "server-died"),
     "echoes-wrong": Fault(ECHOES_WRONG_BYTES, "wrong-echo"),
     "corrupts": Fault(CORRUPTS_ONE_IN_A_THOUSAND, "corrupt", "wrong byte"),
