@@ -43,7 +43,7 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "not exist is the usual reason.",
     ),
     "not-ready": (
-        "the server did not echo in time",
+        "the server did not get ready",
         "It is to listen at `LISTEN` and echo a byte within `timeouts.ready_s` of its start, and "
         "to stay in the foreground. Its last log lines are in the report.",
     ),

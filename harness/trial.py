@@ -131,15 +131,14 @@ class TrialRun:
         coming = False
         while (event := next_event(opened, timeout_s, coming=coming)) is not None:
             kind = event.get("event")
+            coming = kind == "hello"
             if kind == "hello":
                 self._require_nofile("the load", event["limits"]["nofile"])
                 self._require_cpus("the load", event["cpus"], self._context.cpus.load)
                 self._seen.applied = {"sysctls": event["sysctls"], "load_cpus": event["cpus"]}
                 self._seen.applied["load_nofile"] = event["limits"]["nofile"]
                 opened.start_server()
-                coming = True
             elif kind == "ready":
-                coming = False
                 self._require_nofile("the server", event["server"]["nofile"])
                 self._require_cpus("the server", event["server"]["cpus"], self._context.cpus.server)
                 self._seen.applied |= event["server"] | {"clamps": opened.clamps}

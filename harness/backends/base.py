@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -153,6 +154,16 @@ class ServerExit:
     exit_code: int | None
     log: str
 
+    @property
+    def how(self) -> str:
+        """In words; a signal's number is negated for processes, 128 is added for containers."""
+        if self.exit_code is None:
+            return "it was killed"
+        number = -self.exit_code if self.exit_code < 0 else self.exit_code - 128
+        if number in set(signal.Signals):
+            return f"it was ended by {signal.Signals(number).name}"
+        return f"it exited with {self.exit_code}"
+
 
 class OpenTrial(Protocol):
     """A load process that is running, and its server."""
@@ -248,9 +259,7 @@ def next_event(opened: OpenTrial, timeout_s: float, *, coming: bool) -> Event | 
             return opened.next_event(LOOK_AGAIN_S)
         except LoadSilent:
             if ended is not None:
-                code = ended.exit_code
-                how = "it was killed" if code is None else f"it exited with {code}"
-                raise ServerFault(f"{how} before it was ready", code="not-ready") from None
+                raise ServerFault(f"{ended.how} before it was ready", code="not-ready") from None
             if time.monotonic() >= last_s:
                 raise LoadSilent(timeout_s) from None
 

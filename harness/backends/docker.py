@@ -229,7 +229,12 @@ class DockerTrial:
     def ended(self) -> ServerExit | None:
         """How the server ended by itself; None while it runs."""
         server = self._servers[MAIN]
-        server.reload()
+        try:
+            server.reload()
+        except docker.errors.NotFound:  # somebody removed it
+            return self._end(MAIN, 0)
+        except (OSError, docker.errors.DockerException):
+            return None  # the engine does not say; it will be asked again
         return self._end(MAIN, 0) if server.status in ENDED else None
 
     def stop_server(self, name: str = MAIN) -> ServerExit:

@@ -30,14 +30,14 @@ def p99(times: Sequence[float]) -> float:
     return times[min(len(times) - 1, int(len(times) * 0.99))]
 
 
-def at_best(measure: Callable[[], float], enough: float, attempts: int = ATTEMPTS) -> float:
-    """The lowest of up to so many measurements; fewer when one is `enough`.
+def at_best(measure: Callable[[], float], enough: float) -> float:
+    """The lowest of up to ATTEMPTS measurements; fewer when one is `enough`.
 
     The host's other work only ever adds to a time, so the lowest is the nearest to the server's
     own. A wait without end is no matter of chance: it is a failure at the first attempt.
     """
     lowest = measure()
-    for _ in range(attempts - 1):
+    for _ in range(ATTEMPTS - 1):
         if lowest <= enough:
             break
         lowest = min(lowest, measure())

@@ -257,6 +257,22 @@ def test_a_name_that_is_taken_is_not_taken_away(engine: docker.DockerClient) -> 
         theirs.remove(force=True)
 
 
+def test_a_server_whose_container_somebody_removed_has_ended(engine: docker.DockerClient) -> None:
+    backend = DockerBackend()
+    context = trial_of(backend, "removed", 1024)
+
+    with backend.open(context) as opened:
+        assert opened.next_event(60) is not None
+        opened.start_server()
+        assert opened.ended() is None
+        engine.containers.get(f"c10k-removed-{context.name}-server").remove(force=True)
+        ended = opened.ended()
+
+    assert ended is not None
+    assert ended.exit_code is None
+    assert left_behind(engine) == []
+
+
 def test_a_limit_that_the_engine_refuses_is_given_up_and_recorded(
     engine: docker.DockerClient,
 ) -> None:

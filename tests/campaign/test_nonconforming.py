@@ -102,4 +102,6 @@ def test_runs_of_a_check_that_is_interrupted_are_told_all_the_same(
     told = json.loads(done.out)
     assert told["complete"] is False
     assert [run["run"] for run in told["servers"]] == list(range(1, len(told["servers"]) + 1))
-    assert {run["failure"]["code"] for run in told["servers"]} == {"not-ready"}
+    failures = [run["failure"] for run in told["servers"]]
+    assert {failure["code"] for failure in failures} == {"not-ready"}
+    assert {failure["text"] for failure in failures} == {"it exited with 1 before it was ready"}

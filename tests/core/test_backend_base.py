@@ -1,0 +1,87 @@
+"""How the harness waits for a server that is on its way, and in what words one ended."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from harness.backends import base
+from harness.backends.base import Event, LoadSilent, OpenTrial, ServerExit, next_event
+from harness.errors import ServerFault
+
+READY: Event = {"event": "ready"}
+
+
+class Opened:
+    """A trial whose load says `events` (None: nothing in time), and whose server may have ended."""
+
+    def __init__(self, *events: Event | None, end: ServerExit | None = None) -> None:
+        self.events = list(events)
+        self.end = end
+        self.waits_s: list[float] = []
+
+    def ended(self) -> ServerExit | None:
+        return self.end
+
+    def next_event(self, timeout_s: float) -> Event | None:
+        self.waits_s.append(timeout_s)
+        event = self.events.pop(0) if self.events else None
+        if event is None:
+            raise LoadSilent(timeout_s)
+        return event
+
+
+def following(opened: Opened, timeout_s: float, *, coming: bool) -> Event | None:
+    return next_event(cast(OpenTrial, opened), timeout_s, coming=coming)
+
+
+def test_a_server_that_ended_before_it_was_ready_is_waited_for_no_longer() -> None:
+    opened = Opened(end=ServerExit(3, ""))
+
+    with pytest.raises(ServerFault, match=r"^it exited with 3 before it was ready$") as fault:
+        following(opened, 60, coming=True)
+
+    assert fault.value.code == "not-ready"
+    assert opened.waits_s == [base.LOOK_AGAIN_S]
+
+
+def test_what_the_load_says_of_a_server_that_ended_comes_first() -> None:
+    assert following(Opened(READY, end=ServerExit(3, "")), 60, coming=True) == READY
+
+
+def test_a_server_that_is_ready_may_end_when_it_likes() -> None:
+    opened = Opened(end=ServerExit(0, ""))
+
+    with pytest.raises(LoadSilent):
+        following(opened, 60, coming=False)
+
+    assert opened.waits_s == [60]
+
+
+def test_a_server_that_takes_its_time_is_waited_for() -> None:
+    assert following(Opened(None, None, READY), 60, coming=True) == READY
+
+
+def test_a_load_that_says_nothing_is_told_with_all_the_time_it_had() -> None:
+    with pytest.raises(LoadSilent, match="said nothing for 0 s"):
+        following(Opened(), 0.0, coming=True)
+    with pytest.raises(LoadSilent, match="said nothing for 7 s"):
+        following(Opened(), 7, coming=False)
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "words"),
+    [
+        (0, "it exited with 0"),
+        (1, "it exited with 1"),
+        (-11, "it was ended by SIGSEGV"),
+        (139, "it was ended by SIGSEGV"),
+        (255, "it exited with 255"),
+        (None, "it was killed"),
+    ],
+)
+def test_an_end_is_told_in_the_same_words_in_both_backends(
+    exit_code: int | None, words: str
+) -> None:
+    assert ServerExit(exit_code, "").how == words
