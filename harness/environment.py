@@ -23,6 +23,7 @@ IDENTITY = (
 # Of the host as a whole, so no namespace has its own; those of the namespace are in every cell.
 HOST_SYSCTLS = (
     *("net.core.netdev_max_backlog", "net.ipv4.tcp_mem", "net.ipv4.tcp_max_orphans"),
+    "net.ipv4.tcp_congestion_control",  # a new network namespace has that of the host's first one
     *("kernel.pid_max", "kernel.threads-max", "kernel.perf_event_paranoid"),
     *("kernel.io_uring_disabled", "kernel.randomize_va_space", "kernel.sched_autogroup_enabled"),
     *("vm.max_map_count", "vm.overcommit_memory", "fs.nr_open", "fs.file-max"),

@@ -57,9 +57,8 @@ class Tracer:
         for process in self._started:
             if process.poll() is None:
                 # Its children, too: strace tries out ptrace(2) on one that waits for its signal
-                with suppress(
-                    ProcessLookupError
-                ):  # ended and seen by the poll that was interrupted
+                # It may have ended, and been reaped by the poll that was interrupted
+                with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 # Without a limit it waits for ever for the lock of a poll that a signal interrupted
                 with suppress(subprocess.TimeoutExpired):
