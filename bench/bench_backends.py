@@ -1,81 +1,116 @@
 """Do containers cost the servers anything? CPU per echo in both backends, for each server.
 
-Campaigns of one trial run in turns, containers and processes, in random order in each round.
-Printed is the ratio docker / process for each server and cell: the geometric mean over the rounds
-with its 95 % interval. Within 10 % the backends measure the same.
+Each round has a container and a process of each server up side by side, loaded in turns, in random
+order. Printed is the ratio docker / process for each server and cell: the geometric mean over the
+rounds with its 95 % interval. Within 10 % the backends measure the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import random
 import statistics
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import clients
 import short_campaigns
 
-from harness import draw
+from harness import launch, lock, plan
 from harness.analysis.intervals import log_interval
-from harness.store import Campaign
+from harness.backends.base import Backend, Prepared, TrialContext
+from harness.campaign import Request
+from harness.interrupt import watched
+from harness.limits import Asked
+from harness.trial import TrialRun, in_turns
 
 BACKENDS = ("docker", "process")
 SERVERS = ("thread-per-connection", "select", "select-fdset", "poll", "epoll-lt", "epoll-et")
 WITHIN = 0.10
 
-Costs = dict[tuple[str, int], float]
+# {(server, open connections): {backend: CPU µs per echo, of each round}}
+Costs = dict[tuple[str, int], dict[str, list[float]]]
 
 
-def costs(campaign: Campaign) -> Costs:
-    """CPU µs per echo of each server and number of open connections."""
-    return {
-        (cell.variant, cell.key.connections): cell.cpu_us_per_echo.median
-        for cell in draw.model_of(campaign).analysis.cells
-        if cell.key.scenario == "idle" and cell.cpu_us_per_echo
-    }
+class Rounds:
+    """Runs every server in both backends, round after round."""
+
+    def __init__(self, request: Request, backends: Mapping[str, Backend]) -> None:
+        self._request = request
+        self._backends = backends
+        self._order = random.Random(request.seed)  # noqa: S311
+        self._prepared: dict[tuple[str, str], Prepared] = {}
+        build_s = request.profile.timeouts.build_s
+        for name, backend in backends.items():
+            backend.prepare_load(build_s)
+            for variant in request.variants:
+                self._prepared[name, variant.name] = backend.prepare(variant, build_s)
+
+    def run(self, number: int) -> dict[tuple[str, int], dict[str, float]]:
+        """CPU µs per echo of each cell that both backends have."""
+        found: dict[tuple[str, int], dict[str, float]] = {}
+        for variant in self._request.variants:
+            records: dict[str, list[dict[str, Any]]] = {name: [] for name in self._backends}
+            runs = [
+                self._trial(number, variant.name, name, records[name])
+                for name in self._order.sample(BACKENDS, len(BACKENDS))
+            ]
+            for outcome in in_turns([run.run() for run in runs]):
+                if outcome.text:
+                    print(f"round {number}  {variant.name}: {outcome.text}", flush=True)
+            for name, cells in records.items():
+                for cell in cells:
+                    cost = (cell["server"] or {}).get("cpu_us_per_echo")
+                    if cell["scenario"] == "idle" and cell["status"] != "void" and cost:
+                        key = (variant.name, cell["connections_requested"])
+                        found.setdefault(key, {})[name] = cost
+        paired = {key: both for key, both in found.items() if len(both) == len(BACKENDS)}
+        print(f"round {number}: {len(paired)} cells", flush=True)
+        return paired
+
+    def _trial(
+        self, number: int, variant: str, backend: str, records: list[dict[str, Any]]
+    ) -> TrialRun:
+        trial = plan.make(self._request.profile, [variant], self._request.seed + number)[0]
+        context = TrialContext(
+            campaign=f"bench-backends-{number}",
+            trial=trial,
+            prepared=self._prepared[backend, variant],
+            cpus=self._request.split,
+            asked=Asked.for_connections(self._request.profile.at_once_max),
+            timeouts=self._request.profile.timeouts,
+            workers=0,
+            side_by_side=True,
+        )
+        return TrialRun(
+            self._backends[backend],
+            context,
+            attempt=1,
+            store=records.append,
+            show=lambda name, **facts: None,
+        )
 
 
-def measure(
-    rounds: int, profile: Path, servers: list[str], reports: Path
-) -> list[dict[str, Costs]]:
-    """Both backends in each round."""
-    order = random.Random(clients.SEED)  # noqa: S311
-    found = []
-    for number in range(1, rounds + 1):
-        both: dict[str, Costs] = {}
-        for backend in order.sample(BACKENDS, len(BACKENDS)):
-            both[backend] = costs(short_campaigns.run(profile, servers, backend, reports))
-            print(f"round {number}  {backend}: {len(both[backend])} cells", flush=True)
-        found.append(both)
-    return found
-
-
-def print_table(found: list[dict[str, Costs]]) -> bool:
+def print_table(found: Costs) -> bool:
     """One line per server and cell; True if all agree."""
     line = "{:<22} {:>11} {:>12} {:>12} {:>7} {:>15}  {}"
     columns = ("server", "connections", *(f"{name}, us" for name in BACKENDS), "ratio")
     print("\n" + line.format(*columns, "95 % interval", f"± {WITHIN:.0%}"))
-    keys = sorted({key for both in found for each in both.values() for key in each})
     agreed = []
-    for key in keys:
-        pairs = [
-            (both["docker"][key], both["process"][key])
-            for both in found
-            if all(key in both[name] for name in BACKENDS)
-        ]
-        if not pairs:
-            continue
-        ratios = [docker / process for docker, process in pairs]
+    for (server, connections), costs in sorted(found.items()):
+        ratios = [a / b for a, b in zip(costs["docker"], costs["process"], strict=True)]
         ratio = math.exp(statistics.fmean(map(math.log, ratios)))
         interval = log_interval(ratios)
         span = f"{interval.low:.3f}-{interval.high:.3f}" if interval else "3 rounds needed"
         agreed.append(abs(ratio - 1) <= WITHIN)
-        medians = [f"{statistics.median(values):.2f}" for values in zip(*pairs, strict=True)]
+        medians = [f"{statistics.median(costs[name]):.2f}" for name in BACKENDS]
         verdict = "agree" if agreed[-1] else "DIFFER"
-        print(line.format(key[0], f"{key[1]:,}", *medians, f"{ratio:.3f}", span, verdict))
+        print(line.format(server, f"{connections:,}", *medians, f"{ratio:.3f}", span, verdict))
     return bool(agreed) and all(agreed)
 
 
@@ -83,14 +118,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--servers", default=",".join(SERVERS), help="names, commas between")
-    short_campaigns.add_options(parser, trials=1, connections="1000, 10000")
+    parser.add_argument("--turns", type=int, default=20, help="of each window")
+    short_campaigns.add_options(parser, trials=1, connections="1000, 10000", window_s=2.0)
     arguments = parser.parse_args()
     clients.warn_if_busy()
-    with tempfile.TemporaryDirectory() as directory:
-        reports = arguments.reports or Path(directory) / "reports"
-        profile = short_campaigns.plan_of(arguments).write(Path(directory) / "backends.toml")
-        servers = arguments.servers.split(",")
-        return 0 if print_table(measure(arguments.rounds, profile, servers, reports)) else 1
+    found: Costs = {}
+    with tempfile.TemporaryDirectory() as directory, watched(), lock.held("make bench-backends"):
+        plan_of = short_campaigns.plan_of(arguments, turns=arguments.turns)
+        request = launch.request_of(
+            profile=str(plan_of.write(Path(directory) / "backends.toml")),
+            servers=arguments.servers.split(","),
+            servers_dir=clients.ROOT / "servers",
+            seed=clients.SEED,
+            workers=0,
+            reports=Path(directory),
+            argv=sys.argv[1:],
+        )
+        backends = {name: launch.backend_named(name) for name in BACKENDS}
+        for backend in backends.values():
+            backend.sweep()  # what an earlier run left that was killed
+        rounds = Rounds(request, backends)
+        os.sched_setaffinity(0, request.split.load)
+        for number in range(1, arguments.rounds + 1):
+            for key, both in rounds.run(number).items():
+                for name, cost in both.items():
+                    found.setdefault(key, {one: [] for one in BACKENDS})[name].append(cost)
+    return 0 if print_table(found) else 1
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """One server against itself, campaign after campaign: does the method find a difference in nothing?
 
-Each campaign has the server twice in every block, under two names, in the process backend. Printed
-is, for each campaign and cell, the ratio of the two with its interval and what the campaign says of
-it. Of ten campaigns one may say "different" by chance; intervals wider than ± 5 % say too little.
+Each campaign has the server twice in every block, under two names, side by side and loaded in
+turns, in the process backend. Printed is, for each campaign and cell, the ratio of the two with its
+interval and what the campaign says of it. Of ten campaigns one may say "different" by chance;
+intervals wider than ± 5 % say too little.
 """
 
 from __future__ import annotations
@@ -67,13 +68,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--campaigns", type=int, default=10)
     parser.add_argument("--variant", default="epoll-lt")
-    short_campaigns.add_options(parser, trials=5, connections="10000")
+    parser.add_argument("--turns", type=int, default=30, help="of each window; 1: no side by side")
+    short_campaigns.add_options(parser, trials=8, connections="10000", window_s=3.0)
+    parser.add_argument("--reports", type=Path, help="keep the campaigns there")
     arguments = parser.parse_args()
     clients.warn_if_busy()
     found: list[Contrast] = []
     with tempfile.TemporaryDirectory() as directory:
         reports = arguments.reports or Path(directory) / "reports"
-        plan = short_campaigns.plan_of(arguments, same_twice=arguments.variant)
+        plan = short_campaigns.plan_of(
+            arguments, same_twice=arguments.variant, turns=arguments.turns
+        )
         profile = plan.write(Path(directory) / "same.toml")
         for number in range(1, arguments.campaigns + 1):
             campaign = short_campaigns.run(profile, [arguments.variant], "process", reports)

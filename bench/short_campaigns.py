@@ -27,38 +27,45 @@ class Plan:
     warmup_s: float
     window_s: float
     same_twice: str = ""
+    turns: int = 1
 
     def write(self, path: Path) -> Path:
         """The plan as a profile."""
-        twice = f'same_twice = "{self.same_twice}"\n' if self.same_twice else ""
+        keys = f'same_twice = "{self.same_twice}"\n' if self.same_twice else ""
+        if self.turns > 1:
+            keys += "side_by_side = true\n"
         scenarios = "".join(
             f'\n[[scenarios]]\nname = "{name}"\nconnections = [{self.connections}]\n'
             for name in ("ramp", "idle")
         )
+        if self.turns > 1:
+            scenarios += f"turns = {self.turns}\n"
         path.write_text(
-            f'summary = "Short, to be run again and again."\ntrials = {self.trials}\n{twice}'
+            f'summary = "Short, to be run again and again."\ntrials = {self.trials}\n{keys}'
             f"\n[timing]\nwarmup_s = {self.warmup_s}\nwindow_s = {self.window_s}\n{scenarios}"
         )
         return path
 
 
-def add_options(parser: argparse.ArgumentParser, *, trials: int, connections: str) -> None:
+def add_options(
+    parser: argparse.ArgumentParser, *, trials: int, connections: str, window_s: float
+) -> None:
     """The options that all such comparisons have."""
     parser.add_argument("--trials", type=int, default=trials, help="of each campaign")
     parser.add_argument("--connections", default=connections, help="numbers, commas between")
     parser.add_argument("--warmup", type=float, default=0.5, help="seconds")
-    parser.add_argument("--window", type=float, default=2.5, help="seconds")
-    parser.add_argument("--reports", type=Path, help="keep the campaigns there")
+    parser.add_argument("--window", type=float, default=window_s, help="seconds")
 
 
-def plan_of(arguments: argparse.Namespace, same_twice: str = "") -> Plan:
-    """The plan that the options ask for."""
+def plan_of(arguments: argparse.Namespace, same_twice: str = "", turns: int = 1) -> Plan:
+    """The plan that the options ask for; with several turns a block's trials run side by side."""
     return Plan(
         trials=arguments.trials,
         connections=arguments.connections,
         warmup_s=arguments.warmup,
         window_s=arguments.window,
         same_twice=same_twice,
+        turns=turns,
     )
 
 

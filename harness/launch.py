@@ -65,6 +65,11 @@ def request_of(
     """
     loaded = profiles.load(profile)
     found = variants.discover(servers_dir)
+    if loaded.side_by_side and workers:
+        raise UsageError(
+            f"profile `{profile}` has trials side by side, and their load takes no workers",
+            hint="Leave out `--workers`, or use a profile without `side_by_side`.",
+        )
     chosen = variants.select(found, list(servers) or _of_profile(profile, loaded, found))
     return Request(
         profile_name=profile,
@@ -158,11 +163,13 @@ def _examine(request: Request, backend: Backend, progress: Progress) -> doctor.A
     Raises:
         HostNotFit: it does not. N is never clamped under the label that was asked for.
     """
+    side_by_side = request.profile.side_by_side
     ask = doctor.Ask(
         connections=request.connections_needed,
         backend=backend.name,
         server_cpus=request.profile.server_cpus,
         architectures=tuple(variant.file.architecture for variant in request.variants),
+        servers=max(map(len, plan.together(request.trials, side_by_side=side_by_side))),
     )
     answer = doctor.examine(host.read(request.reports), ask)
     for line in doctor_text.warnings(answer):

@@ -56,7 +56,7 @@ class Redrawing:
         """Show what happened; after a trial, draw the report when it is time."""
         self._display.event(name, **facts)
         if name == "trial":
-            self._trials_left = facts["of"] - facts["index"]
+            self._trials_left = facts["of"] - facts["index"] - facts.get("beside", 1) + 1
         elif name == "outcome" and self._is_due():
             self._draw()
 

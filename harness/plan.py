@@ -25,6 +25,8 @@ TRIAL_OVERHEAD_S = 3.5
 STEP_OVERHEAD_S = 1.5
 # After each window: the last replies, the memory reading, and the record.
 CELL_OVERHEAD_S = 0.3
+# Between two turns of it: the last replies, the other trial's word, the warm-up.
+TURN_OVERHEAD_S = 0.12
 # Of the second of two trials of one variant in a block. No directory of a variant has a dot in it.
 AGAIN = ".again"
 RATE_DIGITS = 3
@@ -39,7 +41,8 @@ class Cell:
     """One point to measure.
 
     `rate_share` is of the variant's capacity; `rate_per_s` is then None until that is known.
-    `closing` is how connections end in churn, which makes a new one for each message.
+    `closing` is how connections end in churn, which makes a new one for each message. `turns`: in
+    how many parts the window comes, where trials run side by side.
     """
 
     scenario: str
@@ -52,6 +55,7 @@ class Cell:
     window_s: float
     rate_share: float | None = None
     closing: Closing | None = None
+    turns: int = 1
 
     @property
     def label(self) -> str:
@@ -92,8 +96,11 @@ class Trial:
         return tuple(cell for step in self.steps for cell in step.cells)
 
     def number(self, position: int) -> int:
-        """The place in the plan of the cell that is `position`-th to run."""
-        return position if self.numbers is None else self.numbers[position]
+        """The place in the plan of the cell that is `position`-th to run; of the one behind the
+        last, a place behind its."""
+        if self.numbers is None:
+            return position
+        return self.numbers[position] if position < len(self.numbers) else self.numbers[-1] + 1
 
     def as_json(self) -> dict[str, Any]:
         """The trial as plain values, for the store."""
@@ -219,10 +226,25 @@ def part(trial: Trial, numbers: Collection[int]) -> Trial:
     return replace(trial, steps=tuple(steps), numbers=tuple(kept))
 
 
+def together(trials: Sequence[Trial], *, side_by_side: bool) -> list[list[Trial]]:
+    """The trials in the groups in which they run: those of a block where they run side by side.
+
+    A calibration is alone: its capacity is that of a server with nobody beside it.
+    """
+    groups: list[list[Trial]] = []
+    for block, members in itertools.groupby(trials, key=lambda trial: trial.block):
+        if side_by_side and block != CALIBRATION_BLOCK:
+            groups.append(list(members))
+        else:
+            groups += [[trial] for trial in members]
+    return groups
+
+
 def may_repeat(trials: Sequence[Trial], repeated: Mapping[int, int], block: int) -> bool:
     """Whether one more trial may be spent in a block on measuring noisy cells again.
 
-    Each block adds its share, rounded up at its end: else the first would take all of it. A
+    Each block adds its share, rounded up at its end: else the first would take all of it. Trials
+    that run side by side are spent together, as long as the share is not used up before them. A
     calibration is bounded by the profile's `repeats_max` alone, and takes nothing from the others.
 
     Args:
@@ -267,6 +289,7 @@ def _cells(profile: Profile, use: ScenarioUse) -> Iterator[Cell]:
             window_s=profile.timing.window_s if traffic else 0.0,
             rate_share=rate_share,
             closing=closing,
+            turns=use.turns,
         )
 
 
@@ -276,6 +299,8 @@ def estimate_s(trials: Sequence[Trial]) -> float:
     for trial in trials:
         total_s += TRIAL_OVERHEAD_S + STEP_OVERHEAD_S * len(trial.steps)
         total_s += sum(
-            cell.warmup_s + cell.window_s + CELL_OVERHEAD_S for cell in trial.cells if cell.window_s
+            cell.warmup_s + cell.window_s + CELL_OVERHEAD_S + (cell.turns - 1) * TURN_OVERHEAD_S
+            for cell in trial.cells
+            if cell.window_s
         )
     return total_s

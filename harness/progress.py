@@ -43,6 +43,7 @@ class Place:
         self.left = ""
         self._cells = 0
         self._cells_of: int | None = None
+        self._beside = 1
 
     def see(self, name: str, facts: Event) -> None:
         """Take note of an event. Only the load knows how many cells there are, and tells it once a
@@ -50,8 +51,9 @@ class Place:
         if name == "trial":
             self.trial, self.left = f"{facts['index']}/{facts['of']}", facts["left"]
             self._cells, self._cells_of = 0, None
+            self._beside = facts.get("beside", 1)
         elif name == "progress":
-            self._cells_of = facts.get("of")
+            self._cells_of = facts["of"] * self._beside if facts.get("of") else None
         elif name == "cell":
             self._cells += 1
 
@@ -164,7 +166,11 @@ def describe(name: str, facts: Event) -> str:
     """One line of text for an event; empty for events that a person does not need."""
     if name == "trial":
         again = f", noisy cells again: {facts['again']}" if facts.get("again") else ""
-        place = f"trial {facts['index']}/{facts['of']}: {facts['variant']}"
+        number, beside = facts["index"], facts.get("beside", 1)
+        place = f"trial {number}/{facts['of']}: {facts['variant']}"
+        if beside > 1:
+            numbers = f"trials {number}-{number + beside - 1}/{facts['of']}"
+            place = f"{numbers}, side by side: {facts['variant']}"
         return f"{place}{again}, {facts['left']} left"
     if name == "progress":
         return (

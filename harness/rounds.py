@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness import attempts, capacity, plan
 from harness.backends.base import Backend, Prepared, TrialContext
@@ -21,7 +21,7 @@ from harness.interrupt import shielded
 from harness.limits import Asked
 from harness.progress import Progress
 from harness.store import Campaign
-from harness.trial import Outcome, TrialRun
+from harness.trial import Outcome, TrialRun, in_turns
 
 if TYPE_CHECKING:
     from harness.campaign import Request
@@ -55,35 +55,38 @@ class Rounds:
         Raises:
             HostNotFit: the host grants less than the plan needs.
         """
-        for index, trial in enumerate(trials, start=1):
-            known = prepared.get(plan.program_of(trial.variant))
-            if known is None:
-                continue
+        ready = [trial for trial in trials if plan.program_of(trial.variant) in prepared]
+        begun = 0
+        for group in self._together(ready):
             place = {
-                "index": index,
-                "of": len(trials),
-                "trial": trial.id,
-                "variant": trial.variant,
-                "left": _about(plan.estimate_s(trials[index - 1 :])),
+                "index": begun + 1,
+                "of": len(ready),
+                "beside": len(group),
+                "trial": group[0].id,
+                "variant": ", ".join(trial.variant for trial in group),
+                "left": _about(plan.estimate_s(ready[begun:])),
             }
+            begun += len(group)
             self._progress.event("trial", **place)
-            if not self._has_ended(trial):
-                self._attempt(trial, known)
-            if late := self._left_out(plan.resolve(trial, self._capacities())):
-                self._attempt(trial, known, late)
-            while cells := self._cells_to_repeat(trial):
-                where = ", ".join(trial.cells[cell].label for cell in cells)
-                self._progress.event("trial", **place, again=where)
-                self._attempt(trial, known, cells)
-            if trial.block == plan.CALIBRATION_BLOCK:
+            self._attempt([trial for trial in group if not self._has_ended(trial)], prepared)
+            late = {one.id: self._left_out(plan.resolve(one, self._capacities())) for one in group}
+            lacking = [trial for trial in group if late[trial.id]]
+            self._attempt(lacking, prepared, sorted({c for cells in late.values() for c in cells}))
+            while cells := self._cells_to_repeat(sound := self._sound(group)):
+                where = ", ".join(group[0].cells[cell].label for cell in cells)
+                self._progress.event("trial", **place | {"beside": len(sound)}, again=where)
+                self._attempt(sound, prepared, cells)
+            if group[0].block == plan.CALIBRATION_BLOCK:
                 self._note_capacities()
 
     def missing(self) -> list[plan.Trial]:
         """The trials of the plan that have no result yet, or cells to measure by themselves."""
         trials, capacities = self._request.trials, self._capacities()
-        unfinished = [
-            trial for trial in trials if not self._has_ended(trial) or self._cells_to_repeat(trial)
-        ]
+        unfinished: list[plan.Trial] = []
+        for group in self._together(trials):
+            sound = self._sound(group)
+            again = sound if self._cells_to_repeat(sound) else []
+            unfinished += [one for one in group if one in again or not self._has_ended(one)]
         # Whose capacity is to be measured may have a rate by the time its other trials come
         hopeful = {trial.variant for trial in unfinished if trial.block == plan.CALIBRATION_BLOCK}
         return [
@@ -99,42 +102,67 @@ class Rounds:
 
     def end(self, trial: plan.Trial, outcome: Outcome) -> None:
         """Store how the next attempt at a trial ended, and tell it."""
-        self._end(trial, self._begun(trial) + 1, outcome)
-
-    def _attempt(self, trial: plan.Trial, prepared: Prepared, cells: Sequence[int] = ()) -> None:
-        """One fresh server, taken through the trial or through some of its cells."""
-        todo = plan.resolve(trial, self._capacities())
-        todo = plan.part(todo, cells) if cells else todo
-        if not todo.steps:
-            self.end(trial, NO_CAPACITY)
-            return
-        context = TrialContext(
-            campaign=self._campaign.name,
-            trial=todo,
-            prepared=prepared,
-            cpus=self._request.split,
-            asked=self._asked,
-            timeouts=self._request.profile.timeouts,
-            workers=self._request.workers,
-            spin=self._request.profile.traffic.spin,
-        )
-        attempt = self._begun(trial) + 1
-        outcome = TrialRun(
-            self._backend,
-            context,
-            attempt=attempt,
-            store=self._campaign.append_cell,
-            show=self._progress.event,
-        ).run()
-        self._end(trial, attempt, replace(outcome, repeats=tuple(cells)))
-
-    def _end(self, trial: plan.Trial, attempt: int, outcome: Outcome) -> None:
-        identity = {"trial": trial.id, "variant": trial.variant, "block": trial.block}
         with shielded():
-            self._campaign.append_outcome({**identity, "attempt": attempt, **asdict(outcome)})
-        self._progress.event(
-            "outcome", **identity, outcome=outcome.outcome, code=outcome.code, text=outcome.text
-        )
+            self._store_end(trial, self._begun(trial) + 1, outcome)
+        self._tell_end(trial, outcome)
+
+    def _attempt(
+        self,
+        trials: Sequence[plan.Trial],
+        prepared: Mapping[str, Prepared],
+        cells: Sequence[int] = (),
+    ) -> None:
+        """One fresh server for each trial, taken through it or through some of its cells."""
+        begun: list[tuple[plan.Trial, int, TrialRun]] = []
+        for trial in trials:
+            todo = plan.resolve(trial, self._capacities())
+            todo = plan.part(todo, cells) if cells else todo
+            if not todo.steps:
+                if not cells:  # else it has figures, and this attempt nothing for it
+                    self.end(trial, NO_CAPACITY)
+                continue
+            context = TrialContext(
+                campaign=self._campaign.name,
+                trial=todo,
+                prepared=prepared[plan.program_of(trial.variant)],
+                cpus=self._request.split,
+                asked=self._asked,
+                timeouts=self._request.profile.timeouts,
+                workers=self._request.workers,
+                spin=self._request.profile.traffic.spin,
+                side_by_side=len(trials) > 1,
+            )
+            attempt = self._begun(trial) + 1
+            run = TrialRun(
+                self._backend,
+                context,
+                attempt=attempt,
+                store=self._campaign.append_cell,
+                show=self._progress.event,
+            )
+            begun.append((trial, attempt, run))
+        outcomes = in_turns([run.run() for _, _, run in begun])
+        # All or none: a block that is cut short is run again as a whole
+        ended = [
+            (trial, attempt, replace(outcome, repeats=tuple(cells)))
+            for (trial, attempt, _), outcome in zip(begun, outcomes, strict=True)
+        ]
+        with shielded():
+            for trial, attempt, outcome in ended:
+                self._store_end(trial, attempt, outcome)
+        for trial, _, outcome in ended:
+            self._tell_end(trial, outcome)
+
+    def _store_end(self, trial: plan.Trial, attempt: int, outcome: Outcome) -> None:
+        line = {**_identity(trial), "attempt": attempt, **asdict(outcome)}
+        self._campaign.append_outcome(line)
+
+    def _tell_end(self, trial: plan.Trial, outcome: Outcome) -> None:
+        facts = {"outcome": outcome.outcome, "code": outcome.code, "text": outcome.text}
+        self._progress.event("outcome", **_identity(trial), **facts)
+
+    def _together(self, trials: Sequence[plan.Trial]) -> list[list[plan.Trial]]:
+        return plan.together(trials, side_by_side=self._request.profile.side_by_side)
 
     def _has_ended(self, trial: plan.Trial) -> bool:
         return any(
@@ -154,17 +182,25 @@ class Rounds:
         records, outcomes = self._campaign.cells(), self._campaign.outcomes()
         return attempts.left_out(records, outcomes, rated.id, shares)
 
-    def _cells_to_repeat(self, trial: plan.Trial) -> list[int]:
-        """What to measure again of it, as long as the bounds allow; nothing of one that failed."""
+    def _cells_to_repeat(self, group: Sequence[plan.Trial]) -> list[int]:
+        """What to measure again of trials that ran together, in all of them, as long as the bounds
+        allow."""
         outcomes = self._campaign.outcomes()
-        own = [line for line in outcomes if line["trial"] == trial.id]
-        again = sum(1 for line in own if attempts.repeats(line))
-        if not own or own[-1]["outcome"] != "done" or again >= self._request.profile.repeats_max:
+        again = Counter(line["trial"] for line in outcomes if attempts.repeats(line))
+        repeats_max = self._request.profile.repeats_max
+        if not group or any(again[trial.id] >= repeats_max for trial in group):
             return []
         spent = Counter(line["block"] for line in outcomes if attempts.repeats(line))
-        if not plan.may_repeat(self._request.trials, spent, trial.block):
+        if not plan.may_repeat(self._request.trials, spent, group[0].block):
             return []
-        return attempts.to_repeat(self._campaign.cells(), outcomes, trial.id)
+        records = self._campaign.cells()
+        noisy = (attempts.to_repeat(records, outcomes, trial.id) for trial in group)
+        return sorted({cell for cells in noisy for cell in cells})
+
+    def _sound(self, group: Sequence[plan.Trial]) -> list[plan.Trial]:
+        """Those that came to their end and not to a server's fault."""
+        last = {line["trial"]: line["outcome"] for line in self._campaign.outcomes()}
+        return [trial for trial in group if last.get(trial.id) == "done"]
 
     def _begun(self, trial: plan.Trial) -> int:
         """How many attempts at the trial were begun; one that was cut short keeps its cells."""
@@ -179,6 +215,10 @@ class Rounds:
         found = self._capacities()
         noted = {name: [asdict(one) for one in known] for name, known in found.items()}
         self._campaign.write_head({**self._campaign.head(), "capacities": noted})
+
+
+def _identity(trial: plan.Trial) -> dict[str, Any]:
+    return {"trial": trial.id, "variant": trial.variant, "block": trial.block}
 
 
 def _about(duration_s: float) -> str:

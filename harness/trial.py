@@ -1,4 +1,4 @@
-"""Run one trial: follow the load's events, start and stop the server, record every cell.
+"""Run trials: follow the load's events, start and stop the server, record every cell.
 
 The load decides when things happen; this module answers: *hello* starts the server, *sample* reads
 the cgroups, *cell* is judged and stored, *done* or *failure* stops the server.
@@ -7,7 +7,8 @@ the cgroups, *cell* is judged and stored, *done* or *failure* stops the server.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from harness.backends.base import (
     OpenTrial,
     ServerExit,
     TrialContext,
-    next_event,
+    await_event,
 )
 from harness.counters import condensed
 from harness.counters import last as last_counters
@@ -52,6 +53,8 @@ SERVER_CODES = frozenset(
 # last line says what. Nobody's fault: the campaign goes on without it.
 EXIT_UNAVAILABLE = 69
 NOT_AVAILABLE = "not-available"
+# What a trial that has not begun waits for
+BEFORE_ALL_CELLS = -1
 
 Emit = Callable[..., None]
 
@@ -102,8 +105,10 @@ class TrialRun:
             VariantFacts(ceiling.connections_max, ceiling.reason) if ceiling else VariantFacts()
         )
 
-    def run(self) -> Outcome:
+    def run(self) -> Generator[int, None, Outcome]:
         """Take the trial to its end, whatever end that is.
+
+        Where others have their turns it yields the cell, by its place in the plan, of its next one.
 
         Raises:
             HostNotFit: the host grants less than the plan needs; nothing of it is measured.
@@ -113,7 +118,7 @@ class TrialRun:
         opened = opening.__enter__()
         try:
             try:
-                self._follow(opened)
+                yield from self._follow(opened)
             except ServerFault as fault:
                 self._seen.failure = (fault.code, fault.message)
             except LoadSilent as silence:
@@ -126,38 +131,44 @@ class TrialRun:
                 opening.__exit__(None, None, None)
         return self._outcome(ended, load_log, time.monotonic() - start)
 
-    def _follow(self, opened: OpenTrial) -> None:
+    def _follow(self, opened: OpenTrial) -> Iterator[int]:
         timeout_s = silence_s(self._context.timeouts, self._context.trial.cells)
         coming = False
-        while (event := next_event(opened, timeout_s, coming=coming)) is not None:
+        while (event := await_event(opened, timeout_s, coming=coming)) is not None:
             kind = event.get("event")
             coming = kind == "hello"
             if kind == "hello":
-                self._require_nofile("the load", event["limits"]["nofile"])
-                self._require_cpus("the load", event["cpus"], self._context.cpus.load)
-                self._seen.applied = {"sysctls": event["sysctls"], "load_cpus": event["cpus"]}
-                self._seen.applied["load_nofile"] = event["limits"]["nofile"]
+                self._meet_load(event)
                 opened.start_server()
             elif kind == "ready":
-                self._require_nofile("the server", event["server"]["nofile"])
-                self._require_cpus("the server", event["server"]["cpus"], self._context.cpus.server)
-                self._seen.applied |= event["server"] | {"clamps": opened.clamps}
+                self._meet_server(event, opened.clamps)
+            elif kind == "turn":
+                yield self._context.trial.number(int(event["cell"]))
+                opened.hand_baton()
             elif kind == "sample":
                 self._sample(opened, int(event["cell"]))
             elif kind == "progress":
                 self._show("progress", variant=self._context.trial.variant, **_facts_of(event))
-            elif kind == "cell" and not self._context.xray:
-                self._record(event, self._ledger.of_window(opened, event.pop("counters_asked")))
-            elif kind == "xray":
-                self._record_xray(event)
-            elif kind == "failure":
-                self._seen.failure = (str(event["code"]), str(event["text"]))
-                return
-            elif kind == "done":
-                self._seen.totals = event["totals"]
+            elif kind in ("cell", "xray"):
+                self._record(event, opened)
+            elif kind in ("done", "failure"):
+                self._seen.totals = event.get("totals")
+                if kind == "failure":
+                    self._seen.failure = (str(event["code"]), str(event["text"]))
                 return
         log = opened.load_log() or "it wrote nothing"
         self._seen.failure = ("load-died", f"the load process ended before its time: {log}")
+
+    def _meet_load(self, hello: Event) -> None:
+        self._require_nofile("the load", hello["limits"]["nofile"])
+        self._require_cpus("the load", hello["cpus"], self._context.cpus.load)
+        self._seen.applied = {"sysctls": hello["sysctls"], "load_cpus": hello["cpus"]}
+        self._seen.applied["load_nofile"] = hello["limits"]["nofile"]
+
+    def _meet_server(self, ready: Event, clamps: list[str]) -> None:
+        self._require_nofile("the server", ready["server"]["nofile"])
+        self._require_cpus("the server", ready["server"]["cpus"], self._context.cpus.server)
+        self._seen.applied |= ready["server"] | {"clamps": clamps}
 
     def _require_nofile(self, who: str, granted: list[int]) -> None:
         connections = self._context.asked.connections
@@ -186,11 +197,16 @@ class TrialRun:
         if throttled is not None:
             self._seen.throttled[cell] = throttled
 
-    def _record_xray(self, event: Event) -> None:
-        with shielded():
-            self._store({"variant": self._context.trial.variant, **_facts_of(event)})
+    def _record(self, event: Event, opened: OpenTrial) -> None:
+        """Store a cell; one whose calls were counted as it is, one that was measured judged."""
+        trial = self._context.trial
+        if event["event"] == "xray":
+            with shielded():
+                self._store({"variant": trial.variant, **_facts_of(event)})
+        elif not self._context.xray:  # whose ramp is no result
+            self._judge(event, self._ledger.of_window(opened, event.pop("counters_asked")))
 
-    def _record(self, event: Event, counted: Event) -> None:
+    def _judge(self, event: Event, counted: Event) -> None:
         trial = self._context.trial
         record = {
             "campaign": self._context.campaign,
@@ -293,6 +309,31 @@ class TrialRun:
         if reconciled is False and self._ceiling is None:
             return "miscounted", f"server counted {counters}, load counted {self._seen.totals}"
         return None
+
+
+def in_turns(runs: Sequence[Generator[int, None, Outcome]]) -> list[Outcome]:
+    """Take trials to their ends: one that never stops for others, or several side by side.
+
+    Those whose next turn is of the earliest cell have it first, each in its turn: a trial that has
+    fewer cells (its server holds fewer connections) waits for the others at its next one.
+
+    Raises:
+        HostNotFit: the host grants less than the plan needs; nothing that was started is left.
+    """
+    outcomes: dict[int, Outcome] = {}
+    with ExitStack() as stack:
+        for run in runs:
+            stack.callback(run.close)
+        cells = dict.fromkeys(range(len(runs)), BEFORE_ALL_CELLS)
+        while cells:
+            earliest = min(cells.values())
+            for number in [one for one, cell in cells.items() if cell == earliest]:
+                try:
+                    cells[number] = next(runs[number])
+                except StopIteration as end:
+                    outcomes[number] = end.value
+                    del cells[number]
+    return [outcomes[number] for number in range(len(runs))]
 
 
 def silence_s(timeouts: Timeouts, cells: Iterable[Cell]) -> float:

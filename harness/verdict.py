@@ -27,7 +27,7 @@ from harness.backends.base import (
     LoadSilent,
     OpenTrial,
     Prepared,
-    next_event,
+    await_event,
 )
 from harness.conformance import results, spec
 from harness.conformance.results import MAIN, CheckResult, End, Score
@@ -222,7 +222,7 @@ class _Following:
     def _follow(self) -> tuple[str, str] | None:
         """Answer events up to the last one; how the suite failed, if it did."""
         coming = False
-        while (event := next_event(self._opened, SILENCE_S, coming=coming)) is not None:
+        while (event := await_event(self._opened, SILENCE_S, coming=coming)) is not None:
             self._events.append(event)
             kind = event["event"]
             coming = kind == "hello"

@@ -18,7 +18,7 @@ from harness.profiles.profile import Profile
 from harness.progress import Progress
 from harness.record import Record
 from harness.store import Campaign
-from harness.trial import TrialRun
+from harness.trial import TrialRun, in_turns
 
 if TYPE_CHECKING:
     from harness.campaign import Request
@@ -82,9 +82,8 @@ def run(
             xray=True,
         )
         told: list[dict[str, Any]] = []
-        outcome = TrialRun(
-            backend, context, attempt=1, store=told.append, show=progress.event
-        ).run()
+        run = TrialRun(backend, context, attempt=1, store=told.append, show=progress.event)
+        (outcome,) = in_turns([run.run()])
         reason = outcome.text or "the trial ended before it"
         known = {one["cell"]: one for one in told}
         lines = [

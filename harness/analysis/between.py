@@ -26,7 +26,10 @@ from harness.analysis.results import Analysis, CellKey
 
 # What has to be the same for a difference to mean the server. Changed code, images or kernels
 # are what a comparison is for: they are shown, not refused.
-PLAN_KEYS = ("trials", "server_cpus", "timing", "traffic", "scenarios")
+PLAN_KEYS = ("trials", "server_cpus", "side_by_side", "timing", "traffic", "scenarios")
+# What a campaign means that is older than the key
+PLAN_DEFAULTS = {"side_by_side": False}
+SCENARIO_DEFAULTS = {"turns": 1}
 RUN_KEYS = ("workers", "isolated")
 HOST_KEYS = ("machine", "cpu_model", "cpus_server", "cpus_load", "backend")
 
@@ -65,9 +68,18 @@ class Unlike:
 def unlike(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Unlike, ...]:
     """What forbids to compare two `campaign.json`: another plan, or another class of host."""
     found = [*_differing("", RUN_KEYS, before, after)]
-    for part, keys in (("profile", PLAN_KEYS), ("environment", HOST_KEYS)):
-        found += _differing(f"{part}.", keys, before.get(part) or {}, after.get(part) or {})
+    found += _differing("profile.", PLAN_KEYS, _plan(before), _plan(after))
+    found += _differing(
+        "environment.", HOST_KEYS, before.get("environment") or {}, after.get("environment") or {}
+    )
     return tuple(found)
+
+
+def _plan(campaign: Mapping[str, Any]) -> dict[str, Any]:
+    """A campaign's profile with every key that profiles have today."""
+    profile = campaign.get("profile") or {}
+    scenarios = [{**SCENARIO_DEFAULTS, **one} for one in profile.get("scenarios") or ()]
+    return {**PLAN_DEFAULTS, **profile, "scenarios": scenarios}
 
 
 def environment_difference(

@@ -36,6 +36,8 @@ MARK = "C10K_CAMPAIGN"
 LOG_TAIL_LINES = 20
 # How often to look whether a server that is on its way has ended
 LOOK_AGAIN_S = 0.25
+# What a load that waits for its turn reads on its standard input.
+BATON = b"turn\n"
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -92,6 +94,7 @@ class TrialContext:
     """All that a backend needs to know to run one trial; in an x-ray nothing is timed.
 
     `spin`: the generator polls where it may; else it sleeps when there is nothing to do.
+    `side_by_side`: it has others beside it, and takes turns with them.
     """
 
     module: ClassVar[str] = "harness.load"
@@ -105,6 +108,7 @@ class TrialContext:
     workers: int
     spin: bool = True
     xray: bool = False
+    side_by_side: bool = False
 
     @property
     def name(self) -> str:
@@ -138,6 +142,7 @@ class TrialContext:
                 "counters": self.prepared.variant.file.counters and not self.xray,
                 "xray": self.xray,
                 "spin": self.spin,
+                "side_by_side": self.side_by_side,
             }
         )
         return {"C10K_TRIAL": spec}
@@ -157,9 +162,11 @@ class ServerExit:
     @property
     def how(self) -> str:
         """In words; a signal's number is negated for processes, 128 is added for containers."""
-        if self.exit_code is None:
+        if self.exit_code is None:  # what a container's SIGKILL looks like, too, whoever sent it
             return "it was killed"
         number = -self.exit_code if self.exit_code < 0 else self.exit_code - 128
+        if number == signal.SIGKILL:
+            return "it was killed"
         if number in set(signal.Signals):
             return f"it was ended by {signal.Signals(number).name}"
         return f"it exited with {self.exit_code}"
@@ -176,6 +183,9 @@ class OpenTrial(Protocol):
         Raises:
             LoadSilent: nothing came within `timeout_s`.
         """
+
+    def hand_baton(self) -> None:
+        """Tell a load that waits for its turn that it has it."""
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start one fresh server beside the load, in the place of one of the same name.
@@ -243,7 +253,7 @@ class LoadSilent(C10kError):
         super().__init__(f"the load process said nothing for {waited_s:.0f} s")
 
 
-def next_event(opened: OpenTrial, timeout_s: float, *, coming: bool) -> Event | None:
+def await_event(opened: OpenTrial, timeout_s: float, *, coming: bool) -> Event | None:
     """The load's next event; a server that is `coming` and has ended is waited for no longer.
 
     Raises:

@@ -26,6 +26,7 @@ from docker.types import LogConfig, Ulimit
 from harness import counters, lock
 from harness.backends import cgroups, images
 from harness.backends.base import (
+    BATON,
     LABEL,
     LISTEN,
     NOTHING,
@@ -156,6 +157,8 @@ class DockerTrial:
         self._load: Container | None = None
         self._servers: dict[str, Container] = {}
         self._events: EventStream | None = None
+        # A socket, of a kind that depends on how the engine is reached
+        self._load_stdin: Any = None
         self._exits: dict[str, ServerExit] = {}
         self.clamps: list[str] = []
 
@@ -183,6 +186,7 @@ class DockerTrial:
             environment=told,
             network_mode="none",
             init=True,
+            stdin_open=True,
             sysctls=dict(SYSCTLS),
             cpuset_cpus=",".join(map(str, self._context.cpus.load)),
             tmpfs={"/tmp": "size=64m"},  # noqa: S108 (inside the container)
@@ -195,6 +199,16 @@ class DockerTrial:
         """The load's next event."""
         assert self._events is not None  # noqa: S101 (start_load() ran)
         return self._events.next(timeout_s)
+
+    def hand_baton(self) -> None:
+        """Tell a load that waits for its turn that it has it."""
+        assert self._load is not None  # noqa: S101 (start_load() ran)
+        # Where the load has died, its events end, and tell
+        with contextlib.suppress(OSError, docker.errors.DockerException):
+            if self._load_stdin is None:
+                self._load_stdin = self._load.attach_socket(params={"stdin": 1, "stream": 1})
+            # What attach_socket() returns reads only, but for TLS; the socket below does both
+            getattr(self._load_stdin, "_sock", self._load_stdin).sendall(BATON)
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start a server container in the load's network and PID namespaces."""
@@ -264,6 +278,8 @@ class DockerTrial:
 
     def close(self) -> None:
         """Remove the server, the load and the volume."""
+        if self._load_stdin is not None:
+            self._load_stdin.close()
         for container in (*self._servers.values(), self._load):
             if container is not None:
                 _remove(container)

@@ -30,6 +30,7 @@ from harness import counters
 from harness.backends import cgroups
 from harness.backends.base import (
     ADDRESS,
+    BATON,
     LISTEN,
     MARK,
     NOTHING,
@@ -141,7 +142,7 @@ class ProcessTrial:
         self._load = subprocess.Popen(
             [*unshare, *self._confined(context.cpus.load), sys.executable, "-m", context.module],
             env={**os.environ, MARK: context.campaign, **told},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._load_log,
             start_new_session=True,
@@ -152,6 +153,12 @@ class ProcessTrial:
     def next_event(self, timeout_s: float) -> Event | None:
         """The load's next event."""
         return self._events.next(timeout_s)
+
+    def hand_baton(self) -> None:
+        """Tell a load that waits for its turn that it has it."""
+        assert self._load.stdin is not None  # noqa: S101 (for the type checker)
+        with contextlib.suppress(BrokenPipeError):  # it died: its events end
+            os.write(self._load.stdin.fileno(), BATON)
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start a server in the load's namespace."""

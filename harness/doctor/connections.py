@@ -36,6 +36,8 @@ BYTES_PER_CONNECTION = 40_000
 BYTES_PER_THREAD = 50_000
 # Interpreter, analysis and report.
 BYTES_OF_HARNESS = 400_000_000
+# One load: an interpreter with Locust in it, without its connections.
+BYTES_OF_LOAD = 100_000_000
 LOCAL_RANGE_DEFAULT = 28_232
 
 
@@ -107,12 +109,13 @@ def nr_open(facts: Facts, ask: Ask) -> Finding:
 def file_max(facts: Facts, ask: Ask) -> Finding:
     """fs.file-max: open files of the whole host."""
     used = facts.files_open or 0
-    needed = used + ENDS * (ask.connections + NOFILE_MARGIN)
+    ends = ENDS * ask.servers
+    needed = used + ends * (ask.connections + NOFILE_MARGIN)
     if facts.fs_file_max is None:
         return unknown("fs.file-max", needed=f"{needed:,}")
     return binding(
         "fs.file-max, less the files that are open",
-        (facts.fs_file_max - used) // ENDS - NOFILE_MARGIN,
+        (facts.fs_file_max - used) // ends - NOFILE_MARGIN,
         ask,
         value=f"{count(facts.fs_file_max)}, {used:,} of them open",
         needed=f"{needed:,}",
@@ -226,12 +229,13 @@ def conntrack(facts: Facts, ask: Ask) -> Finding:
 
 def watches(facts: Facts, ask: Ask) -> Finding:
     """fs.epoll.max_user_watches: one for each connection and end, per user."""
-    limit, needed = facts.fs_epoll_max_user_watches, ENDS * ask.connections
+    ends = ENDS * ask.servers
+    limit, needed = facts.fs_epoll_max_user_watches, ends * ask.connections
     if limit is None:
         return unknown("fs.epoll.max_user_watches", needed=f"{needed:,}")
     return binding(
         "fs.epoll.max_user_watches",
-        limit // ENDS,
+        limit // ends,
         ask,
         value=count(limit),
         needed=f"{needed:,}",
@@ -242,12 +246,14 @@ def watches(facts: Facts, ask: Ask) -> Finding:
 def memory(facts: Facts, ask: Ask) -> Finding:
     """Memory for the sockets of both ends, for the load, and for a thread per connection."""
     available = facts.memory_available_bytes
-    needed = BYTES_OF_HARNESS + ask.connections * BYTES_PER_CONNECTION
+    # Each further server beside the first has a load of its own
+    fixed = BYTES_OF_HARNESS + (ask.servers - 1) * BYTES_OF_LOAD
+    needed = fixed + ask.servers * ask.connections * BYTES_PER_CONNECTION
     if available is None:
         return unknown("the available memory", needed=mib(needed))
     charged = facts.cgroup_memory_left_bytes
     within = available if charged is None else min(available, charged)
-    left = within - BYTES_OF_HARNESS
+    left = (within - fixed) // ask.servers
     found = binding(
         "the available memory",
         left // BYTES_PER_CONNECTION,

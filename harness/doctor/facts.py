@@ -114,12 +114,14 @@ class Ask:
         backend: docker | process.
         server_cpus: physical cores for the server.
         architectures: of the variants, for what only some of them need.
+        servers: how many of them are up at once, each with its own connections.
     """
 
     connections: int
     backend: str
     server_cpus: int = 1
     architectures: tuple[str, ...] = ()
+    servers: int = 1
 
     @property
     def has_docker(self) -> bool:

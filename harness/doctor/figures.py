@@ -34,9 +34,13 @@ def isolation(facts: Facts, ask: Ask) -> Finding:
         return unknown("whether network namespaces can be made", "process", "yes")
     if facts.isolated:
         return Finding("ok", "each trial has a network of its own", "yes", "yes", "process")
+    level: Level = "warning"
+    follows = "servers run on the host's loopback, with its limits"
+    if ask.servers > 1:
+        level, follows = "error", "servers that run side by side need one each"
     return Finding(
-        "warning",
-        "network namespaces are refused: servers run on the host's loopback, with its limits",
+        level,
+        f"network namespaces are refused: {follows}",
         *("no", "yes", "host", ROOT),
         "sudo sysctl -w kernel.unprivileged_userns_clone=1 "
         "kernel.apparmor_restrict_unprivileged_userns=0",

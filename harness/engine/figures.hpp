@@ -42,7 +42,7 @@ private:
 struct Totals {
     Nanoseconds cpu = 0;      // CPU time of the engine thread
     Nanoseconds blocked = 0;  // time inside epoll_wait
-    Nanoseconds spun = 0;     // turns of a spinning loop that found nothing to do
+    Nanoseconds spun = 0;     // passes of a spinning loop that found nothing to do
     std::uint64_t loops = 0;
     std::uint64_t sends = 0;  // calls of send
     std::uint64_t echoes = 0;

@@ -58,7 +58,7 @@ class Window(TypedDict):
     count: int
     cpu_ns: int  # of the engine's thread
     blocked_ns: int  # inside epoll_wait
-    spun_ns: int  # turns of a spinning loop that found nothing to do; CPU time that was not needed
+    spun_ns: int  # passes of a spinning loop that found nothing to do; CPU time that was not needed
     loops: int
     sends: int  # send calls
     missed_sends: int  # due in the window and not sent when it ended

@@ -25,6 +25,8 @@ from harness.record import (
 
 # DESIGN.md, Statistics: "in closed loop |A·depth − X·R| ≤ 2 % of A·depth".
 LITTLE_SHARE_MAX = 0.02
+# What the edges of a turn may cut of it: beyond that the allowance would hide what the gate is for.
+TURN_EDGES_MAX = 0.05
 # The kernel counts CPU time of a CPU in ticks of 10 ms (USER_HZ = 100); ten of them make a busy
 # share good to a tenth, and give the run time in ns a thousand switches or more to average over.
 SERVER_CPU_MS_MIN = 100.0
@@ -139,9 +141,10 @@ def silent(record: Record, facts: VariantFacts) -> str | None:
 def little(record: Record, facts: VariantFacts) -> str | None:
     """Little's law, L = X·R, with L = A·depth known: did every connection stay busy and timed?
 
-    An echo is timed as a whole but counted by where it ends, so the two edges of the window cut
-    up to one echo per connection: X·R is known to R / window at best, and that much is allowed
-    on top. The engine's own integral of outstanding messages has no edges: 2 % it is.
+    An echo is timed as a whole but counted by where it ends, so the two edges of the window, or of
+    each turn of it, cut up to one echo per connection: X·R is known to R / window at best, and that
+    much is allowed on top. The engine's own integral of what is outstanding has no edges: 2 % it
+    is.
     """
     active, depth = number(record, "active"), number(record, "depth")
     rate, mean_us = number(record, "echoes_per_s"), number(record, "latency_us", "mean")
@@ -153,7 +156,10 @@ def little(record: Record, facts: VariantFacts) -> str | None:
     outstanding = number(record, "generator", "little_outstanding")
     if churns(record):
         load = load if outstanding is None else min(load, outstanding)
-    edges = mean_us / 1e6 / window_s
+    turns = number(record, "turns") or 1
+    edges = mean_us / 1e6 / window_s * turns
+    if turns > 1 and edges > TURN_EDGES_MAX:
+        return f"the edges of its {turns:.0f} turns cut {edges:.0%} of its echoes"
     found = rate * mean_us / 1e6
     if abs(load - found) > (LITTLE_SHARE_MAX + edges) * load:
         return f"rate × mean latency is {found:,.1f}, but {load:,.0f} messages were to be under way"
@@ -318,7 +324,7 @@ def shared_cpu(record: Record, facts: VariantFacts) -> str | None:
     cpus = max(1, round(total / interval_ticks))
     tasks = sum(ticks[name] for name in TASK_TICKS) / total
     others = tasks - cpu_ns / interval_ns / cpus
-    if others <= OTHERS_SHARE_MAX + 2 / interval_ticks:
+    if others <= OTHERS_SHARE_MAX + 2 * (number(record, "turns") or 1) / interval_ticks:
         return None
     return f"somebody else used {others:.0%} of the server's CPU time"
 

@@ -126,7 +126,8 @@ GATES: tuple[Gate, ...] = (
         "little",
         "Rate and latency agree (Little's law)",
         "closed loop: active × depth = echoes/s × mean latency",
-        f"± {checks.LITTLE_SHARE_MAX:.0%}, plus mean latency / window for the window's edges",
+        f"± {checks.LITTLE_SHARE_MAX:.0%}, plus mean latency / window for the window's edges, or "
+        f"those of each turn (at most {checks.TURN_EDGES_MAX:.0%})",
         "void",
         is_closed_loop,
         checks.little,
@@ -241,7 +242,7 @@ GATES: tuple[Gate, ...] = (
         "shared-cpu",
         "The server had its CPUs to itself",
         "task time of the server's CPUs, less the run time of the server's own tasks",
-        f"≤ {checks.OTHERS_SHARE_MAX:.0%}, and a tick of /proc/stat at each edge",
+        f"≤ {checks.OTHERS_SHARE_MAX:.0%}, and a tick of /proc/stat at each edge of each turn",
         "noisy",
         has_traffic,
         checks.shared_cpu,

@@ -2,6 +2,9 @@
 
     ready → baseline → for each step: ramp to N → its cells with traffic → back to 0 → done
 
+A trial that runs side by side with others lets these have their turns after the ramp and after each
+window, or each part of one; between two turns it does nothing.
+
 Rule 1: a finished cell is told at once, so whatever happens next cannot take it away.
 Rule 2: a fault of the server is a result: it is told in one sentence with its numbers.
 Rule 3: every wait has an end, and while waiting the server is watched.
@@ -22,29 +25,24 @@ import gevent
 
 from harness.load import discovery, problems, ready, record, xray
 from harness.load.address import parse
+from harness.load.baton import Baton
 from harness.load.events import Events
-from harness.load.figures import Status, Window, merge_ramp, merge_windows
+from harness.load.figures import Status, Window, merge_ramp
 from harness.load.fleet import Fleet, FleetFault
 from harness.load.memory import Memory
-from harness.load.probe import Probe, ServerGone, TaskSample
+from harness.load.probe import Probe, ServerGone
 from harness.load.problems import Failure
 from harness.load.progress import Progress
 from harness.load.runners import local_fleet, master_fleet
 from harness.load.snapshots import Snapshots
 from harness.load.trial import Cell, Step, Trial
+from harness.load.turns import Traffic
 from harness.load.unseen import Unseen
-from harness.load.watch import Watch
+from harness.load.watch import DEATH_S, Watch
 
-ESTABLISHED_INTERVAL_S = 1.0
-WINDOW_WAIT_S = 3.0
-# A cell's order needs this long to reach every worker before its window may open.
-WARMUP_MIN_S = 0.05
 # The harness reads the server's cgroup when it hears "sample": nothing moves until it had time to.
 SAMPLE_HOLD_S = 0.1
-# Before the context-switch sample: of the last one's length, when no engine may have polled.
-TASKS_LEAD, TASKS_MARGIN_S = 2.5, 0.03
 CLOSE_WAIT_S = 1.0
-DEATH_S = 0.2
 
 
 class TrialFailed(Exception):
@@ -137,8 +135,9 @@ class Conductor:
         self._baseline = baseline
         self._progress = Progress(events, fleet, len(trial.cells))
         self._watch = Watch(probe.check_alive, self._check_fleet)
-        self._tasks_took_s = 0.0
         self._snapshots = Snapshots(probe.pids, wanted=trial.counters)
+        self._traffic = Traffic(trial, fleet, probe, self._watch, self._snapshots)
+        self._baton = Baton(events)
 
     def conduct(self, traffic: ready.Traffic) -> None:
         """Run all steps and tell the exact totals, those of the readiness probe included.
@@ -179,6 +178,7 @@ class Conductor:
             if problem is not None:
                 self._emit_unreached(cell, problem)
                 continue
+            self._guarded(cell, partial(self._rest, cell.index))
             self._progress.show(cell)
             self._guarded(cell, partial(run, cell))
 
@@ -193,14 +193,28 @@ class Conductor:
 
     def _release(self, last: Cell) -> None:
         """Back to zero connections, on the server's side as well."""
-        self._fleet.scale(0)
         stop_s = self._trial.timeouts.stop_s
         try:
+            self._rest(last.index + 1)
+            self._fleet.scale(0)
             self._watch.until(lambda: self._held(self._fleet.status()) == 0, stop_s)
             self._watch.until(lambda: self._probe.still_open() == 0, stop_s)
         except ServerGone as gone:
             # The cell itself was told already
             raise TrialFailed(**problems.death(last, str(gone), self._fleet.status())) from None
+
+    def _rest(self, cell: int) -> None:
+        """Let the trials beside this one have their turns, up to those of `cell`.
+
+        Raises ServerGone when the server died meanwhile.
+        """
+        if self._trial.side_by_side:
+            self._probe.rest()
+            self._baton.pass_on(cell)
+            self._probe.resume()
+            self._progress.resume()
+            self._watch.check()
+            self._fleet.ask()  # what it last heard is of before
 
     def _check_fleet(self) -> None:
         """Raise FleetFault, unless it is the server's death that made an engine complain.
@@ -242,7 +256,7 @@ class Conductor:
         )
         # Memory first: reading 10,000 tasks leaves dentries and inodes of /proc in the slab
         memory = self._read_memory(step.cells[0])
-        tasks_close = self._sample_tasks()
+        tasks_close = self._probe.tasks()
         readings = record.Readings(first, last, tasks_open, tasks_close, memory, self._baseline)
         if step.opening is not None:
             self._emit_ramp(step.opening, readings, before, status, kernel, problem)
@@ -296,84 +310,27 @@ class Conductor:
     # A cell with traffic
 
     def _traffic_cell(self, cell: Cell) -> None:
-        """Warm up, measure one window, stop and drain; tell the cell, good or not."""
+        """Measure the cell's window, in its turns; tell the cell, good or not."""
+        problem = self._traffic.obstacle(cell)
         before = self._fleet.status()
-        problem = problems.obstacle(cell, before)
         if problem is not None:
             self._emit_unreached(cell, problem)
             return
         self._probe.refresh()
-        warmup_s = max(cell.warmup_s, WARMUP_MIN_S)
-        # The context-switch sample ends just before the window opens, or else, where it takes
-        # longer than the warm-up, comes before any traffic: never inside the window.
-        tasks_lead_s = TASKS_LEAD * self._tasks_took_s + TASKS_MARGIN_S
-        is_early = tasks_lead_s > warmup_s
-        if is_early:
-            tasks_open = self._sample_tasks()
-        start_ns = time.monotonic_ns() + int(warmup_s * 1e9)
-        end_ns = start_ns + int(cell.window_s * 1e9)
-        seed = self._trial.seed + cell.index
-        self._fleet.start(cell, seed, start_ns, end_ns, spin=self._trial.may_spin)
-        if not is_early:
-            self._watch.sleep_until(start_ns - int(tasks_lead_s * 1e9))
-            tasks_open = self._sample_tasks()
-        established = [self._probe.established()]
-        self._watch.sleep_until(start_ns)
-        first = self._probe.edge()
-        self._snapshots.open()
-        self._watch_window(end_ns, established)
-        self._snapshots.close()
-        last = self._probe.edge()
-        established.append(self._probe.established())
-        tasks_close = self._sample_tasks()
-        window = self._collect(cell)
-        self._fleet.stop()
-        problem = self._drain(cell) or problems.overslept(window.overslept, cell)
+        seen = self._traffic.run(cell, partial(self._rest, cell.index))
         after = self._fleet.status()
         readings = record.Readings(
-            first, last, tasks_open, tasks_close, self._read_memory(cell), self._baseline
+            *(seen.first, seen.last, seen.tasks_open, seen.tasks_close),
+            *(self._read_memory(cell), self._baseline),
         )
-        members = record.window_members(window) | {
+        members = record.window_members(seen.window) | {
             "counters_asked": self._snapshots.asked(self._watch),
-            "connections_established_min": min(*established, window.established_min),
+            "connections_established_min": seen.established_min,
             **record.changes(before, after),
-            **record.churn_members(window, after.cycles_failed - before.cycles_failed),
-            "failure": problem,
+            **record.churn_members(seen.window, after.cycles_failed - before.cycles_failed),
+            "failure": seen.problem,
         }
-        self._emit(record.blank(cell) | members | self._observed(readings, window))
-
-    def _sample_tasks(self) -> TaskSample:
-        sample = self._probe.tasks()
-        self._tasks_took_s = sample.took_s
-        return sample
-
-    def _watch_window(self, end_ns: int, established: list[int]) -> None:
-        """Sleep through the window, counting ESTABLISHED sockets once a second."""
-        interval_ns = int(ESTABLISHED_INTERVAL_S * 1e9)
-        next_ns = time.monotonic_ns() + interval_ns
-        while next_ns + interval_ns // 2 < end_ns:
-            self._watch.sleep_until(next_ns)
-            established.append(self._probe.established())
-            next_ns += interval_ns
-        self._watch.sleep_until(end_ns)
-
-    def _collect(self, cell: Cell) -> Window:
-        self._watch.until(lambda: self._fleet.windows(cell.index) is not None, WINDOW_WAIT_S)
-        windows = self._fleet.windows(cell.index)
-        if windows is None:
-            raise FleetFault(f"not every engine told its window of cell {cell.index}")
-        return merge_windows(windows)
-
-    def _drain(self, cell: Cell) -> Failure | None:
-        """Wait for the replies that are still out; return the failure when some never come."""
-
-        def drained() -> bool:
-            return self._fleet.stopped(cell.index) and self._fleet.status().outstanding == 0
-
-        settle_s = self._trial.timeouts.settle_s
-        if self._watch.until(drained, settle_s):
-            return None
-        return problems.unanswered(self._fleet.status().outstanding, settle_s)
+        self._emit(record.blank(cell) | members | self._observed(readings, seen.window))
 
     # Shared by all cells
 

@@ -15,6 +15,13 @@ TIMELINE_POINTS_MAX = 200
 # are read one after the other, which makes some hundred ns of difference by itself.
 CLOCK_STEP_NS_MAX = 50_000
 
+# The members of an engine's window that grow with it, and its histograms.
+COUNTS = (
+    *("echoes", "bytes", "count", "latency_sum_ns", "cpu_ns", "blocked_ns", "spun_ns"),
+    *("sends", "missed_sends", "outstanding_time_ns"),
+)
+HISTOGRAMS = ("histogram", "send_lag_histogram", "self_delay_histogram", "connect_histogram")
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -55,7 +62,8 @@ class Window:
 
     Mean and maximum of the latency are exact, a histogram's are those of its buckets. `parts_per_s`
     are the rates in its tenths, in order; None where an engine stood still across the edge of one.
-    `useful_busy` leaves out the turns in which a spinning engine found nothing to do. `overslept`
+    `window_ns` leaves out what was between its turns, where it had several.
+    `useful_busy` leaves out the passes in which a spinning engine found nothing to do. `overslept`
     counts the engines that did not run between the window's edges: theirs has no length, no rate.
     """
 
@@ -167,9 +175,19 @@ def per(amount: float, length_ns: float) -> float:
 
 def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
     """One window of the engines' windows. Raises ValueError when no engine took part."""
+    return merge_turns([windows])
+
+
+def merge_turns(turns: Sequence[Sequence[Mapping[str, Any]]]) -> Window:
+    """One window of the windows of the same engines in one turn after the other.
+
+    It is as long as all turns together: what was between them is not in it. Raises ValueError when
+    no engine took part, or not the same engines in each turn.
+    """
+    windows = [_joined(engine) for engine in zip(*turns, strict=True)]
     if not windows:
         raise ValueError("no engine took part in the window")
-    lengths_ns = [window["end_ns"] - window["start_ns"] for window in windows]
+    lengths_ns = [window["length_ns"] for window in windows]
 
     def total(name: str) -> int:
         return sum(int(window[name]) for window in windows)
@@ -180,16 +198,16 @@ def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
             sum(per(w[name], length_ns) for w, length_ns in zip(windows, lengths_ns, strict=True))
         )
 
-    # Turns are measured by the clock. What others took of the CPU, which is in them and not in the
-    # CPU time, is taken to fall on all turns alike.
+    # Passes are measured by the clock. What others took of the CPU, which is in them and not in the
+    # CPU time, is taken to fall on all passes alike.
     useful_ns = [
         w["cpu_ns"] * max(0.0, 1 - per(w["spun_ns"], n))
         for w, n in zip(windows, lengths_ns, strict=True)
     ]
-    delays = [w["self_delay_histogram"] for w in windows if w["self_delay_histogram"] is not None]
-    if any(abs(w["clock_step_ns"]) > CLOCK_STEP_NS_MAX for w in windows):
+    histograms = {name: [h for w in windows for h in w[name]] for name in HISTOGRAMS}
+    delays, connects = histograms["self_delay_histogram"], histograms["connect_histogram"]
+    if any(w["clock_step_ns"] > CLOCK_STEP_NS_MAX for w in windows):
         delays = []
-    connects = [w["connect_histogram"] for w in windows if w["connect_histogram"] is not None]
     return Window(
         window_ns=sum(lengths_ns) / len(lengths_ns),
         echoes=total("echoes"),
@@ -197,12 +215,12 @@ def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
         parts_per_s=_merge_parts([window["parts"] for window in windows]),
         bytes=total("bytes"),
         established_min=total("established_min"),
-        latency=histogram.merge([window["histogram"] for window in windows]),
+        latency=histogram.merge(histograms["histogram"]),
         latency_mean_us=total("latency_sum_ns") / 1e3 / count
         if (count := total("count"))
         else None,
         latency_max_us=max(window["latency_max_ns"] for window in windows) / 1e3,
-        send_lag=histogram.merge([window["send_lag_histogram"] for window in windows]),
+        send_lag=histogram.merge(histograms["send_lag_histogram"]),
         self_delay=histogram.merge(delays) if delays else None,
         cpu_ns=total("cpu_ns"),
         # The busiest engine: with one of several at its limit, the generator is at its limit
@@ -215,8 +233,38 @@ def merge_windows(windows: Sequence[Mapping[str, Any]]) -> Window:
         missed_sends=total("missed_sends"),
         outstanding=rate("outstanding_time_ns"),
         connect=histogram.merge(connects) if connects else None,
-        overslept=lengths_ns.count(0),
+        overslept=sum(window["overslept"] for window in windows),
     )
+
+
+def _joined(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One engine's windows in its turns as one: what is counted is summed, histograms are listed.
+
+    Its parts are tenths again: of ten turns a turn each, of twenty two. (The tenths within a turn
+    are so short that a stall across the edge of one is nothing to tell.)
+    """
+    lengths_ns = [turn["end_ns"] - turn["start_ns"] for turn in turns]
+    parts = turns[0]["parts"]
+    if len(turns) > 1:
+        parts = [
+            [length_ns, turn["echoes"]] for length_ns, turn in zip(lengths_ns, turns, strict=True)
+        ]
+    if len(parts) % WINDOW_PARTS or 0 in lengths_ns:
+        parts = []
+    size = max(1, len(parts) // WINDOW_PARTS)
+    return {
+        "length_ns": sum(lengths_ns),
+        "overslept": 0 in lengths_ns,
+        "parts": [
+            [sum(figures) for figures in zip(*parts[first : first + size], strict=True)]
+            for first in range(0, len(parts), size)
+        ],
+        "established_min": min(turn["established_min"] for turn in turns),
+        "latency_max_ns": max(turn["latency_max_ns"] for turn in turns),
+        "clock_step_ns": max(abs(turn["clock_step_ns"]) for turn in turns),
+        **{name: sum(turn[name] for turn in turns) for name in COUNTS},
+        **{name: [turn[name] for turn in turns if turn[name] is not None] for name in HISTOGRAMS},
+    }
 
 
 def _merge_parts(engines: Sequence[Sequence[Sequence[int]]]) -> list[float] | None:

@@ -28,7 +28,7 @@ class FleetFault(Exception):
 class _Node:
     """What one engine said last."""
 
-    cell: int = -1
+    order: int = -1
     stopped: bool = True
     status: dict[str, Any] = field(default_factory=dict)
     windows: dict[int, dict[str, Any] | None] = field(default_factory=dict)
@@ -50,6 +50,7 @@ class Fleet:
         self._size = size
         self._check = check
         self._nodes: dict[str, _Node] = {}
+        self._orders = 0
         self._live: Counter[int] = Counter()
         self._fault: str | None = None
         runner.register_message(messages.STATUS, self._on_status)
@@ -79,18 +80,18 @@ class Fleet:
         """The engines' last reports as one."""
         return merge_status([node.status for node in self._nodes.values()])
 
-    def stopped(self, cell: int) -> bool:
-        """Whether every engine has ended the traffic of this cell."""
-        return all(node.cell == cell and node.stopped for node in self._nodes.values())
+    def stopped(self, order: int) -> bool:
+        """Whether every engine has ended the traffic of this order."""
+        return all(node.order == order and node.stopped for node in self._nodes.values())
 
-    def windows(self, cell: int) -> list[dict[str, Any]] | None:
-        """The figures of a cell's closed window, of each engine that took part.
+    def windows(self, order: int) -> list[dict[str, Any]] | None:
+        """The figures of an order's closed window, of each engine that took part.
 
         None until all of them have sent theirs.
         """
-        if not all(cell in node.windows for node in self._nodes.values()):
+        if not all(order in node.windows for node in self._nodes.values()):
             return None
-        return [w for node in self._nodes.values() if (w := node.windows[cell]) is not None]
+        return [w for node in self._nodes.values() if (w := node.windows[order]) is not None]
 
     def take_live(self) -> Counter[int]:
         """Latencies (µs: replies) that the engines reported since the last call, merged."""
@@ -105,21 +106,28 @@ class Fleet:
         """Ask Locust for this many users, which is this many connections."""
         self._shape.want(connections)
 
+    def ask(self) -> None:
+        """Have every engine report now: the last report may be older than the last order."""
+        self._runner.send_message(messages.ASK, {})
+
     def ramp(self) -> None:
         """Let the next connection start the ramp's clock in every engine."""
         self._runner.send_message(messages.RAMP, {})
 
     def start(
         self, cell: Cell, seed: int, window_start_ns: int, window_end_ns: int, *, spin: bool
-    ) -> None:
+    ) -> int:
         """Begin a cell's traffic: each engine drives its share of the active connections.
 
-        `spin`: the engines poll instead of sleeping.
+        `spin`: the engines poll instead of sleeping. Returns the number of the order, by which
+        `stopped` and `windows` are asked.
         """
+        self._orders += 1
         held = {name: node.status["established"] for name, node in self._nodes.items()}
         active = shares(cell.active, held)
         for number, (name, share) in enumerate(active.items()):
             order = messages.Order(
+                number=self._orders,
                 cell=cell.index,
                 active=share,
                 payload_bytes=cell.payload_bytes,
@@ -132,6 +140,7 @@ class Fleet:
                 spin=spin,
             )
             self._runner.send_message(messages.START, order.as_data(), client_id=name)
+        return self._orders
 
     def stop(self) -> None:
         """Send no more; replies that are still out are received and verified."""
@@ -142,7 +151,7 @@ class Fleet:
 
     def _take(self, name: str, snapshot: dict[str, Any]) -> None:
         node = self._nodes.setdefault(name, _Node())
-        node.cell = snapshot["cell"]
+        node.order = snapshot["order"]
         node.stopped = snapshot["stopped"]
         node.status = snapshot["status"]
 
@@ -155,7 +164,7 @@ class Fleet:
         self._live.update(report["latency_us"])
 
     def _on_window(self, environment: Any, msg: Message) -> None:
-        self._node(msg).windows[msg.data["cell"]] = msg.data["window"]
+        self._node(msg).windows[msg.data["order"]] = msg.data["window"]
 
     def _on_fault(self, environment: Any, msg: Message) -> None:
         self._fault = msg.data["text"]

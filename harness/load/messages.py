@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 # From the conductor to the nodes
 RAMP = "c10k-ramp"
+ASK = "c10k-ask"
 START = "c10k-start"
 STOP = "c10k-stop"
 # From a node to the conductor
@@ -26,8 +27,12 @@ REPORT_INTERVAL_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One cell's traffic for one engine. Window edges are CLOCK_MONOTONIC ns of this host."""
+    """Traffic with one window, for one engine; no two orders of a trial have the same number.
 
+    Window edges are CLOCK_MONOTONIC ns of this host.
+    """
+
+    number: int
     cell: int
     active: int
     payload_bytes: int

@@ -39,7 +39,7 @@ class EngineNode:
         self._environment = environment
         self._engine = engine
         self._runner: LocalRunner | WorkerRunner | None = None
-        self._cell = -1
+        self._order = -1
         self._stopped = True
         self._news: tuple[Any, ...] = ()
         environment.events.report_to_master.add_listener(  # type: ignore[no-untyped-call]
@@ -50,6 +50,7 @@ class EngineNode:
         """Listen to the conductor through this runner, and begin to report."""
         self._runner = runner
         runner.register_message(messages.RAMP, self._on_ramp)
+        runner.register_message(messages.ASK, self._on_ask)
         runner.register_message(messages.START, self._on_start)
         runner.register_message(messages.STOP, self._on_stop)
         gevent.spawn(self._tell_changes)
@@ -60,7 +61,7 @@ class EngineNode:
 
     def _snapshot(self) -> dict[str, Any]:
         return {
-            "cell": self._cell,
+            "order": self._order,
             "stopped": self._stopped,
             "status": self._engine.status(),
         }
@@ -72,7 +73,7 @@ class EngineNode:
             status = snapshot["status"]
             # Outstanding replies matter while they drain; under load they change all the time.
             drained = self._stopped and status["outstanding"] == 0
-            news = (self._cell, self._stopped, drained, *(status[name] for name in _NEWS))
+            news = (self._order, self._stopped, drained, *(status[name] for name in _NEWS))
             if news != self._news:
                 self._news = news
                 self._send(messages.STATUS, snapshot)
@@ -81,12 +82,15 @@ class EngineNode:
     def _on_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
         data[messages.REPORT_KEY] = {**self._snapshot(), "latency_us": self._engine.live()}
 
+    def _on_ask(self, environment: Any, msg: Message) -> None:
+        self._send(messages.STATUS, self._snapshot())
+
     def _on_ramp(self, environment: Any, msg: Message) -> None:
         self._engine.ramp()
 
     def _on_start(self, environment: Any, msg: Message) -> None:
         order = messages.Order.from_data(msg.data)
-        self._cell = order.cell
+        self._order = order.number
         self._stopped = False
         if order.active > 0:
             try:
@@ -132,4 +136,4 @@ class EngineNode:
                     )
                     return
                 gevent.sleep(WINDOW_POLL_S)
-        self._send(messages.WINDOW, {"cell": order.cell, "window": window})
+        self._send(messages.WINDOW, {"order": order.number, "window": window})

@@ -84,6 +84,7 @@ class Probe:
         self._mains = _mains(self.pids)
         self.load_pids: tuple[int, ...] = (os.getpid(),)
         self._slab_baseline_bytes = memory.slab_bytes()
+        self._slab_at_rest_bytes = self._slab_baseline_bytes
 
     def check_alive(self) -> None:
         """Raise ServerGone when no process of the server runs, or nobody listens any more."""
@@ -140,6 +141,16 @@ class Probe:
     def memory(self) -> memory.Memory:
         """Measure the server's memory now; slab counts from the moment this probe was made."""
         return memory.read(self.pids, self._slab_baseline_bytes)
+
+    def rest(self) -> None:
+        """Others have their turns until `resume`: what they do to the slab is not the server's."""
+        self._slab_at_rest_bytes = memory.slab_bytes()
+
+    def resume(self) -> None:
+        """It is this server's turn again."""
+        now_bytes, before_bytes = memory.slab_bytes(), self._slab_at_rest_bytes
+        if self._slab_baseline_bytes is not None and now_bytes and before_bytes:
+            self._slab_baseline_bytes += now_bytes - before_bytes
 
     def established(self) -> int:
         """How many connections the kernel has ESTABLISHED on the server's port."""

@@ -41,12 +41,12 @@ def shortfall(
 
 
 def obstacle(cell: Cell, status: Status) -> Failure | None:
-    """Why a cell cannot start: what the cells before it left behind."""
+    """Why a cell, or a turn of it, cannot start: what the traffic before it left behind."""
     if status.outstanding:
-        text = f"{status.outstanding:,} replies of the cell before are still missing"
+        text = f"{status.outstanding:,} replies of the traffic before are still missing"
         return failure("not-settled", text)
     if status.established < cell.connections:
-        text = f"held {status.established:,} of {cell.connections:,} after the cell before"
+        text = f"held {status.established:,} of {cell.connections:,} after the traffic before"
         return failure("held-fewer", text)
     return None
 
@@ -67,8 +67,9 @@ def overslept(engines: int, cell: Cell) -> Failure | None:
     """So many engines did not run between the window's edges; None when all of them did."""
     if not engines:
         return None
+    what, length_s = ("turn" if cell.turns > 1 else "window"), cell.window_s / cell.turns
     text = (
-        f"{engines} of the load's engines did not run in the whole window of {cell.window_s:g} s: "
+        f"{engines} of the load's engines did not run in the whole {what} of {length_s:g} s: "
         "others keep this host busy, or the window is too short"
     )
     return failure("overslept", text)

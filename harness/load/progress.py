@@ -29,6 +29,11 @@ class Progress:
         """This cell is what happens from now on."""
         self._cell = cell
 
+    def resume(self) -> None:
+        """Nothing could happen until now, since others had their turns: the clock starts again."""
+        self._told_s = time.monotonic()
+        self._fleet.take_live()
+
     def stop(self) -> None:
         """Tell no more."""
         self._greenlet.kill()
@@ -36,7 +41,8 @@ class Progress:
     def _tell(self) -> None:
         while True:
             gevent.sleep(INTERVAL_S)
-            if self._cell is None:
+            # Overdue after a rest: what it would tell is of no time at all
+            if self._cell is None or time.monotonic() - self._told_s < INTERVAL_S / 2:
                 continue
             try:
                 self._tell_once(self._cell)

@@ -43,6 +43,7 @@ def asked(cell: Cell) -> dict[str, Any]:
         "payload_bytes": cell.payload_bytes,
         "depth": cell.depth,
         "rate_offered_per_s": cell.rate_per_s,
+        "turns": cell.turns,
     }
 
 
@@ -164,7 +165,7 @@ def generator_members(
     """What the load itself did: engine threads from the window, processes from the edges.
 
     `cpu_busy` is the share of a CPU that the busiest engine took, or that all of them took of the
-    CPUs they share; `useful_busy` is the same without the turns of a spinning engine that found
+    CPUs they share; `useful_busy` is the same without the passes of a spinning engine that found
     nothing to do, and so is `cpu_us_per_echo`. `workers` is 0 for the local runner. `spin`: whether
     the engines polled in the window; None where there was none.
     """

@@ -49,17 +49,22 @@ class Snapshots:
         self._wanted = wanted
         self._root = root_of(pids)
         self._lines = 0
+        self._is_open = False
         self._reason: str | None = None
 
     def open(self) -> None:
-        """At the opening of a window."""
+        """At the opening of a window; in those of a cell's later turns it is open already."""
+        if self._is_open:
+            return
+        self._is_open = True
         self._reason = None
         self._ask()
 
     def close(self) -> None:
-        """At its close."""
-        if self._reason is None:
+        """At its close, once."""
+        if self._is_open and self._reason is None:
             self._ask()
+        self._is_open = False
 
     def asked(self, watch: Watch) -> Asked | None:
         """Wait until the server has taken the last signal. Raises ServerGone."""

@@ -27,7 +27,10 @@ class TrialError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One point to measure. `rate_per_s` is None in a closed loop; a ramp has no window."""
+    """One point to measure. `rate_per_s` is None in a closed loop; a ramp has no window.
+
+    `turns` is in how many parts the window comes; 1 where no trial is beside this one.
+    """
 
     index: int
     scenario: str
@@ -39,6 +42,7 @@ class Cell:
     warmup_s: float
     window_s: float
     closing: Literal["fin", "rst"] | None = None  # churn
+    turns: int = 1
 
     @property
     def is_ramp(self) -> bool:
@@ -89,7 +93,8 @@ class Trial:
 
     counters: it prints its own counters at SIGUSR1. xray: nothing is timed, its system calls are
     counted. unseen: it runs already, and its processes are not looked into. spin: the engines poll
-    while a cell runs, where they may.
+    while a cell runs, where they may. side_by_side: others are under way, and load the CPUs in
+    turns with this one.
     """
 
     campaign: str
@@ -109,6 +114,7 @@ class Trial:
     xray: bool
     unseen: bool
     spin: bool
+    side_by_side: bool
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -150,7 +156,8 @@ def parse(text: str) -> Trial:
     schema = top.integer("schema", least=0)
     if schema != SCHEMA:
         raise TrialError(f"{VARIABLE}.schema is {schema}; this load speaks schema {SCHEMA}")
-    steps = _steps(top)
+    side_by_side = top.flag("side_by_side")
+    steps = _steps(top, in_turns=side_by_side)
     return Trial(
         campaign=top.text("campaign"),
         trial=top.text("trial"),
@@ -169,17 +176,18 @@ def parse(text: str) -> Trial:
         xray=top.flag("xray"),
         unseen=top.flag("unseen"),
         spin=top.flag("spin", default=True),
+        side_by_side=side_by_side,
     )
 
 
-def _steps(top: _Node) -> tuple[Step, ...]:
+def _steps(top: _Node, *, in_turns: bool) -> tuple[Step, ...]:
     steps: list[Step] = []
     index = 0
     for node in top.nodes("steps"):
         connections = node.integer("connections", least=1)
         cells = []
         for cell in node.nodes("cells"):
-            cells.append(_cell(cell, index, connections))
+            cells.append(_cell(cell, index, connections, in_turns=in_turns))
             if cells[-1].is_ramp and len(cells) > 1:
                 raise TrialError(
                     f"{cell.path} has no window: only a step's first cell may be a ramp"
@@ -189,7 +197,7 @@ def _steps(top: _Node) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _cell(node: _Node, index: int, connections: int) -> Cell:
+def _cell(node: _Node, index: int, connections: int, *, in_turns: bool) -> Cell:
     cell = Cell(
         index=index,
         scenario=node.text("scenario"),
@@ -201,6 +209,7 @@ def _cell(node: _Node, index: int, connections: int) -> Cell:
         warmup_s=node.seconds("warmup_s"),
         window_s=node.seconds("window_s"),
         closing=node.choice("closing", ("fin", "rst")),
+        turns=node.integer("turns", least=1) if in_turns and node.value("turns", 0) else 1,
     )
     if cell.closing and (cell.depth > 1 or cell.rate_per_s):
         raise TrialError(f"{node.path}.closing takes neither a depth nor a rate")

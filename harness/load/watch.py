@@ -9,6 +9,8 @@ import gevent
 
 POLL_S = 0.01
 CHECK_INTERVAL_S = 0.5
+# From the moment at which a process that dies closes its sockets until it is seen to be gone.
+DEATH_S = 0.2
 
 
 class Watch:

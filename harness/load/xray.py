@@ -39,9 +39,9 @@ def count(
         return not_counted(str(refused))
     try:
         before = fleet.status()
-        _run_traffic(cell, trial, fleet, watch)
+        order = _run_traffic(cell, trial, fleet, watch)
         settle_s = trial.timeouts.settle_s
-        if not watch.until(lambda: _is_over(cell, fleet), settle_s):
+        if not watch.until(lambda: _is_over(order, fleet), settle_s):
             raise Refused(f"not every reply came within {settle_s:g} s of the traffic's end")
         syscalls = tracer.detach()
         echoes = fleet.status().echoes - before.echoes
@@ -79,14 +79,16 @@ def not_counted(reason: str) -> dict[str, Any]:
     return {"tool": None, "syscalls": None, "echoes": None, "reason": reason}
 
 
-def _run_traffic(cell: Cell, trial: Trial, fleet: Fleet, watch: Watch) -> None:
+def _run_traffic(cell: Cell, trial: Trial, fleet: Fleet, watch: Watch) -> int:
+    """Run it to its last send; the number of its order."""
     start_ns = time.monotonic_ns() + int(max(cell.warmup_s, START_S) * 1e9)
     end_ns = start_ns + int(cell.window_s * 1e9)
-    fleet.start(cell, trial.seed + cell.index, start_ns, end_ns, spin=trial.may_spin)
+    order = fleet.start(cell, trial.seed + cell.index, start_ns, end_ns, spin=trial.may_spin)
     watch.sleep_until(end_ns)
-    watch.until(lambda: fleet.windows(cell.index) is not None, ATTACH_S)
+    watch.until(lambda: fleet.windows(order) is not None, ATTACH_S)
     fleet.stop()
+    return order
 
 
-def _is_over(cell: Cell, fleet: Fleet) -> bool:
-    return fleet.stopped(cell.index) and fleet.status().outstanding == 0
+def _is_over(order: int, fleet: Fleet) -> bool:
+    return fleet.stopped(order) and fleet.status().outstanding == 0

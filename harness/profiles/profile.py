@@ -16,6 +16,10 @@ from harness.scenarios import CALIBRATION, SCENARIOS
 
 DIRECTORY = Path(__file__).parent
 CONNECTIONS_MAX = 1_000_000
+# A turn has 50 ms of warm-up, and the kernel counts the time of a CPU in ticks of 10 ms.
+TURN_S_MIN = 0.1
+# As many parts has a window, by whose rates it is judged.
+TURNS_MULTIPLE_OF = 10
 
 
 Payload = Annotated[int, Field(ge=1, le=65_536)]
@@ -61,6 +65,7 @@ class ScenarioUse(schema.Strict):
 
     Each list makes cells of its own: two payloads at three numbers of connections are six cells.
     `rate_per_s` is one rate for all variants, `rate_share` a share of each variant's own capacity.
+    `turns`: in how many parts a window comes, between which the trials beside it have theirs.
     """
 
     name: str
@@ -71,6 +76,7 @@ class ScenarioUse(schema.Strict):
     rate_per_s: tuple[Rate, ...] = Field(default=(), strict=False)
     rate_share: tuple[Share, ...] = Field(default=(), strict=False)
     closing: tuple[Closing, ...] = Field(default=(), strict=False)
+    turns: int = Field(default=1, ge=1, le=100)
 
     @field_validator("name")
     @classmethod
@@ -128,6 +134,7 @@ class Profile(schema.Strict):
     server_cpus: int = Field(default=1, ge=1)
     repeats_max: int = Field(default=0, ge=0, le=10)
     same_twice: str | None = None
+    side_by_side: bool = False
     xray: bool = False
     conformance: Conformance = "quick"
     servers: tuple[str, ...] = Field(default=(), strict=False)
@@ -142,6 +149,28 @@ class Profile(schema.Strict):
         numbers = [number for use in opening for number in use.connections]
         if len(set(numbers)) < len(numbers):
             raise ValueError("scenario `ramp` is listed twice at the same `connections`")
+        return self
+
+    @model_validator(mode="after")
+    def _has_turns(self) -> Profile:
+        for use in self.scenarios:
+            if use.turns == 1:
+                continue
+            where, scenario = f"scenario `{use.name}`", SCENARIOS[use.name]
+            if not self.side_by_side:
+                raise ValueError(f"{where} has `turns`, which need `side_by_side = true`")
+            if scenario.active == "none" or scenario.loop == "open" or scenario.churns:
+                raise ValueError(
+                    f"{where} takes no `turns`: a closed loop over connections that stay does"
+                )
+            if use.turns % TURNS_MULTIPLE_OF:
+                raise ValueError(f"{where}: expected 1, 10, 20 or so on `turns`, got {use.turns}")
+            turn_s = self.timing.window_s / use.turns
+            if turn_s < TURN_S_MIN:
+                raise ValueError(
+                    f"{where}: {use.turns} turns of a window of {self.timing.window_s:g} s are "
+                    f"{turn_s:g} s each, expected at least {TURN_S_MIN:g} s"
+                )
         return self
 
     @property

@@ -169,7 +169,9 @@ def _method(campaign: Mapping[str, Any]) -> str:
     if not trials or not window_s or warmup_s is None:
         return f"profile {name}"
     kind = "trial" if trials == 1 else "interleaved trials"
-    return f"profile {name}: {trials:.0f} {kind}, {window_s:g} s after {warmup_s:g} s of warm-up"
+    beside = ", those of a block side by side" if profile.get("side_by_side") else ""
+    said = f"profile {name}: {trials:.0f} {kind}{beside}"
+    return f"{said}, {window_s:g} s after {warmup_s:g} s of warm-up"
 
 
 def host(campaign: Mapping[str, Any]) -> str:

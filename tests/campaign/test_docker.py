@@ -86,6 +86,28 @@ def test_containers_are_measured_confined_and_removed(
     assert left_behind(engine) == []
 
 
+def test_containers_side_by_side_take_turns_and_are_removed(
+    c10k: C10k, engine: docker.DockerClient
+) -> None:
+    profile = c10k.profile(window_s=1.0)
+    text = profile.read_text().replace("ranked = false", "ranked = false\nside_by_side = true")
+    profile.write_text(text + "turns = 10\n")
+
+    done = c10k(
+        *("run", "--backend", "docker", "--profile", profile, "--seed", "7"),
+        *("--servers", SHIPPED),
+    )
+
+    assert done.code == 0, done.err + done.out
+    assert [cell["cell"] for cell in done.cells] == [0, 0, 1, 1]
+    for cell in done.cells[2:]:
+        assert (cell["turns"], cell["failure"]) == (10, None)
+        assert cell["window_s"] == pytest.approx(1.0, rel=0.1)
+        assert cell["server"]["counters"]["bytes_in"] >= 64 * cell["echoes"]
+    assert {outcome["reconciled"] for outcome in done.outcomes} == {True}
+    assert left_behind(engine) == []
+
+
 def test_a_directory_with_a_dockerfile_is_the_whole_registration(c10k: C10k) -> None:
     c10k.add_server("mine", echo())
 

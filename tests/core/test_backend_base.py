@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from harness.backends import base
-from harness.backends.base import Event, LoadSilent, OpenTrial, ServerExit, next_event
+from harness.backends.base import Event, LoadSilent, OpenTrial, ServerExit, await_event
 from harness.errors import ServerFault
 
 READY: Event = {"event": "ready"}
@@ -33,7 +33,7 @@ class Opened:
 
 
 def following(opened: Opened, timeout_s: float, *, coming: bool) -> Event | None:
-    return next_event(cast(OpenTrial, opened), timeout_s, coming=coming)
+    return await_event(cast(OpenTrial, opened), timeout_s, coming=coming)
 
 
 def test_a_server_that_ended_before_it_was_ready_is_waited_for_no_longer() -> None:
@@ -77,6 +77,8 @@ def test_a_load_that_says_nothing_is_told_with_all_the_time_it_had() -> None:
         (1, "it exited with 1"),
         (-11, "it was ended by SIGSEGV"),
         (139, "it was ended by SIGSEGV"),
+        (-9, "it was killed"),
+        (137, "it was killed"),
         (255, "it exited with 255"),
         (None, "it was killed"),
     ],

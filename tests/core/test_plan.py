@@ -276,6 +276,42 @@ def test_a_plain_run_takes_the_mechanisms_of_both_languages_and_ten_minutes_at_m
     assert plan.estimate_s(plan.make(quick, quick.servers, seed=1)) <= 10 * 60
 
 
+IN_TURNS = """
+summary = "Side by side."
+trials = 2
+same_twice = "poll"
+side_by_side = {side_by_side}
+timing = {{ warmup_s = 0.1, window_s = 1.0 }}
+
+[[scenarios]]
+name = "paced"
+connections = [20]
+rate_share = [0.5]
+
+[[scenarios]]
+name = "{name}"
+connections = [10]
+turns = {turns}
+"""
+
+
+def test_trials_that_run_side_by_side_are_those_of_a_block(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(IN_TURNS.format(side_by_side="true", name="idle", turns=10))
+    profile = profiles.load(str(path))
+    made = plan.make(profile, ["select", "poll"], 1)
+
+    groups = plan.together(made, side_by_side=True)
+
+    names = [{trial.variant for trial in group} for group in groups]
+    # A capacity is that of a server with nobody beside it
+    assert names == [{"select"}, {"poll"}, *([{"select", "poll", "poll.again"}] * 2)]
+    assert [trial for group in groups for trial in group] == made
+    assert plan.together(made, side_by_side=False) == [[trial] for trial in made]
+    turns = {(cell.scenario, cell.turns) for trial in made for cell in trial.cells}
+    assert turns == {("calibration", 1), ("idle", 10), ("paced", 1)}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -297,6 +333,11 @@ def test_a_plain_run_takes_the_mechanisms_of_both_languages_and_ten_minutes_at_m
         ("[timing]\nwarmup_s = inf\nwindow_s = 1\n", "finite"),
         ('[[scenarios]]\nname = "depth"\nconnections = [1]\ndepth = [65]\n', "depth"),
         ("trial = 3\n", "did you mean `trials`"),
+        (IN_TURNS.format(side_by_side="false", name="idle", turns=2), "`side_by_side = true`"),
+        (IN_TURNS.format(side_by_side="true", name="ramp", turns=2), "takes no `turns`"),
+        (IN_TURNS.format(side_by_side="true", name="churn", turns=10), "takes no `turns`"),
+        (IN_TURNS.format(side_by_side="true", name="idle", turns=11), "got 11"),
+        (IN_TURNS.format(side_by_side="true", name="idle", turns=20), "at least 0.1 s"),
         ("[timing]\nwarmup_s = 0\nwindow_s = 1\n", "timing.warmup_s"),
     ],
 )

@@ -57,8 +57,8 @@ class Interrupting(Campaign):
 def test_a_signal_does_not_part_the_cells_of_a_variant(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = SimpleNamespace(run=lambda: SimpleNamespace(text="no tracer"))
-    monkeypatch.setattr(xray, "TrialRun", lambda *_, **__: ended)
+    monkeypatch.setattr(xray, "TrialRun", Mock())
+    monkeypatch.setattr(xray, "in_turns", lambda runs: [SimpleNamespace(text="no tracer")])
     campaign = Interrupting.create(tmp_path, "mine", {})
     request: Any = SimpleNamespace(
         profile=PROFILE, seed=7, split=cpus.CpuSplit(server=(1,), load=(0,)), workers=1

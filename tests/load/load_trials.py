@@ -85,6 +85,7 @@ class LoadRun:
             ["unshare", "--net", sys.executable, "-m", "harness.load"],
             cwd=ROOT,
             env={**os.environ, "C10K_TRIAL": json.dumps(trial)},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -118,6 +119,12 @@ class LoadRun:
     def to_end(self) -> Event:
         """Follow the events to the trial's last one."""
         return self.until("done", "failure")
+
+    def hand_baton(self) -> None:
+        """Let a load that waits for its turn go on."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("turn\n")
+        self.process.stdin.flush()
 
     def of(self, kind: str) -> list[Event]:
         """The events of one kind so far."""

@@ -296,6 +296,20 @@ def test_a_window_of_few_round_trips_is_allowed_its_two_edges() -> None:
     assert "little" in dict(judge(long, PLAIN).reasons)
 
 
+def test_each_turn_of_a_window_is_allowed_two_edges_of_its_own() -> None:
+    record = measured("active")
+    trip_s = record["latency_us"]["mean"] / 1e6
+    # 500 round trips cut at two edges: 0.2 %; at those of 20 turns: 4 %
+    record = changed(record, ("window_s",), 500 * trip_s)
+    record = changed(record, ("echoes_per_s",), 0.95 * 1_000 / trip_s)
+
+    assert "little" in dict(judge(record, PLAIN).reasons)
+    assert "little" not in dict(judge(record | {"turns": 20}, PLAIN).reasons)
+    assert "little" in dict(judge(record | {"turns": 10}, PLAIN).reasons)
+    # Turns of a few round trips are not excused by their edges
+    assert "turns cut 6%" in dict(judge(record | {"turns": 30}, PLAIN).reasons)["little"]
+
+
 def test_syn_retransmits_and_overflows_are_the_result_of_a_ramp_not_its_noise() -> None:
     storm = {"RetransSegs": 7, "TCPSynRetrans": 7, "ListenOverflows": 9, "softnet_dropped": 0}
     data_too = storm | {"RetransSegs": 8}

@@ -1,0 +1,213 @@
+"""Traffic in turns: a cell's window is one turn, or several with other trials' turns in between.
+
+    turn:  warm up → window → stop → drain
+
+Rule: what was between two turns is in no figure. Counters are summed over the turns, and lengths
+are, so that every rate and share is one of the turns alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gevent
+
+from harness.load import problems
+from harness.load.figures import Window, merge_turns
+from harness.load.fleet import Fleet, FleetFault
+from harness.load.probe import Edge, Probe, TaskSample
+from harness.load.problems import Failure
+from harness.load.snapshots import Snapshots
+from harness.load.trial import Cell, Trial
+from harness.load.watch import DEATH_S, Watch
+
+ESTABLISHED_INTERVAL_S = 1.0
+WINDOW_WAIT_S = 3.0
+# A cell's order needs this long to reach every worker before its window may open. As long is the
+# warm-up of all turns but the first: caches are to be the server's own again, and nothing else.
+WARMUP_MIN_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn: the window of each engine, and the server at its edges."""
+
+    windows: list[dict[str, Any]]
+    first: Edge
+    last: Edge
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A cell's turns as one: edges with nothing between them but the turns."""
+
+    window: Window
+    first: Edge
+    last: Edge
+    tasks_open: TaskSample
+    tasks_close: TaskSample
+    established_min: int
+    problem: Failure | None
+
+
+class Traffic:
+    """Runs the traffic of cells on a fleet, and reads the server at the edges of each window."""
+
+    def __init__(
+        self, trial: Trial, fleet: Fleet, probe: Probe, watch: Watch, snapshots: Snapshots
+    ) -> None:
+        self._trial = trial
+        self._fleet = fleet
+        self._probe = probe
+        self._watch = watch
+        self._snapshots = snapshots
+
+    def obstacle(self, cell: Cell) -> Failure | None:
+        """Why traffic cannot start, by what the engines say now. Raises ServerGone."""
+        self._fleet.ask()
+        found = problems.obstacle(cell, self._fleet.status())
+        if found is not None:
+            gevent.sleep(DEATH_S)
+            self._watch.check()
+        return found
+
+    def run(self, cell: Cell, rest: Callable[[], None]) -> Seen:
+        """All turns of a cell; `rest` between two of them. Raises ServerGone or FleetFault."""
+        turns: list[Turn] = []
+        problem = None
+        echoes, tasks_open = self._fleet.status().echoes, self._probe.tasks()
+        established = [self._probe.established()]
+        for number in range(cell.turns):
+            if number and not problem:
+                rest()
+                problem = self.obstacle(cell)
+            if problem:
+                break
+            warmup_s = WARMUP_MIN_S if number else max(cell.warmup_s, WARMUP_MIN_S)
+            turn, order = self._turn(cell, warmup_s, established, is_last=number + 1 == cell.turns)
+            turns.append(turn)
+            problem = self._drain(order)
+        self._snapshots.close()
+        established.append(self._probe.established())
+        window = merge_turns([turn.windows for turn in turns])
+        first, last = joined_edges([(turn.first, turn.last) for turn in turns])
+        echoes = self._fleet.status().echoes - echoes
+        return Seen(
+            window=window,
+            first=first,
+            last=last,
+            tasks_open=tasks_open,
+            tasks_close=paced_as(tasks_open, self._probe.tasks(), echoes, window.echoes_per_s),
+            established_min=min(*established, window.established_min),
+            problem=problem or problems.overslept(window.overslept, cell),
+        )
+
+    def _turn(
+        self, cell: Cell, warmup_s: float, established: list[int], *, is_last: bool
+    ) -> tuple[Turn, int]:
+        """Warm up, measure one window and stop; the turn and the number of its order."""
+        start_ns = time.monotonic_ns() + int(warmup_s * 1e9)
+        end_ns = start_ns + int(cell.window_s / cell.turns * 1e9)
+        seed = self._trial.seed + cell.index
+        order = self._fleet.start(cell, seed, start_ns, end_ns, spin=self._trial.may_spin)
+        self._watch.sleep_until(start_ns)
+        first = self._probe.edge()
+        self._snapshots.open()
+        self._watch_window(end_ns, established)
+        if is_last:
+            self._snapshots.close()
+        last = self._probe.edge()
+        windows = self._collect(cell, order)
+        self._fleet.stop()
+        return Turn(windows, first, last), order
+
+    def _watch_window(self, end_ns: int, established: list[int]) -> None:
+        """Sleep through the window, counting ESTABLISHED sockets once a second."""
+        interval_ns = int(ESTABLISHED_INTERVAL_S * 1e9)
+        next_ns = time.monotonic_ns() + interval_ns
+        while next_ns + interval_ns // 2 < end_ns:
+            self._watch.sleep_until(next_ns)
+            established.append(self._probe.established())
+            next_ns += interval_ns
+        self._watch.sleep_until(end_ns)
+
+    def _collect(self, cell: Cell, order: int) -> list[dict[str, Any]]:
+        self._watch.until(lambda: self._fleet.windows(order) is not None, WINDOW_WAIT_S)
+        windows = self._fleet.windows(order)
+        if windows is None:
+            raise FleetFault(f"not every engine told its window of cell {cell.index}")
+        return windows
+
+    def _drain(self, order: int) -> Failure | None:
+        """Wait for the replies that are still out; return the failure when some never come."""
+
+        def drained() -> bool:
+            self._fleet.ask()
+            return self._fleet.stopped(order) and self._fleet.status().outstanding == 0
+
+        settle_s = self._trial.timeouts.settle_s
+        if self._watch.until(drained, settle_s):
+            return None
+        return problems.unanswered(self._fleet.status().outstanding, settle_s)
+
+
+# What an edge counts, of the fields that are always known.
+SUMMED = (
+    *("stamp_ns", "server_cpu_ns", "load_cpu_ns", "user_ticks", "system_ticks"),
+    *("load_wait_ns", "realtime_offset_ns"),
+)
+
+
+def joined_edges(turns: Sequence[tuple[Edge, Edge]]) -> tuple[Edge, Edge]:
+    """Two edges between which the counters grew by what they grew in all turns together.
+
+    Threads and restarts, which are no counters of the turns, are those of the last edge.
+    """
+    first, last = turns[0][0], turns[-1][1]
+
+    def grown(name: str) -> int:
+        grew: int = sum(getattr(after, name) - getattr(before, name) for before, after in turns)
+        start: int = getattr(first, name)
+        return start + grew
+
+    def grown_if_known(name: str) -> int | None:
+        known = all(getattr(edge, name) is not None for turn in turns for edge in turn)
+        return grown(name) if known else None
+
+    tables = [(before.cpu_ticks, after.cpu_ticks) for before, after in turns]
+    return first, replace(
+        last,
+        **{name: grown(name) for name in SUMMED},
+        run_wait_ns=grown_if_known("run_wait_ns"),
+        pressure_us=grown_if_known("pressure_us"),
+        cpu_ticks={
+            cpu: _grown_table([(a.get(cpu, {}), b.get(cpu, {})) for a, b in tables])
+            for cpu in last.cpu_ticks
+        },
+        tcp=_grown_table([(before.tcp, after.tcp) for before, after in turns]),
+    )
+
+
+def paced_as(first: TaskSample, last: TaskSample, echoes: int, echoes_per_s: float) -> TaskSample:
+    """The last sample as far from the first as the echoes in between take at the window's rate.
+
+    The samples are taken around all traffic of a cell, warm-ups and waits included: to read 10,000
+    tasks takes as long as a turn, and may be in none. What counts are the switches of an echo.
+    """
+    if not echoes or not echoes_per_s:
+        return last
+    return replace(last, stamp_ns=first.stamp_ns + round(echoes / echoes_per_s * 1e9))
+
+
+def _grown_table(turns: Sequence[tuple[Mapping[str, int], Mapping[str, int]]]) -> dict[str, int]:
+    """A table of counters at the last edge, had nothing happened between the turns."""
+    start = turns[0][0]
+    return {
+        name: start[name] + sum(b.get(name, 0) - a.get(name, 0) for a, b in turns)
+        if name in start
+        else value
+        for name, value in turns[-1][1].items()
+    }

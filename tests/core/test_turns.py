@@ -1,0 +1,175 @@
+"""Which of several trials under way has the next turn, and what is measured again of them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from harness import plan, rounds
+from harness.backends.base import TrialContext
+from harness.errors import HostNotFit
+from harness.profiles import profile as profiles
+from harness.rounds import Rounds
+from harness.store import Campaign
+from harness.trial import Outcome, in_turns
+
+Run = Generator[int, None, Outcome]
+
+DONE = Outcome(outcome="done")
+
+
+def trial(name: str, cells: Sequence[int], log: list[str], fault: Exception | None = None) -> Run:
+    """A trial that has its turns in these cells."""
+    try:
+        for cell in cells:
+            yield cell
+            log.append(f"{name}{cell}")
+        if fault:
+            raise fault
+        return Outcome(outcome=name)
+    finally:
+        log.append(f"{name} closed")
+
+
+def test_turns_go_round() -> None:
+    log: list[str] = []
+
+    outcomes = in_turns([trial("a", [0, 0, 0], log), trial("b", [0, 0, 0], log)])
+
+    assert log[:5] == ["a0", "b0", "a0", "b0", "a0"]
+    assert [outcome.outcome for outcome in outcomes] == ["a", "b"]
+
+
+def test_who_has_fewer_cells_waits_for_the_others_at_the_next_one() -> None:
+    """As a server does that holds fewer connections, and whose churn would be in their idle."""
+    log: list[str] = []
+
+    in_turns([trial("a", [1, 1, 2, 4], log), trial("b", [1, 4], log), trial("c", [1, 2, 4], log)])
+
+    assert [entry for entry in log if "closed" not in entry] == [
+        *("a1", "b1", "c1"),
+        "a1",
+        *("a2", "c2"),
+        *("a4", "b4", "c4"),
+    ]
+
+
+def test_what_ends_one_trial_with_an_error_closes_all() -> None:
+    log: list[str] = []
+    runs = [
+        trial("a", [0, 1], log),
+        trial("b", [0], log, HostNotFit("too few")),
+        trial("c", [0, 1], log),
+    ]
+
+    with pytest.raises(HostNotFit):
+        in_turns(runs)
+
+    assert {entry for entry in log if "closed" in entry} == {"a closed", "b closed", "c closed"}
+
+
+PROFILE = """
+summary = "Rates of one's own, side by side."
+trials = 3
+repeats_max = 1
+side_by_side = true
+timing = { warmup_s = 0.1, window_s = 1.0 }
+
+[[scenarios]]
+name = "idle"
+connections = [20]
+turns = 10
+
+[[scenarios]]
+name = "paced"
+connections = [20]
+rate_share = [0.5]
+"""
+CAPACITY = {
+    **{"trial": "0-poll", "variant": "poll", "cell": 0, "attempt": 1, "block": 0},
+    **{"scenario": "calibration", "status": "valid", "connections_requested": 20},
+    **{"payload_bytes": 64, "depth": 1, "echoes_per_s": 1000.0, "server": {"cpu_busy": 1.0}},
+}
+IDLE, PACED = 0, 1
+
+
+class Attempted:
+    """A campaign of `poll`, whose capacity is known, and `select`, whose is not; each attempt at
+    trials stores what `shown` says of a cell."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = directory / "mine.toml"
+        path.write_text(PROFILE)
+        profile = profiles.load(str(path))
+        trials = plan.make(profile, ["poll", "select"], 1)
+        self.campaign = Campaign.create(directory, "one", {})
+        self.campaign.append_cell(CAPACITY)
+        for name in ("poll", "select"):
+            end = {"trial": f"0-{name}", "block": 0, "attempt": 1, "outcome": "done", "code": ""}
+            self.campaign.append_outcome(end | {"repeats": []})
+        self.trials = [one for one in trials if one.block == 1]
+        request = SimpleNamespace(profile=profile, trials=trials, split=None, workers=0)
+        progress = SimpleNamespace(event=lambda name, **facts: None)
+        self.rounds = Rounds(
+            self.campaign, cast("Any", request), cast("Any", None), cast("Any", progress)
+        )
+        # {(variant, cell): status of the first attempt}
+        self.shown: dict[tuple[str, int], str] = {}
+        self.groups: list[list[tuple[str, tuple[int, ...]]]] = []
+        monkeypatch.setattr(rounds, "TrialRun", self._run)
+        monkeypatch.setattr(rounds, "in_turns", self._in_turns)
+
+    def _run(self, backend: object, context: TrialContext, *, attempt: int, **_: object) -> Any:
+        cells = [context.trial.number(place) for place in range(len(context.trial.cells))]
+        name = context.trial.variant
+        for cell in cells:
+            status = self.shown.get((name, cell), "valid") if attempt == 1 else "valid"
+            line = {"trial": context.trial.id, "variant": name, "block": 1, "cell": cell}
+            line |= {"scenario": context.trial.cells[cells.index(cell)].scenario}
+            self.campaign.append_cell(line | {"attempt": attempt, "status": status})
+        return SimpleNamespace(run=lambda: (name, tuple(cells)))
+
+    def _in_turns(self, runs: list[tuple[str, tuple[int, ...]]]) -> list[Outcome]:
+        if runs:
+            self.groups.append(sorted(runs))
+        return [DONE] * len(runs)
+
+    def run(self) -> None:
+        known = cast("Any", dict.fromkeys(("poll", "select"), None))
+        self.rounds.run(self.trials, known)
+
+
+@pytest.fixture
+def attempted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attempted:
+    return Attempted(tmp_path, monkeypatch)
+
+
+def test_a_noisy_cell_of_one_is_measured_again_in_all_that_ran_with_it(
+    attempted: Attempted,
+) -> None:
+    attempted.shown = {("select", IDLE): "noisy"}
+
+    attempted.run()
+
+    assert attempted.groups == [
+        [("poll", (IDLE, PACED)), ("select", (IDLE,))],
+        [("poll", (IDLE,)), ("select", (IDLE,))],
+    ]
+
+
+def test_a_trial_that_has_no_such_cell_keeps_what_it_has(attempted: Attempted) -> None:
+    """`select` has no capacity, so no share of it: another's noisy one is none of its business."""
+    attempted.shown = {("poll", PACED): "noisy"}
+
+    attempted.run()
+
+    assert attempted.groups[1:] == [[("poll", (PACED,))]]
+    ends = [line for line in attempted.campaign.outcomes() if line["trial"] == "1-select"]
+    assert [(end["outcome"], end["attempt"]) for end in ends] == [("done", 1)]
+    assert attempted.rounds.missing() == [
+        one for one in attempted.rounds._request.trials if one.block > 1
+    ]

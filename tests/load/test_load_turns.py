@@ -1,0 +1,212 @@
+"""Turns: what lies between them is in no figure, and who waits for one does nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from load_trials import PORT, LoadRun, cell, spec
+from test_load_figures import window
+
+from harness.load import figures, memory
+from harness.load.address import parse
+from harness.load.probe import Edge, Probe, TaskSample
+from harness.load.turns import joined_edges, paced_as
+
+Run = Callable[[dict[str, Any]], LoadRun]
+
+EDGE = Edge(
+    stamp_ns=1_000,
+    server_cpu_ns=100,
+    load_cpu_ns=50,
+    user_ticks=1,
+    system_ticks=2,
+    threads=1,
+    restarts=0,
+    run_wait_ns=10,
+    load_wait_ns=20,
+    cpu_ticks={1: {"user": 5, "idle": 7}},
+    tcp={"RetransSegs": 3},
+    pressure_us=40,
+    realtime_offset_ns=0,
+)
+
+
+def later(edge: Edge, by_ns: int, **changes: Any) -> Edge:
+    """The edge after so long a time, with a server that was busy in all of it."""
+    busy_ns = edge.server_cpu_ns + by_ns
+    return replace(edge, stamp_ns=edge.stamp_ns + by_ns, server_cpu_ns=busy_ns, **changes)
+
+
+def test_joined_edges_leave_out_what_was_between_the_turns() -> None:
+    end = later(
+        EDGE, 500, cpu_ticks={1: {"user": 6, "idle": 7}}, tcp={"RetransSegs": 3}, pressure_us=41
+    )
+    other = later(
+        end, 10_000, cpu_ticks={1: {"user": 600, "idle": 9}}, tcp={"RetransSegs": 900}, threads=2
+    )
+    last = later(
+        other,
+        300,
+        cpu_ticks={1: {"user": 603, "idle": 9}},
+        tcp={"RetransSegs": 904},
+        pressure_us=44,
+    )
+
+    first, joined = joined_edges([(EDGE, end), (other, last)])
+
+    assert first == EDGE
+    assert (joined.stamp_ns, joined.server_cpu_ns) == (1_000 + 800, 100 + 800)
+    assert joined.cpu_ticks == {1: {"user": 5 + 1 + 3, "idle": 7}}
+    assert joined.tcp == {"RetransSegs": 3 + 0 + 4}
+    assert joined.pressure_us == 40 + 1 + 3
+    assert joined.threads == 2
+
+
+def test_edges_of_one_turn_are_as_they_were_read() -> None:
+    end = later(EDGE, 500, run_wait_ns=None, tcp={"RetransSegs": 4, "OutRsts": 1})
+
+    assert joined_edges([(EDGE, end)]) == (EDGE, end)
+
+
+def test_what_one_edge_does_not_show_is_not_known_of_all() -> None:
+    silent = later(EDGE, 100, run_wait_ns=None)
+
+    joined = joined_edges([(EDGE, silent), (silent, later(EDGE, 300))])[1]
+
+    assert joined.run_wait_ns is None
+    assert joined.load_wait_ns == 20
+
+
+def test_samples_are_as_far_apart_as_the_echoes_between_them_take() -> None:
+    first, last = TaskSample(500, 10, 20, 0.1), TaskSample(10**12, 15, 28, 0.2)
+
+    paced = paced_as(first, last, echoes=3_000, echoes_per_s=1_500.0)
+
+    assert (paced.stamp_ns - first.stamp_ns) == 2 * 10**9
+    assert (paced.voluntary, paced.involuntary) == (15, 28)
+    assert paced_as(first, last, echoes=0, echoes_per_s=0.0) == last
+
+
+def test_the_turns_of_an_engine_are_one_window_as_long_as_all_of_them() -> None:
+    turns = [
+        [window(100, 300, established_min=9, clock_step_ns=-90)],
+        [window(500, start_ns=5 * 10**9, end_ns=8 * 10**9)],
+    ]
+
+    merged = figures.merge_turns(turns)
+
+    assert (merged.window_ns, merged.echoes, merged.overslept) == (4e9, 3, 0)
+    assert merged.echoes_per_s == pytest.approx(3 / 4)
+    assert merged.latency_mean_us == pytest.approx(300)
+    assert merged.latency_max_us == 500
+    assert merged.cpu_busy == pytest.approx(0.8 / 4)
+    assert merged.established_min == 9
+    assert merged.outstanding == pytest.approx(6 / 4)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_tenths_of_a_window_in_turns_are_turns(size: int) -> None:
+    """A stall across the edge of a tenth of a turn leaves that turn without its own tenths."""
+    turns = [[window(*[100] * (number + 1), parts=[])] for number in range(10 * size)]
+
+    merged = figures.merge_turns(turns)
+
+    echoes = [number + 1 for number in range(10 * size)]
+    rates = [sum(echoes[first : first + size]) / size for first in range(0, 10 * size, size)]
+    assert merged.parts_per_s == pytest.approx(rates)
+
+
+def test_an_engine_that_slept_through_turns_is_counted_once_and_has_no_tenths() -> None:
+    slept = [window(end_ns=0, parts=[])]
+    merged = figures.merge_turns([[window(100)], *[slept] * 9])
+
+    assert (merged.overslept, merged.parts_per_s) == (1, None)
+
+
+def test_turns_of_different_engines_are_refused() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        figures.merge_turns([[window(1), window(2)], [window(3)]])
+
+
+def test_slab_that_grows_in_the_turns_of_others_is_not_the_servers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told_bytes = iter([1_000, 5_000, 905_000])
+    monkeypatch.setattr(memory, "slab_bytes", lambda: next(told_bytes))
+    seen: list[int | None] = []
+    monkeypatch.setattr(memory, "read", lambda pids, baseline: seen.append(baseline))
+    probe = Probe(parse("tcp://127.0.0.1:7000"), ())
+
+    probe.rest()
+    probe.resume()
+    probe.memory()
+
+    assert seen == [1_000 + 900_000]
+
+
+# Every byte that it sends comes back, as fast as it goes, for so many seconds.
+HAMMER = """
+import socket, sys, time
+peer = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+end_s = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end_s:
+    peer.sendall(b"x")
+    peer.recv(1)
+"""
+
+
+def test_traffic_between_two_turns_is_in_no_figure_of_the_cell(run_load: Run) -> None:
+    turns, between_s = 10, 0.2
+    timed = cell("idle", 20, 10, 1.0) | {"turns": turns}
+    run = run_load(spec({"connections": 20, "cells": [timed]}, side_by_side=True))
+    run.serve_epoll()
+    told = run.until("turn")
+    began_s = time.monotonic()
+    for number in range(1 + turns):  # after the ramp, and after each turn
+        assert told["event"] == "turn"
+        if 1 <= number < turns:
+            join = ["nsenter", "--target", str(run.process.pid), "--net"]
+            hammer = [sys.executable, "-c", HAMMER, str(PORT), str(between_s)]
+            subprocess.run([*join, *hammer], check=True, timeout=30)
+        run.hand_baton()
+        told = run.until("turn", "done", "failure")
+    assert told["event"] == "done", told
+
+    (record,) = run.of("cell")
+    assert record["failure"] is None
+    assert record["turns"] == turns
+    assert record["window_s"] == pytest.approx(1.0, rel=0.2)
+    assert time.monotonic() - began_s > 9 * between_s + 1.0
+    server = record["server"]
+    # With what was between the turns in it, it would be twice as long and more
+    assert server["interval_ns"] == pytest.approx(1e9, rel=0.4)
+    assert server["cpu_ns"] <= 1.05 * server["interval_ns"]
+    assert len(record["parts_per_s"]) == 10
+    assert record["latency_us"]["count"] == record["echoes"]
+
+
+def test_a_load_that_waits_for_its_turn_uses_no_cpu_and_ends_when_it_can_get_none(
+    run_load: Run,
+) -> None:
+    run = run_load(spec(side_by_side=True))
+    run.serve_epoll()
+    run.until("turn")
+
+    def ticks() -> int:
+        fields = Path(f"/proc/{run.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    time.sleep(0.1)  # into its read
+    before = ticks()
+    time.sleep(1.0)
+    assert ticks() - before <= 1
+    assert run.process.stdin is not None
+    run.process.stdin.close()
+    assert run.process.wait(timeout=10) == 0
