@@ -76,7 +76,7 @@ class Rounds:
     def _trial(
         self, number: int, variant: str, backend: str, records: list[dict[str, Any]]
     ) -> TrialRun:
-        trial = plan.make(self._request.profile, [variant], self._request.seed + number)[0]
+        (trial,) = plan.make(self._request.profile, [variant], self._request.seed + number)
         context = TrialContext(
             campaign=f"bench-backends-{number}",
             trial=trial,
@@ -118,13 +118,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--servers", default=",".join(SERVERS), help="names, commas between")
-    parser.add_argument("--turns", type=int, default=20, help="of each window")
-    short_campaigns.add_options(parser, trials=1, connections="1000, 10000", window_s=2.0)
+    short_campaigns.add_options(parser, connections="1000, 10000", window_s=2.0, turns=20)
     arguments = parser.parse_args()
     clients.warn_if_busy()
     found: Costs = {}
     with tempfile.TemporaryDirectory() as directory, watched(), lock.held("make bench-backends"):
-        plan_of = short_campaigns.plan_of(arguments, turns=arguments.turns)
+        plan_of = short_campaigns.plan_of(arguments)
         request = launch.request_of(
             profile=str(plan_of.write(Path(directory) / "backends.toml")),
             servers=arguments.servers.split(","),

@@ -68,17 +68,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--campaigns", type=int, default=10)
     parser.add_argument("--variant", default="epoll-lt")
-    parser.add_argument("--turns", type=int, default=30, help="of each window; 1: no side by side")
-    short_campaigns.add_options(parser, trials=8, connections="10000", window_s=3.0)
+    parser.add_argument("--trials", type=int, default=8, help="of each campaign")
+    short_campaigns.add_options(parser, connections="10000", window_s=3.0, turns=30)
     parser.add_argument("--reports", type=Path, help="keep the campaigns there")
     arguments = parser.parse_args()
     clients.warn_if_busy()
     found: list[Contrast] = []
     with tempfile.TemporaryDirectory() as directory:
         reports = arguments.reports or Path(directory) / "reports"
-        plan = short_campaigns.plan_of(
-            arguments, same_twice=arguments.variant, turns=arguments.turns
-        )
+        plan = short_campaigns.plan_of(arguments, arguments.trials, arguments.variant)
         profile = plan.write(Path(directory) / "same.toml")
         for number in range(1, arguments.campaigns + 1):
             campaign = short_campaigns.run(profile, [arguments.variant], "process", reports)

@@ -48,24 +48,24 @@ class Plan:
 
 
 def add_options(
-    parser: argparse.ArgumentParser, *, trials: int, connections: str, window_s: float
+    parser: argparse.ArgumentParser, *, connections: str, window_s: float, turns: int
 ) -> None:
     """The options that all such comparisons have."""
-    parser.add_argument("--trials", type=int, default=trials, help="of each campaign")
+    parser.add_argument("--turns", type=int, default=turns, help="of each window")
     parser.add_argument("--connections", default=connections, help="numbers, commas between")
     parser.add_argument("--warmup", type=float, default=0.5, help="seconds")
     parser.add_argument("--window", type=float, default=window_s, help="seconds")
 
 
-def plan_of(arguments: argparse.Namespace, same_twice: str = "", turns: int = 1) -> Plan:
+def plan_of(arguments: argparse.Namespace, trials: int = 1, same_twice: str = "") -> Plan:
     """The plan that the options ask for; with several turns a block's trials run side by side."""
     return Plan(
-        trials=arguments.trials,
+        trials=trials,
         connections=arguments.connections,
         warmup_s=arguments.warmup,
         window_s=arguments.window,
         same_twice=same_twice,
-        turns=turns,
+        turns=arguments.turns,
     )
 
 

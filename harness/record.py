@@ -67,7 +67,7 @@ def held_connections(record: Record) -> float | None:
 def load_busy(record: Record) -> float | None:
     """Share of its CPUs that the load was busy with something to do; None where it is not known.
 
-    A load that polls takes a whole CPU whatever it does: its turns that found nothing do not count.
+    A load that polls takes a whole CPU whatever it does: passes that found nothing do not count.
     """
     useful = number(record, "generator", "useful_busy")
     return number(record, "generator", "cpu_busy") if useful is None else useful

@@ -74,7 +74,8 @@ class Rounds:
             self._attempt(lacking, prepared, sorted({c for cells in late.values() for c in cells}))
             while cells := self._cells_to_repeat(sound := self._sound(group)):
                 where = ", ".join(group[0].cells[cell].label for cell in cells)
-                self._progress.event("trial", **place | {"beside": len(sound)}, again=where)
+                names = ", ".join(trial.variant for trial in sound)
+                self._progress.event("trial", **place | {"variant": names}, again=where)
                 self._attempt(sound, prepared, cells)
             if group[0].block == plan.CALIBRATION_BLOCK:
                 self._note_capacities()
@@ -113,7 +114,8 @@ class Rounds:
         cells: Sequence[int] = (),
     ) -> None:
         """One fresh server for each trial, taken through it or through some of its cells."""
-        begun: list[tuple[plan.Trial, int, TrialRun]] = []
+        begun: list[tuple[plan.Trial, int, tuple[int, ...]]] = []
+        runs: list[TrialRun] = []
         for trial in trials:
             todo = plan.resolve(trial, self._capacities())
             todo = plan.part(todo, cells) if cells else todo
@@ -130,7 +132,7 @@ class Rounds:
                 timeouts=self._request.profile.timeouts,
                 workers=self._request.workers,
                 spin=self._request.profile.traffic.spin,
-                side_by_side=len(trials) > 1,
+                side_by_side=self._is_side_by_side(trial),
             )
             attempt = self._begun(trial) + 1
             run = TrialRun(
@@ -140,12 +142,13 @@ class Rounds:
                 store=self._campaign.append_cell,
                 show=self._progress.event,
             )
-            begun.append((trial, attempt, run))
-        outcomes = in_turns([run.run() for _, _, run in begun])
+            begun.append((trial, attempt, (todo.numbers or ()) if cells else ()))
+            runs.append(run)
+        outcomes = in_turns([run.run() for run in runs])
         # All or none: a block that is cut short is run again as a whole
         ended = [
-            (trial, attempt, replace(outcome, repeats=tuple(cells)))
-            for (trial, attempt, _), outcome in zip(begun, outcomes, strict=True)
+            (trial, attempt, replace(outcome, repeats=repeats))
+            for (trial, attempt, repeats), outcome in zip(begun, outcomes, strict=True)
         ]
         with shielded():
             for trial, attempt, outcome in ended:
@@ -163,6 +166,11 @@ class Rounds:
 
     def _together(self, trials: Sequence[plan.Trial]) -> list[list[plan.Trial]]:
         return plan.together(trials, side_by_side=self._request.profile.side_by_side)
+
+    def _is_side_by_side(self, trial: plan.Trial) -> bool:
+        """Also of one whose neighbours have ended: its windows are to have the shape of theirs."""
+        beside = self._request.profile.side_by_side
+        return beside and trial.block != plan.CALIBRATION_BLOCK
 
     def _has_ended(self, trial: plan.Trial) -> bool:
         return any(

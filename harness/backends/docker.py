@@ -278,13 +278,14 @@ class DockerTrial:
 
     def close(self) -> None:
         """Remove the server, the load and the volume."""
-        if self._load_stdin is not None:
-            self._load_stdin.close()
         for container in (*self._servers.values(), self._load):
             if container is not None:
                 _remove(container)
         with contextlib.suppress(docker.errors.APIError):
             self._client.volumes.get(self._name).remove(force=True)
+        if self._load_stdin is not None:
+            with contextlib.suppress(OSError):
+                self._load_stdin.close()
 
     def _end(self, name: str, timeout_s: int) -> ServerExit:
         if name not in self._exits:

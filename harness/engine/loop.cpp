@@ -63,9 +63,9 @@ Nanoseconds Loop::timeout() const noexcept {
 
 void Loop::wait_and_dispatch() {
     const Nanoseconds before = tick();
-    if (found_nothing_ && cell_.issued == issued_at_turn_) spun_ += before - turn_start_;
-    turn_start_ = before;
-    issued_at_turn_ = cell_.issued;
+    if (found_nothing_ && cell_.issued == issued_at_pass_) spun_ += before - pass_start_;
+    pass_start_ = before;
+    issued_at_pass_ = cell_.issued;
     const auto events = poller_.wait(timeout());
     found_nothing_ = events.empty() && cell_.running && cell_.traffic.spin;
     blocked_ += monotonic_ns() - before;

@@ -171,9 +171,9 @@ private:
     Nanoseconds latency_max_ = 0;
     Nanoseconds blocked_ = 0;
     Nanoseconds spun_ = 0;
-    Nanoseconds turn_start_ = 0;
-    std::uint64_t issued_at_turn_ = 0;
-    bool found_nothing_ = false;  // in this turn's wait, which did not sleep
+    Nanoseconds pass_start_ = 0;
+    std::uint64_t issued_at_pass_ = 0;
+    bool found_nothing_ = false;  // in this pass's wait, which did not sleep
     std::uint64_t loops_ = 0;
     std::uint64_t sends_ = 0;
     std::int64_t latency_sum_ = 0;

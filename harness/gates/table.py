@@ -79,7 +79,8 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "established",
         "All connections were held",
-        "ESTABLISHED sockets of the server's port, lowest in the window = requested; "
+        "ESTABLISHED sockets of the server's port, lowest from before its traffic to after it = "
+        "requested; "
         "in churn those that stay open",
         "equal",
         "void",

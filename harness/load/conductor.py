@@ -209,10 +209,11 @@ class Conductor:
         Raises ServerGone when the server died meanwhile.
         """
         if self._trial.side_by_side:
+            began_s = time.monotonic()
             self._probe.rest()
             self._baton.pass_on(cell)
             self._probe.resume()
-            self._progress.resume()
+            self._progress.skip(time.monotonic() - began_s)
             self._watch.check()
             self._fleet.ask()  # what it last heard is of before
 

@@ -66,12 +66,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class TaskSample:
-    """Context switches summed over all tasks of the server, and how long the reading took."""
+    """Context switches so far, summed over all tasks of the server."""
 
     stamp_ns: int
     voluntary: int
     involuntary: int
-    took_s: float
 
 
 class Probe:
@@ -135,8 +134,7 @@ class Probe:
                 one_voluntary, one_involuntary = procfs.switches(status)
                 voluntary += one_voluntary
                 involuntary += one_involuntary
-        took_s = (time.monotonic_ns() - started_ns) / 1e9
-        return TaskSample(started_ns, voluntary, involuntary, took_s)
+        return TaskSample(started_ns, voluntary, involuntary)
 
     def memory(self) -> memory.Memory:
         """Measure the server's memory now; slab counts from the moment this probe was made."""

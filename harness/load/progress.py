@@ -29,10 +29,9 @@ class Progress:
         """This cell is what happens from now on."""
         self._cell = cell
 
-    def resume(self) -> None:
-        """Nothing could happen until now, since others had their turns: the clock starts again."""
-        self._told_s = time.monotonic()
-        self._fleet.take_live()
+    def skip(self, duration_s: float) -> None:
+        """Nothing could happen for so long, since others had their turns: rates are without it."""
+        self._told_s += duration_s
 
     def stop(self) -> None:
         """Tell no more."""

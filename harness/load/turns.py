@@ -66,7 +66,7 @@ class Traffic:
         self._snapshots = snapshots
 
     def obstacle(self, cell: Cell) -> Failure | None:
-        """Why traffic cannot start, by what the engines say now. Raises ServerGone."""
+        """Why traffic cannot start, by what the engines said last. Raises ServerGone."""
         self._fleet.ask()
         found = problems.obstacle(cell, self._fleet.status())
         if found is not None:
@@ -92,6 +92,9 @@ class Traffic:
             problem = self._drain(order)
         self._snapshots.close()
         established.append(self._probe.established())
+        if established[-1] < cell.connections - (cell.active if cell.closing else 0):
+            gevent.sleep(DEATH_S)
+            self._watch.check()
         window = merge_turns([turn.windows for turn in turns])
         first, last = joined_edges([(turn.first, turn.last) for turn in turns])
         echoes = self._fleet.status().echoes - echoes

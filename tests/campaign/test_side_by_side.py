@@ -65,7 +65,6 @@ def test_a_window_in_turns_has_its_whole_length_and_figures_of_nothing_else(done
         server, active = cell["server"], cell["active"]
         # Of 30 turns in a row, the 10 that were its own
         assert server["interval_ns"] == pytest.approx(1e9, rel=0.3)
-        assert server["cpu_ns"] <= 1.05 * server["interval_ns"]
         assert cell["generator"]["little_outstanding"] == pytest.approx(active, rel=0.02)
 
 

@@ -336,6 +336,10 @@ def test_trials_that_run_side_by_side_are_those_of_a_block(tmp_path: Path) -> No
         (IN_TURNS.format(side_by_side="false", name="idle", turns=2), "`side_by_side = true`"),
         (IN_TURNS.format(side_by_side="true", name="ramp", turns=2), "takes no `turns`"),
         (IN_TURNS.format(side_by_side="true", name="churn", turns=10), "takes no `turns`"),
+        (
+            IN_TURNS.format(side_by_side="true", name="paced", turns="10\nrate_per_s = [5]"),
+            "takes no `turns`",
+        ),
         (IN_TURNS.format(side_by_side="true", name="idle", turns=11), "got 11"),
         (IN_TURNS.format(side_by_side="true", name="idle", turns=20), "at least 0.1 s"),
         ("[timing]\nwarmup_s = 0\nwindow_s = 1\n", "timing.warmup_s"),

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from harness import plan, rounds
+from harness import launch, plan, rounds
 from harness.backends.base import TrialContext
-from harness.errors import HostNotFit
+from harness.errors import HostNotFit, UsageError
 from harness.profiles import profile as profiles
 from harness.rounds import Rounds
 from harness.store import Campaign
@@ -19,6 +19,7 @@ from harness.trial import Outcome, in_turns
 
 Run = Generator[int, None, Outcome]
 
+ROOT = Path(__file__).parents[2]
 DONE = Outcome(outcome="done")
 
 
@@ -138,9 +139,34 @@ class Attempted:
             self.groups.append(sorted(runs))
         return [DONE] * len(runs)
 
+    def ends(self, trial: str) -> list[tuple[str, list[int]]]:
+        """Outcome of each attempt at a trial, and the cells that it was about."""
+        lines = [line for line in self.campaign.outcomes() if line["trial"] == trial]
+        return [(line["outcome"], list(line["repeats"])) for line in lines]
+
     def run(self) -> None:
         known = cast("Any", dict.fromkeys(("poll", "select"), None))
         self.rounds.run(self.trials, known)
+
+
+def test_side_by_side_takes_no_workers(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(PROFILE)
+
+    def request(workers: int) -> launch.Request:
+        return launch.request_of(
+            profile=str(path),
+            servers=["poll"],
+            servers_dir=ROOT / "servers",
+            seed=1,
+            workers=workers,
+            reports=tmp_path,
+            argv=(),
+        )
+
+    assert request(0).profile.side_by_side
+    with pytest.raises(UsageError, match="no workers"):
+        request(2)
 
 
 @pytest.fixture
@@ -161,6 +187,17 @@ def test_a_noisy_cell_of_one_is_measured_again_in_all_that_ran_with_it(
     ]
 
 
+def test_what_a_trial_did_not_run_again_is_not_told_of_it(attempted: Attempted) -> None:
+    """Else its share would count as tried, once its capacity is known."""
+    attempted.shown = {("poll", IDLE): "noisy", ("poll", PACED): "noisy"}
+
+    attempted.run()
+
+    assert attempted.groups[1:] == [[("poll", (IDLE, PACED)), ("select", (IDLE,))]]
+    assert attempted.ends("1-poll")[1:] == [("done", [IDLE, PACED])]
+    assert attempted.ends("1-select")[1:] == [("done", [IDLE])]
+
+
 def test_a_trial_that_has_no_such_cell_keeps_what_it_has(attempted: Attempted) -> None:
     """`select` has no capacity, so no share of it: another's noisy one is none of its business."""
     attempted.shown = {("poll", PACED): "noisy"}
@@ -168,8 +205,7 @@ def test_a_trial_that_has_no_such_cell_keeps_what_it_has(attempted: Attempted) -
     attempted.run()
 
     assert attempted.groups[1:] == [[("poll", (PACED,))]]
-    ends = [line for line in attempted.campaign.outcomes() if line["trial"] == "1-select"]
-    assert [(end["outcome"], end["attempt"]) for end in ends] == [("done", 1)]
+    assert attempted.ends("1-select") == [("done", [])]
     assert attempted.rounds.missing() == [
         one for one in attempted.rounds._request.trials if one.block > 1
     ]

@@ -14,7 +14,7 @@ import synthetic
 from click.testing import CliRunner, Result
 
 from harness import cli, draw
-from harness.analysis.between import compare_unpaired, welch
+from harness.analysis.between import compare_unpaired, unlike, welch
 from harness.errors import Exit, UsageError
 from harness.report import compare, compare_formats, model
 from harness.report.compare import Compared
@@ -242,6 +242,20 @@ def test_unlike_hosts_are_refused_by_name_and_compared_under_a_banner_when_force
     assert told in refused.exception.message
     assert "--force" in refused.exception.hint
     assert "Forced: plan or host are not alike (environment.cpu_model)" in forced.output
+
+
+def test_a_campaign_older_than_a_key_of_profiles_is_no_other_plan() -> None:
+    old: dict[str, Any] = {"profile": {"trials": 3, "scenarios": [{"name": "idle"}]}}
+    now: dict[str, Any] = {
+        "profile": {
+            **{"trials": 3, "side_by_side": False},
+            "scenarios": [{"name": "idle", "turns": 1}],
+        }
+    }
+    beside = {"profile": now["profile"] | {"side_by_side": True}}
+
+    assert unlike(old, now) == ()
+    assert [one.name for one in unlike(old, beside)] == ["profile.side_by_side"]
 
 
 def test_a_regression_is_exit_code_5_only_where_it_is_asked_for(

@@ -310,6 +310,18 @@ def test_each_turn_of_a_window_is_allowed_two_edges_of_its_own() -> None:
     assert "turns cut 6%" in dict(judge(record | {"turns": 30}, PLAIN).reasons)["little"]
 
 
+def test_each_turn_is_allowed_two_ticks_of_others_on_the_servers_cpu() -> None:
+    """A tick of 10 ms is counted as a whole at each edge: of 20 turns in 2 s, 20 % of the time."""
+    record = measured()
+    ticks = dict.fromkeys(record["server"]["stat_ticks"], 0) | {"system": 170, "idle": 30}
+    record = changed(record, ("server", "stat_ticks"), ticks)
+    record = changed(record, ("server", "interval_ns"), 2 * 10**9)
+    record = changed(record, ("server", "cpu_ns"), int(1.2e9))  # the others: 25 %
+
+    assert "shared-cpu" in dict(judge(record, PLAIN).reasons)
+    assert "shared-cpu" not in dict(judge(record | {"turns": 20}, PLAIN).reasons)
+
+
 def test_syn_retransmits_and_overflows_are_the_result_of_a_ramp_not_its_noise() -> None:
     storm = {"RetransSegs": 7, "TCPSynRetrans": 7, "ListenOverflows": 9, "softnet_dropped": 0}
     data_too = storm | {"RetransSegs": 8}
