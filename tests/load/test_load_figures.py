@@ -209,7 +209,7 @@ def edge(stamp_ns: int, **changes: Any) -> Edge:
 
 
 def readings(last: Edge) -> record.Readings:
-    first_tasks, last_tasks = TaskSample(0, 100, 10, 0.0), TaskSample(2 * 10**9, 150, 11, 0.0)
+    first_tasks, last_tasks = TaskSample(0, 100, 10), TaskSample(2 * 10**9, 150, 11)
     return record.Readings(edge(0), last, first_tasks, last_tasks, None, None)
 
 
