@@ -2,7 +2,8 @@
 
 Each round has a container and a process of each server up side by side, loaded in turns, in random
 order. Printed is the ratio docker / process for each server and cell: the geometric mean over the
-rounds with its 95 % interval. Within 10 % the backends measure the same.
+rounds with its 95 % interval. Within 10 % the backends measure the same. A cell that no round has
+in both backends agrees with nothing, unless its server declares a ceiling below it.
 """
 
 from __future__ import annotations
@@ -69,9 +70,23 @@ class Rounds:
                     if cell["scenario"] == "idle" and cell["status"] != "void" and cost:
                         key = (variant.name, cell["connections_requested"])
                         found.setdefault(key, {})[name] = cost
+            for why in sorted({text for cells in records.values() for text in _void(cells)}):
+                print(f"round {number}  {variant.name}: {why}", flush=True)
         paired = {key: both for key, both in found.items() if len(both) == len(BACKENDS)}
-        print(f"round {number}: {len(paired)} cells", flush=True)
+        print(f"round {number}: {len(paired)} of {len(self.expected)} cells", flush=True)
         return paired
+
+    @property
+    def expected(self) -> list[tuple[str, int]]:
+        """The cells that each round is to have: up to the ceiling that a server declares."""
+        steps = plan.steps_of(self._request.profile)
+        ceilings = {one.name: one.file.limits for one in self._request.variants}
+        return [
+            (name, step.connections)
+            for name, ceiling in ceilings.items()
+            for step in steps
+            if ceiling is None or step.connections <= ceiling.connections_max
+        ]
 
     def _trial(
         self, number: int, variant: str, backend: str, records: list[dict[str, Any]]
@@ -96,13 +111,28 @@ class Rounds:
         )
 
 
-def print_table(found: Costs) -> bool:
-    """One line per server and cell; True if all agree."""
+def _void(cells: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with those that have no figure."""
+    return [
+        f"void at {cell['connections_requested']:,}: {text}"
+        for cell in cells
+        if cell["status"] == "void"
+        for _, text in cell["reasons"]
+    ]
+
+
+def print_table(found: Costs, expected: list[tuple[str, int]]) -> bool:
+    """One line per server and cell; True if all that are expected agree."""
     line = "{:<22} {:>11} {:>12} {:>12} {:>7} {:>15}  {}"
     columns = ("server", "connections", *(f"{name}, us" for name in BACKENDS), "ratio")
     print("\n" + line.format(*columns, "95 % interval", f"± {WITHIN:.0%}"))
     agreed = []
-    for (server, connections), costs in sorted(found.items()):
+    for server, connections in sorted(expected):
+        costs = found.get((server, connections))
+        if costs is None:
+            agreed.append(False)
+            print(line.format(server, f"{connections:,}", "-", "-", "-", "-", "NOT MEASURED"))
+            continue
         ratios = [a / b for a, b in zip(costs["docker"], costs["process"], strict=True)]
         ratio = math.exp(statistics.fmean(map(math.log, ratios)))
         interval = log_interval(ratios)
@@ -118,7 +148,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--servers", default=",".join(SERVERS), help="names, commas between")
-    short_campaigns.add_options(parser, connections="1000, 10000", window_s=2.0, turns=20)
+    short_campaigns.add_options(parser, connections="1000, 10000", window_s=2.0, turns=10)
     arguments = parser.parse_args()
     clients.warn_if_busy()
     found: Costs = {}
@@ -142,7 +172,7 @@ def main() -> int:
             for key, both in rounds.run(number).items():
                 for name, cost in both.items():
                     found.setdefault(key, {one: [] for one in BACKENDS})[name].append(cost)
-    return 0 if print_table(found) else 1
+    return 0 if print_table(found, rounds.expected) else 1
 
 
 if __name__ == "__main__":

@@ -223,6 +223,8 @@ class ProcessTrial:
         for name in list(self._servers):
             self._discard(name)
         _kill_group(self._load.pid)
+        if self._load.stdin is not None:
+            self._load.stdin.close()
         self._load_log.close()
 
     def _end(self, name: str, timeout_s: float) -> ServerExit:

@@ -7,7 +7,8 @@ window, or each part of one; between two turns it does nothing.
 
 Rule 1: a finished cell is told at once, so whatever happens next cannot take it away.
 Rule 2: a fault of the server is a result: it is told in one sentence with its numbers.
-Rule 3: every wait has an end, and while waiting the server is watched.
+Rule 3: every wait has an end, and while waiting the server is watched. (The wait for a turn ends
+with the harness; the server is looked at after it.)
 """
 
 from __future__ import annotations
