@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from harness.report.compare import Compared
 
 SEED_BITS = 32
+# The architecture that has a thread for each connection: such servers share the threads of a host.
+THREADED = "thread-per-connection"
 
 # What a campaign does before its trials, as it was measured on two cores: of a server that conforms
 CHECKS_S: dict[profiles.Conformance, float] = {"off": 0.0, "quick": 12.0, "full": 40.0}
@@ -157,20 +159,28 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
         return Exit.GATE_FAILED if code is Exit.OK and (ranked_void or unproven) else code
 
 
+def asked_of_host(request: Request, backend: str) -> doctor.Ask:
+    """What the campaign asks of the host at once."""
+    groups = plan.together(request.trials, side_by_side=request.profile.side_by_side)
+    at_once = max(groups, key=len)
+    of = {variant.name: variant.file.architecture for variant in request.variants}
+    return doctor.Ask(
+        connections=request.connections_needed,
+        backend=backend,
+        server_cpus=request.profile.server_cpus,
+        architectures=tuple(of.values()),
+        servers=len(at_once),
+        threaded=max(1, [of[plan.program_of(trial.variant)] for trial in at_once].count(THREADED)),
+    )
+
+
 def _examine(request: Request, backend: Backend, progress: Progress) -> doctor.Answer:
     """Whether the host holds what the campaign opens; says the warnings.
 
     Raises:
         HostNotFit: it does not. N is never clamped under the label that was asked for.
     """
-    side_by_side = request.profile.side_by_side
-    ask = doctor.Ask(
-        connections=request.connections_needed,
-        backend=backend.name,
-        server_cpus=request.profile.server_cpus,
-        architectures=tuple(variant.file.architecture for variant in request.variants),
-        servers=max(map(len, plan.together(request.trials, side_by_side=side_by_side))),
-    )
+    ask = asked_of_host(request, backend.name)
     answer = doctor.examine(host.read(request.reports), ask)
     for line in doctor_text.warnings(answer):
         progress.say(line)

@@ -22,7 +22,7 @@ REDRAW_INTERVAL_S = 60.0
 
 
 class Redrawing:
-    """A display that also draws the report: after the first trial, then once a minute."""
+    """A display that also draws the report: after the first trial, then once a minute at most."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The trials of a campaign, one after the other: capacities first, what was noisy again at once.
+"""The trials of a campaign in their order: capacities first, what was noisy again at once.
 
 Rule 1: what a trial measures is planned, apart from two things that only measuring can tell: rates
 that are shares of a capacity, and which cells were noisy. Both are read from the store, so that a

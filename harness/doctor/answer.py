@@ -53,10 +53,14 @@ class Answer:
         errors = self.of("error")
         if errors:
             asked = f"{self.ask.connections:,} connections"
+            less = "a profile with fewer connections"
+            if self.ask.servers > 1:
+                asked += f" to each of {self.ask.servers} servers at once"
+                less += ", or fewer servers"
             raise HostNotFit(
                 f"this host is not fit for {asked}: {'; '.join(one.text for one in errors)}",
                 hint=f"{'; '.join(filter(None, (one.command for one in errors)))}\n"
-                f"       {self.largest}. Or use a profile with fewer connections.",
+                f"       {self.largest}. Or use {less}.",
             )
 
     @property

@@ -253,17 +253,17 @@ def memory(facts: Facts, ask: Ask) -> Finding:
         return unknown("the available memory", needed=mib(needed))
     charged = facts.cgroup_memory_left_bytes
     within = available if charged is None else min(available, charged)
-    left = (within - fixed) // ask.servers
+    per_connection = ask.servers * BYTES_PER_CONNECTION
     found = binding(
         "the available memory",
-        left // BYTES_PER_CONNECTION,
+        (within - fixed) // per_connection,
         ask,
         value=mib(within),
         needed=mib(needed),
         who=USERS,
         command=LARGEST,
     )
-    threads = max(0, left // (BYTES_PER_CONNECTION + BYTES_PER_THREAD))
+    threads = max(0, (within - fixed) // (per_connection + ask.threaded * BYTES_PER_THREAD))
     if found.level == "ok" and threads < ask.connections:
         text = f"the available memory is enough for {threads:,} threads only"
         found = replace(found, level="warning", text=text, who=USERS, command=LARGEST)

@@ -115,6 +115,7 @@ class Ask:
         server_cpus: physical cores for the server.
         architectures: of the variants, for what only some of them need.
         servers: how many of them are up at once, each with its own connections.
+        threaded: how many of those have a thread per connection; one is always planned for.
     """
 
     connections: int
@@ -122,6 +123,7 @@ class Ask:
     server_cpus: int = 1
     architectures: tuple[str, ...] = ()
     servers: int = 1
+    threaded: int = 1
 
     @property
     def has_docker(self) -> bool:

@@ -46,15 +46,22 @@ def bounded(
     allowed = max(0, allowed)
     if allowed >= ask.connections + NOFILE_MARGIN:
         return Finding("ok", f"{name} is enough", value, needed, scope, threads_max=allowed)
+    which = "a server" if ask.threaded == 1 else f"each of {ask.threaded} servers"
     text = (
-        f"{name} stops a server at {allowed:,} threads: one that needs a thread for each of "
+        f"{name} stops {which} at {allowed:,} threads: one that needs a thread for each of "
         f"{ask.connections:,} connections ends there because of this host"
     )
     return Finding("warning", text, value, needed, scope, who, command, threads_max=allowed)
 
 
 def _needed(ask: Ask) -> int:
+    """Of one server."""
     return ask.connections + NOFILE_MARGIN
+
+
+def _needed_together(ask: Ask) -> int:
+    """Of all servers that are up at once and have a thread per connection."""
+    return ask.threaded * _needed(ask)
 
 
 def pid_max(facts: Facts, ask: Ask) -> Finding:
@@ -69,12 +76,12 @@ def threads_max(facts: Facts, ask: Ask) -> Finding:
 
 def _of_host(name: str, limit: int | None, facts: Facts, ask: Ask) -> Finding:
     used = facts.tasks or 0
-    needed = used + _needed(ask)
+    needed = used + _needed_together(ask)
     if limit is None:
         return unknown(name, needed=f"{needed:,}")
     return bounded(
         name,
-        limit - used,
+        (limit - used) // ask.threaded,
         ask,
         value=f"{limit:,}, {used:,} of them used",
         needed=f"{needed:,}",
@@ -84,15 +91,16 @@ def _of_host(name: str, limit: int | None, facts: Facts, ask: Ask) -> Finding:
 
 def pids_cgroup(facts: Facts, ask: Ask) -> Finding:
     """pids.max of the cgroup (systemd's TasksMax, Docker's --pids-limit)."""
-    needed = f"{_needed(ask):,}"
+    needed = f"{_needed_together(ask):,}"
     if ask.has_docker:
+        needed = f"{_needed(ask):,}"
         text = "asked of the engine for each container, and read back from inside"
         return Finding("ok", text, needed, needed, "container", "the harness")
     if facts.pids_left is None:
         return unknown("pids.max of the cgroup", "process", needed)
     return bounded(
         "pids.max of the cgroup",
-        facts.pids_left,
+        facts.pids_left if facts.pids_left >= UNLIMITED else facts.pids_left // ask.threaded,
         ask,
         value=f"{count(facts.pids_left)}{'' if facts.pids_left >= UNLIMITED else ' left'}",
         needed=needed,
@@ -105,7 +113,7 @@ def pids_cgroup(facts: Facts, ask: Ask) -> Finding:
 def nproc(facts: Facts, ask: Ask) -> Finding:
     """RLIMIT_NPROC: threads of one user; root is not counted."""
     used = facts.tasks_of_user or 0
-    needed = used + _needed(ask)
+    needed = used + _needed_together(ask)
     if ask.has_docker:
         return Finding("ok", "the engine sets no limit of processes", "n/a", "", "container")
     if facts.nproc is None:
@@ -115,7 +123,7 @@ def nproc(facts: Facts, ask: Ask) -> Finding:
         return Finding("ok", text, count(facts.nproc), f"{needed:,}", "process")
     return bounded(
         "RLIMIT_NPROC",
-        facts.nproc if facts.nproc >= UNLIMITED else facts.nproc - used,
+        facts.nproc if facts.nproc >= UNLIMITED else (facts.nproc - used) // ask.threaded,
         ask,
         value=f"{count(facts.nproc)}, {used:,} of them used",
         needed=f"{needed:,}",
@@ -151,10 +159,10 @@ def overcommit(facts: Facts, ask: Ask) -> Finding:
         return Finding("ok", text, str(mode), "0 or 1")
     return bounded(
         "vm.overcommit_memory=2",
-        left // STACK_BYTES,
+        left // STACK_BYTES // ask.threaded,
         ask,
         value=f"2, {mib(max(0, left))} left",
-        needed=mib(_needed(ask) * STACK_BYTES),
+        needed=mib(_needed_together(ask) * STACK_BYTES),
         command=sysctl("vm.overcommit_memory", 0),
     )
 

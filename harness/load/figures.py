@@ -240,16 +240,19 @@ def merge_turns(turns: Sequence[Sequence[Mapping[str, Any]]]) -> Window:
 def _joined(turns: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One engine's windows in its turns as one: what is counted is summed, histograms are listed.
 
-    Its parts are tenths again: of ten turns a turn each, of twenty two. (The tenths within a turn
-    are so short that a stall across the edge of one is nothing to tell.)
+    Its parts are tenths again: of ten turns a turn each, of twenty two, of two a fifth of one. (The
+    tenths within a short turn are so short that a stall across the edge of one is nothing to tell.)
     """
     lengths_ns = [turn["end_ns"] - turn["start_ns"] for turn in turns]
-    parts = turns[0]["parts"]
-    if len(turns) > 1:
+    if len(turns) < WINDOW_PARTS:
+        parts = [part for turn in turns for part in turn["parts"]]
+        known = all(len(turn["parts"]) == WINDOW_PARTS for turn in turns)
+    else:
         parts = [
             [length_ns, turn["echoes"]] for length_ns, turn in zip(lengths_ns, turns, strict=True)
         ]
-    if len(parts) % WINDOW_PARTS or 0 in lengths_ns:
+        known = 0 not in lengths_ns
+    if not known or len(parts) % WINDOW_PARTS:
         parts = []
     size = max(1, len(parts) // WINDOW_PARTS)
     return {

@@ -35,8 +35,7 @@ def _entry(stats: RequestStats, window: Window) -> StatsEntry:
     entry.total_content_length = window["bytes"]
     entry.total_response_time = window["latency_sum_ns"] // 1_000_000
     entry.max_response_time = window["latency_max_ns"] // 1_000_000
-    for item in histogram.merge([window["histogram"]]).get_recorded_iterator():
-        latency_ms = locust_stats.bucket_response_time(item.value_iterated_to / 1000)
-        entry.response_times[latency_ms] += item.count_at_value_iterated_to
+    for latency_us, count in histogram.recorded(histogram.merge([window["histogram"]])):
+        entry.response_times[locust_stats.bucket_response_time(latency_us / 1000)] += count
     entry.min_response_time = min(entry.response_times)
     return entry

@@ -5,6 +5,7 @@ A profile is a TOML file beside this module, or any path that ends in `.toml`.
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,8 +19,8 @@ DIRECTORY = Path(__file__).parent
 CONNECTIONS_MAX = 1_000_000
 # A turn has 50 ms of warm-up, and the kernel counts the time of a CPU in ticks of 10 ms.
 TURN_S_MIN = 0.1
-# As many parts has a window, by whose rates it is judged.
-TURNS_MULTIPLE_OF = 10
+# A window is judged by the rates of its tenths: one is of whole turns, or a turn of whole tenths.
+PARTS = 10
 
 
 Payload = Annotated[int, Field(ge=1, le=65_536)]
@@ -144,11 +145,26 @@ class Profile(schema.Strict):
     scenarios: tuple[ScenarioUse, ...] = Field(min_length=1, strict=False)
 
     @model_validator(mode="after")
-    def _opens_once(self) -> Profile:
-        opening = [use for use in self.scenarios if SCENARIOS[use.name].active == "none"]
-        numbers = [number for use in opening for number in use.connections]
-        if len(set(numbers)) < len(numbers):
-            raise ValueError("scenario `ramp` is listed twice at the same `connections`")
+    def _lists_each_cell_once(self) -> Profile:
+        seen: set[tuple[object, ...]] = set()
+        for use in self.scenarios:
+            rates = [("rate_per_s", rate) for rate in use.rate_per_s]
+            rates += [("rate_share", share) for share in use.rate_share]
+            for cell in itertools.product(
+                (use.name,),
+                use.connections,
+                (use.active,),
+                use.payload_bytes or (self.traffic.payload_bytes,),
+                use.depth or (self.traffic.depth,),
+                rates or [("closed loop", 0.0)],
+                use.closing or CLOSING_DEFAULT,
+            ):
+                if cell in seen:
+                    raise ValueError(
+                        f"scenario `{use.name}` is listed twice, with the same settings, at the "
+                        f"same `connections`: {cell[1]:,}"
+                    )
+                seen.add(cell)
         return self
 
     @model_validator(mode="after")
@@ -163,8 +179,10 @@ class Profile(schema.Strict):
                 raise ValueError(
                     f"{where} takes no `turns`: a closed loop over connections that stay does"
                 )
-            if use.turns % TURNS_MULTIPLE_OF:
-                raise ValueError(f"{where}: expected 1, 10, 20 or so on `turns`, got {use.turns}")
+            if use.turns % PARTS and PARTS % use.turns:
+                raise ValueError(
+                    f"{where}: expected 1, 2, 5, 10, 20 or so on `turns`, got {use.turns}"
+                )
             turn_s = self.timing.window_s / use.turns
             if turn_s < TURN_S_MIN:
                 raise ValueError(

@@ -13,7 +13,7 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.engine.histogram import decode, encode, merge, percentiles
+from harness.engine.histogram import decode, encode, merge, percentiles, recorded
 
 HEADER_BYTES = 8  # cookie and length before the compressed payload
 
@@ -47,6 +47,17 @@ def test_merging_is_recording_all_values_in_one(one: list[int], other: list[int]
     merged = merge([payload_of(one), payload_of(other)])
 
     assert percentiles(merged) == percentiles(merge([payload_of(one + other)]))
+
+
+@calmly
+@given(latencies_us)
+def test_what_is_recorded_is_what_the_package_says_it_is(values_us: list[int]) -> None:
+    histogram = merge([payload_of(values_us)])
+
+    assert list(recorded(histogram)) == [
+        (item.value_iterated_to, item.count_at_value_iterated_to)
+        for item in histogram.get_recorded_iterator()
+    ]
 
 
 @calmly

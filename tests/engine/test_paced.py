@@ -11,7 +11,7 @@ from engine_driving import closed_window, open_connections, start, stop, until
 from hdrh.histogram import HdrHistogram
 
 from harness.engine import Engine
-from harness.engine.histogram import merge, percentiles
+from harness.engine.histogram import merge, percentiles, recorded
 
 Echo = tuple[Engine, EchoServer]
 
@@ -53,11 +53,7 @@ def test_all_active_connections_take_equal_turns(echo: Echo) -> None:
 
 def longer_than(histogram: HdrHistogram, latency_s: float) -> int:
     """How many of the recorded latencies are longer than this."""
-    return sum(
-        item.count_added_in_this_iter_step
-        for item in histogram.get_recorded_iterator()
-        if item.value_iterated_to > latency_s * 1e6
-    )
+    return sum(count for latency_us, count in recorded(histogram) if latency_us > latency_s * 1e6)
 
 
 def test_a_stalled_server_shows_in_every_message_that_was_due_meanwhile(bench: Bench) -> None:

@@ -123,6 +123,22 @@ def test_tenths_of_a_window_in_turns_are_turns(size: int) -> None:
     assert merged.parts_per_s == pytest.approx(rates)
 
 
+@pytest.mark.parametrize("turns", [2, 5])
+def test_few_turns_have_several_tenths_of_the_window_each(turns: int) -> None:
+    """Of five turns a half is a tenth of the window: five of the turn's own ten parts."""
+    parts = [[[10**8, 10 * turn + part] for part in range(10)] for turn in range(turns)]
+
+    merged = figures.merge_turns([[window(1, parts=of_turn)] for of_turn in parts])
+
+    echoes = [count for of_turn in parts for _, count in of_turn]
+    rates = [
+        sum(echoes[first : first + turns]) / (turns * 0.1) for first in range(0, 10 * turns, turns)
+    ]
+    assert merged.parts_per_s == pytest.approx(rates)
+    stalled = figures.merge_turns([[window(1, parts=of)] for of in (*parts[:-1], [])])
+    assert stalled.parts_per_s is None
+
+
 def test_an_engine_that_slept_through_turns_is_counted_once_and_has_no_tenths() -> None:
     slept = [window(end_ns=0, parts=[])]
     merged = figures.merge_turns([[window(100)], *[slept] * 9])

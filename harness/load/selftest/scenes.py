@@ -116,9 +116,7 @@ def late(cpus: Cpus) -> Figures:
         window = _window(engine, cpus, 1.0, active=1000, rate_per_s=5000.0)
     found = histogram.merge([window["histogram"]])
     late_count = sum(
-        item.count_at_value_iterated_to
-        for item in found.get_recorded_iterator()
-        if item.value_iterated_to >= LATE_MS * 1000
+        count for latency_us, count in histogram.recorded(found) if latency_us >= LATE_MS * 1000
     )
     return {
         "delay_ms": LATE_MS,

@@ -1,0 +1,193 @@
+"""Profiles: those that ship keep their promises, and a wrong one says what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import plan
+from harness.errors import UsageError
+from harness.profiles import profile as profiles
+
+NAMES = ["poll", "select", "epoll-lt", "epoll-et"]
+
+SIX = ("thread-per-connection", "select", "select-fdset", "poll", "epoll-lt", "epoll-et")
+
+
+@pytest.mark.parametrize(("name", "minutes"), [("smoke", 1.5), ("quick", 6), ("standard", 45)])
+def test_a_profile_keeps_to_its_time_with_the_six_of_c(name: str, minutes: float) -> None:
+    profile = profiles.load(name)
+    made = plan.make(profile, SIX, 1)
+
+    assert plan.estimate_s(made) <= minutes * 60
+
+
+@pytest.mark.parametrize(("name", "trials"), [("standard", 5), ("full", 10)])
+def test_a_profile_to_believe_measures_the_headline_and_one_server_twice(
+    name: str, trials: int
+) -> None:
+    profile = profiles.load(name)
+    made = plan.make(profile, profile.servers, 1)
+
+    assert set(profile.servers) == set(SIX)
+    assert profile.trials == trials
+    assert plan.again("epoll-lt") in {trial.variant for trial in made}
+    cells = {cell.scenario: cell for cell in made[-1].cells}
+    assert (cells["idle"].connections, cells["idle"].active) == (10_000, 100)
+    shares = {cell.rate_share for cell in made[-1].cells if cell.rate_share}
+    assert shares == {0.3, 0.6, 0.8, 0.9}
+
+
+@pytest.mark.parametrize("name", ["standard", "full"])
+def test_a_profile_to_believe_runs_side_by_side_in_turns_longer_than_a_round_trip(
+    name: str,
+) -> None:
+    profile = profiles.load(name)
+    turn_s = {
+        (use.name, connections): profile.timing.window_s / use.turns
+        for use in profile.scenarios
+        for connections in use.connections
+    }
+
+    assert profile.side_by_side
+    # poll's scan of 10,000 takes 5 ms, and twice that on a slow host: 4 % of the turn
+    assert 0.25 <= turn_s["idle", 10_000] <= 0.5
+    # An echo takes up to 50 us of a CPU here: 5 % of the turn are the limit (`TURN_EDGES_MAX`)
+    for connections in (100, 1_000):
+        assert turn_s["active", connections] >= connections * 50e-6 / 0.05
+    # No turn is long enough for the round trip of all of 10,000
+    assert turn_s["active", 10_000] == profile.timing.window_s
+
+
+@pytest.mark.parametrize("name", profiles.names())
+def test_every_shipped_profile_is_valid(name: str) -> None:
+    loaded = profiles.load(name)
+
+    assert plan.make(loaded, NAMES, 1)
+
+
+def test_a_plain_run_takes_the_mechanisms_of_both_languages_and_ten_minutes_at_most() -> None:
+    quick = profiles.load("quick")
+    cpp = {name.removeprefix("python-") for name in quick.servers}
+
+    # `select` has no twin in Python: its wall is fd_set's, which `select-fdset` has
+    twins = {name for name in quick.servers if name.startswith("python-")}
+    assert cpp == {
+        *("thread-per-connection", "select", "select-fdset", "poll", "epoll-lt", "epoll-et")
+    }
+    assert len(twins) == 5
+    assert plan.estimate_s(plan.make(quick, quick.servers, seed=1)) <= 10 * 60
+
+
+IN_TURNS = """
+summary = "Side by side."
+trials = 2
+same_twice = "poll"
+side_by_side = {side_by_side}
+timing = {{ warmup_s = 0.1, window_s = 1.0 }}
+
+[[scenarios]]
+name = "paced"
+connections = [20]
+rate_share = [0.5]
+
+[[scenarios]]
+name = "{name}"
+connections = [10]
+turns = {turns}
+"""
+
+
+def test_trials_that_run_side_by_side_are_those_of_a_block(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(IN_TURNS.format(side_by_side="true", name="idle", turns=10))
+    profile = profiles.load(str(path))
+    made = plan.make(profile, ["select", "poll"], 1)
+
+    groups = plan.together(made, side_by_side=True)
+
+    names = [{trial.variant for trial in group} for group in groups]
+    # A capacity is that of a server with nobody beside it
+    assert names == [{"select"}, {"poll"}, *([{"select", "poll", "poll.again"}] * 2)]
+    assert [trial for group in groups for trial in group] == made
+    assert plan.together(made, side_by_side=False) == [[trial] for trial in made]
+    turns = {(cell.scenario, cell.turns) for trial in made for cell in trial.cells}
+    assert turns == {("calibration", 1), ("idle", 10), ("paced", 1)}
+
+
+TWICE = """
+summary = "Depths."
+trials = 2
+timing = {{ warmup_s = 0.1, window_s = 0.2 }}
+
+[[scenarios]]
+name = "depth"
+connections = [10, 20]
+depth = [1, 8]
+
+[[scenarios]]
+name = "depth"
+connections = [20]
+depth = [{depth}]
+"""
+
+
+def test_a_scenario_may_be_listed_again_with_other_settings(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(TWICE.format(depth="2, 4"))
+
+    cells = plan.make(profiles.load(str(path)), ["poll"], 1)[0].cells
+
+    assert len({(cell.connections, cell.depth) for cell in cells}) == len(cells) == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "`timing` is missing"),
+        ('[[scenarios]]\nname = "idel"\nconnections = [1]\n', "did you mean `idle`"),
+        ('[[scenarios]]\nname = "idle"\nconnections = [0]\n', "1 to 1,000,000"),
+        ('[[scenarios]]\nname = "paced"\nconnections = [1]\n', "needs `rate_per_s`"),
+        (
+            '[[scenarios]]\nname = "idle"\nconnections = [1]\nrate_per_s = [5]\n',
+            "takes no `rate_per_s`",
+        ),
+        ('[[scenarios]]\nname = "ramp"\nconnections = [5, 5]\n', "each number"),
+        ('[[scenarios]]\nname = "ramp"\nconnections = [5]\ndepth = [2]\n', "sends nothing"),
+        ('[[scenarios]]\nname = "calibration"\nconnections = [5]\n', "no scenario"),
+        (
+            '[[scenarios]]\nname = "idle"\nconnections = [1]\nrate_share = [0.5]\n',
+            "takes no `rate_share`",
+        ),
+        ("[timing]\nwarmup_s = inf\nwindow_s = 1\n", "finite"),
+        ('[[scenarios]]\nname = "depth"\nconnections = [1]\ndepth = [65]\n', "depth"),
+        ("trial = 3\n", "did you mean `trials`"),
+        (IN_TURNS.format(side_by_side="false", name="idle", turns=2), "`side_by_side = true`"),
+        (IN_TURNS.format(side_by_side="true", name="ramp", turns=2), "takes no `turns`"),
+        (IN_TURNS.format(side_by_side="true", name="churn", turns=10), "takes no `turns`"),
+        (
+            IN_TURNS.format(side_by_side="true", name="paced", turns="10\nrate_per_s = [5]"),
+            "takes no `turns`",
+        ),
+        (IN_TURNS.format(side_by_side="true", name="idle", turns=11), "got 11"),
+        (IN_TURNS.format(side_by_side="true", name="idle", turns=4), "got 4"),
+        (IN_TURNS.format(side_by_side="true", name="idle", turns=20), "at least 0.1 s"),
+        ("[timing]\nwarmup_s = 0\nwindow_s = 1\n", "timing.warmup_s"),
+        (TWICE.format(depth="4, 8"), "`depth` is listed twice, with the same settings"),
+        (TWICE.format(depth="4, 4"), "at the same `connections`: 20"),
+    ],
+)
+def test_a_wrong_profile_says_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+
+    with pytest.raises(UsageError) as raised:
+        profiles.load(str(path))
+
+    assert words in raised.value.message
+
+
+def test_an_unknown_profile_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"did you mean `quick`.*smoke"):
+        profiles.load("qick")
