@@ -26,7 +26,7 @@ STEP_OVERHEAD_S = 1.5
 # After each window: the last replies, the memory reading, and the record.
 CELL_OVERHEAD_S = 0.3
 # Between two turns of it: the last replies, the other trial's word, the warm-up.
-TURN_OVERHEAD_S = 0.12
+TURN_OVERHEAD_S = 0.06
 # Of the second of two trials of one variant in a block. No directory of a variant has a dot in it.
 AGAIN = ".again"
 RATE_DIGITS = 3
