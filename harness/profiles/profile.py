@@ -150,10 +150,10 @@ class Profile(schema.Strict):
         for use in self.scenarios:
             rates = [("rate_per_s", rate) for rate in use.rate_per_s]
             rates += [("rate_share", share) for share in use.rate_share]
+            active_of = SCENARIOS[use.name].active_of
             for cell in itertools.product(
                 (use.name,),
-                use.connections,
-                (use.active,),
+                [(number, active_of(number, use.active)) for number in use.connections],
                 use.payload_bytes or (self.traffic.payload_bytes,),
                 use.depth or (self.traffic.depth,),
                 rates or [("closed loop", 0.0)],
@@ -162,7 +162,7 @@ class Profile(schema.Strict):
                 if cell in seen:
                     raise ValueError(
                         f"scenario `{use.name}` is listed twice, with the same settings, at the "
-                        f"same `connections`: {cell[1]:,}"
+                        f"same `connections`: {cell[1][0]:,}"
                     )
                 seen.add(cell)
         return self
