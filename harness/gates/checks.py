@@ -41,6 +41,10 @@ SEND_LAG_SHARE_MAX = 0.10
 MISSED_SENDS_MIN = 1
 MISSED_SENDS_SHARE_MAX = 0.001
 MISSED_SENDS_SHARE_VOID = 0.01
+# The same of replies that come after the window: no percentile has them, and they are the slowest.
+LATE_REPLIES_MIN = 1
+LATE_REPLIES_SHARE_MAX = MISSED_SENDS_SHARE_MAX
+LATE_REPLIES_SHARE_VOID = MISSED_SENDS_SHARE_VOID
 # METHOD.md, R14: steal above 2 % means that the hypervisor ran somebody else.
 STEAL_SHARE_MAX = 0.02
 # Alone on their CPUs, the load's threads wait for one in 2 to 3 % of a window (for each other), and
@@ -219,6 +223,27 @@ def _missed_share(record: Record) -> float:
     missed = number(record, "generator", "missed_sends") or 0
     due = (number(record, "rate_offered_per_s") or 0) * (number(record, "window_s") or 0)
     return missed / due if missed > MISSED_SENDS_MIN and due else 0.0
+
+
+def not_served(record: Record, facts: VariantFacts) -> str | None:
+    """Of a rate that the server does not keep, and of a stop across the window's end, the longest
+    latencies are not known."""
+    return _late(record, LATE_REPLIES_SHARE_VOID)
+
+
+def late_replies(record: Record, facts: VariantFacts) -> str | None:
+    return _late(record, LATE_REPLIES_SHARE_MAX)
+
+
+def _late(record: Record, share_max: float) -> str | None:
+    """By how much what is under way has grown in the window: its sends, less its replies."""
+    sends, echoes = number(record, "generator", "sends"), number(record, "echoes")
+    if not sends or echoes is None:
+        return None
+    late = sends - echoes
+    if late <= LATE_REPLIES_MIN or late <= share_max * sends:
+        return None
+    return f"the replies to {late:,.0f} of its messages ({late / sends:.1%}) came after the window"
 
 
 def clock_step(record: Record, facts: VariantFacts) -> str | None:

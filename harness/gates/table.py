@@ -99,7 +99,7 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "lost",
         "No connection broke",
-        "connections lost in the window",
+        "connections lost, from the cell's warm-up until its last reply",
         "0",
         "void",
         is_finished,
@@ -166,6 +166,15 @@ GATES: tuple[Gate, ...] = (
         checks.not_reachable,
     ),
     Gate(
+        "not-served",
+        "The server kept the rate",
+        "open loop: messages of the window less its replies, the rest of which came after it",
+        f"≤ {checks.LATE_REPLIES_SHARE_VOID:.0%}",
+        "void",
+        is_open_loop,
+        checks.not_served,
+    ),
+    Gate(
         "clock-step",
         "The clock of the receive stamps ran evenly",
         "open loop: change of CLOCK_REALTIME − CLOCK_MONOTONIC, which self-delay is made of",
@@ -182,6 +191,15 @@ GATES: tuple[Gate, ...] = (
         "noisy",
         is_open_loop,
         checks.missed_sends,
+    ),
+    Gate(
+        "late-replies",
+        "Every reply is in the percentiles",
+        "open loop: the same, a single one apart",
+        f"≤ {checks.LATE_REPLIES_SHARE_MAX:.1%}",
+        "noisy",
+        is_open_loop,
+        checks.late_replies,
     ),
     Gate(
         "clock-set",

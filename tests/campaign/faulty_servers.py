@@ -66,3 +66,20 @@ COUNTS_ODDLY = echo().replace(
 )
 IGNORES_SIGTERM = echo().replace("lambda *_: sys.exit(0)", "signal.SIG_IGN")
 EXITS_WITH_3 = echo().replace("sys.exit(0)", "sys.exit(3)")
+# Stopped inside the window and going on long after it: what is under way at the window's end is
+# timed by no echo in it.
+STOPS_ACROSS_THE_EDGE = echo(on_data="if served == 60: nap()").replace(
+    "selector = selectors",
+    """
+import time
+def nap():
+    if os.fork() == 0:
+        os.closerange(3, 1024)
+        time.sleep(1.0)
+        os.kill(os.getppid(), signal.SIGSTOP)
+        time.sleep(5.0)
+        os.kill(os.getppid(), signal.SIGCONT)
+        os._exit(0)
+selector = selectors""",
+    1,
+)

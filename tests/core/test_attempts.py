@@ -53,7 +53,7 @@ def test_a_cell_is_not_measured_when_its_server_died_in_the_last_attempt() -> No
 
 
 @pytest.mark.parametrize("noise", ["load-waited", "shared-cpu", "steal"])
-@pytest.mark.parametrize("void", ["not-reachable", "little", "cpu-time"])
+@pytest.mark.parametrize("void", ["not-reachable", "not-served", "little", "cpu-time"])
 def test_what_others_on_the_cpus_voided_is_tried_again_and_nothing_else(
     void: str, noise: str
 ) -> None:
