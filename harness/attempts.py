@@ -31,7 +31,8 @@ class Attempts:
     """The attempts at the cells of a campaign."""
 
     def __init__(self, records: Sequence[Record], outcomes: Sequence[Record]) -> None:
-        self._whole = _last(records) | _last(line for line in outcomes if not repeats(line))
+        ends = [line for line in outcomes if is_result(line) and not repeats(line)]
+        self._whole = _last(records) | _last(ends)
         self._again: dict[tuple[str, int], int] = {}
         for line in outcomes:
             for cell in repeats(line) if is_result(line) else ():

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import built, cpus, environment, plan, proving, selftest, xray
+from harness import cpus, environment, plan, proving, selftest, xray
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
 from harness.errors import Exit, Interrupted, ServerFault, UsageError
@@ -171,8 +171,7 @@ def _run_missing(
         if (name := plan.program_of(trial.variant)) in refused:
             rounds.end(trial, refused[name])
             prepared.pop(name, None)
-    # Once for a campaign: a resume must not find a better moment, nor lose what was proven
-    if request.profile.selftest and missing and not campaign.head().get("selftest"):
+    if request.profile.selftest and missing:
         _prove(campaign, request, backend, progress)
     # Before the timed trials: as long as one of them is missing, every variant is prepared
     xray.run(campaign, request, backend, progress, prepared)
@@ -183,12 +182,14 @@ def _prove(campaign: Campaign, request: Request, backend: Backend, progress: Pro
     """The generator's self-test, before anybody has a figure.
 
     A busy moment fails it as surely as a bad generator does, so it may be taken again, a bounded
-    number of times; every attempt is kept. One that fails to the last stops nothing, but its
+    number of times for a campaign, its resumes included: those must not find a better moment, nor
+    lose what was proven. Every attempt is kept. One that fails to the last stops nothing, but its
     campaign ranks nobody.
     """
-    attempts: list[dict[str, Any]] = []
-    because = ""
-    for _ in range(SELFTESTS_MAX):
+    attempts = selftest.attempts(campaign.head().get("selftest"))
+    if attempts and not selftest.why_not(attempts[-1]):
+        return
+    for _ in range(len(attempts), SELFTESTS_MAX):
         progress.say("proving the load generator")
         spin = request.profile.traffic.spin
         attempts.append(proving.prove(backend, request.split, campaign.name, spin=spin).as_json())

@@ -16,8 +16,9 @@ from harness.cpus import CpuSplit
 
 # Trials measured under different values of these are not of one campaign.
 IDENTITY = (
-    *("kernel", "machine", "cpu_model", "cpus_server", "cpus_load", "harness"),
-    *("cores", "governors", "mitigations", "engine_build"),
+    *("kernel", "machine", "cpu_model", "cpus_server", "cpus_load"),
+    *("cores", "governors", "mitigations", "sysctls"),
+    *("harness", "harness_source", "engine_build"),
     *("backend", "backend_base", "backend_isolated"),
 )
 # Of the host as a whole, so no namespace has its own; those of the namespace are in every cell.
@@ -76,11 +77,24 @@ def collect(
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Sentences on what differs of the facts that trials of one campaign must share."""
+    one, other = _named(before), _named(now)
     return [
-        f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
-        for name in IDENTITY
-        if before.get(name) != now.get(name)
+        f"{name} was {one.get(name)!r} and is {other.get(name)!r}"
+        for name in {**one, **other}
+        if one.get(name) != other.get(name)
     ]
+
+
+def _named(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts that trials of one campaign must share; those of a table by its name and theirs."""
+    named: dict[str, Any] = {}
+    for name in IDENTITY:
+        fact = facts.get(name)
+        if isinstance(fact, Mapping):
+            named |= {f"{name}: {key}": value for key, value in fact.items()}
+        else:
+            named[name] = fact
+    return named
 
 
 def _mitigations() -> dict[str, str]:

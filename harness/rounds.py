@@ -102,9 +102,14 @@ class Rounds:
         ]
 
     def end(self, trial: plan.Trial, outcome: Outcome) -> None:
-        """Store how the next attempt at a trial ended, and tell it."""
-        with shielded():
-            self._store_end(trial, self._begun(trial) + 1, outcome)
+        """Tell how the next attempt at a trial ended, and store it unless the trial has a result.
+
+        A server that does not build any more cannot have its noisy cells measured again, and keeps
+        what it has.
+        """
+        if not self._has_ended(trial):
+            with shielded():
+                self._store_end(trial, self._begun(trial) + 1, outcome)
         self._tell_end(trial, outcome)
 
     def _attempt(

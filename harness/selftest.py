@@ -98,6 +98,14 @@ def why_not(selftest: Mapping[str, Any] | None) -> str:
     )
 
 
+def attempts(selftest: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Each time that a campaign's generator was put to it, from what `campaign.json` keeps."""
+    if not selftest:
+        return []
+    last = {name: value for name, value in selftest.items() if name != "earlier"}
+    return [*selftest.get("earlier", ()), last]
+
+
 def _rows(figures: Mapping[str, Figures], failures: Mapping[str, str]) -> Iterator[Row]:
     for check in CHECKS:
         if check.scene in figures:

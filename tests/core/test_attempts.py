@@ -45,6 +45,14 @@ def test_an_attempt_that_was_cut_short_or_failed_beside_the_server_speaks_for_no
     assert used(records, [ended(1), ended(2, (1,), "load-died")]) == [(0, 1), (1, 1)]
 
 
+@pytest.mark.parametrize("code", ["build-failed", "nonconforming", "load-suite"])
+def test_what_never_began_takes_nothing_from_what_was_measured(code: str) -> None:
+    """As on a resume to measure noisy cells again, of a server that does not build any more."""
+    records = [cell(0, 1), cell(1, 1, "noisy")]
+
+    assert used(records, [ended(1), ended(2, code=code)]) == [(0, 1), (1, 1)]
+
+
 def test_a_cell_is_not_measured_when_its_server_died_in_the_last_attempt() -> None:
     """The noisy figure from before is not taken instead: that would be a choice."""
     records = [cell(0, 1), cell(1, 1, "noisy")]

@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from harness import built, cpus, environment
 
 VULNERABILITIES = Path("/sys/devices/system/cpu/vulnerabilities")
@@ -46,13 +48,27 @@ def test_the_facts_that_make_one_host_another_are_there() -> None:
     assert any(name in str(found["engine_build"]) for name in ("GNU C++", "GCC", "clang"))
 
 
-def test_another_mitigation_is_another_host() -> None:
+@pytest.mark.parametrize(
+    ("table", "name"), [("mitigations", "spectre_v2"), ("sysctls", "net.core.netdev_max_backlog")]
+)
+def test_another_mitigation_or_sysctl_is_another_host(table: str, name: str) -> None:
     before = collected()
-    after = before | {"mitigations": {"spectre_v2": "Vulnerable"}}
+    facts = before[table]
+    assert isinstance(facts, dict)
+    after = before | {table: facts | {name: "another"}}
 
     assert environment.differences(before, before) == []
-    (sentence,) = environment.differences(before, after)
-    assert sentence.startswith("mitigations was")
+    assert environment.differences(before, after) == [
+        f"{table}: {name} was {facts.get(name)!r} and is 'another'"
+    ]
+
+
+def test_other_sources_are_another_harness_though_its_version_is_the_same() -> None:
+    before = collected()
+
+    (sentence,) = environment.differences(before, before | {"harness_source": "0123456789ab"})
+
+    assert sentence.startswith("harness_source was")
 
 
 def test_a_binary_says_its_compiler_and_its_flags(tmp_path: Path) -> None:

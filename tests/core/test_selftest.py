@@ -137,3 +137,11 @@ def test_what_failed_is_the_reason_that_a_campaign_ranks_nobody() -> None:
 def test_a_campaign_that_was_not_asked_for_it_may_rank() -> None:
     assert selftest.why_not(None) == ""
     assert selftest.why_not({"passed": False}) != ""
+
+
+def test_what_a_campaign_keeps_are_its_attempts_in_their_order() -> None:
+    failed, passed = {"passed": False, "checks": []}, {"passed": True, "checks": []}
+
+    assert selftest.attempts(None) == []
+    assert selftest.attempts(failed) == [failed]
+    assert selftest.attempts(passed | {"earlier": [failed, failed]}) == [failed, failed, passed]
