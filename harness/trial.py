@@ -53,6 +53,9 @@ SERVER_CODES = frozenset(
 # last line says what. Nobody's fault: the campaign goes on without it.
 EXIT_UNAVAILABLE = 69
 NOT_AVAILABLE = "not-available"
+# The kernel takes a network namespace down behind the back of who ended it: what churn left in it
+# (TIME_WAIT, 40,000 sockets) is gone after a second, and slows all other churn until then.
+NAMESPACE_GONE_S = 1.5
 # What a trial that has not begun waits for
 BEFORE_ALL_CELLS = -1
 
@@ -129,6 +132,8 @@ class TrialRun:
         finally:
             with shielded():
                 opening.__exit__(None, None, None)
+        if self._context.side_by_side and any(cell.closing for cell in self._context.trial.cells):
+            time.sleep(NAMESPACE_GONE_S)
         return self._outcome(ended, load_log, time.monotonic() - start)
 
     def _follow(self, opened: OpenTrial) -> Iterator[int]:

@@ -205,11 +205,15 @@ class Conductor:
             raise TrialFailed(**problems.death(last, str(gone), self._fleet.status())) from None
 
     def _rest(self, cell: int) -> None:
+        A trial whose churn has begun keeps the turn to its end: the closed connections that the
+        kernel remembers go with its network namespace only, and slow the churn of others.
+
         """Let the trials beside this one have their turns, up to those of `cell`.
 
         Raises ServerGone when the server died meanwhile.
         """
-        if self._trial.side_by_side:
+        has_churned = any(one.closing for one in self._trial.cells[:cell])
+        if self._trial.side_by_side and not has_churned:
             began_s = time.monotonic()
             self._probe.rest()
             self._baton.pass_on(cell)

@@ -29,6 +29,12 @@ name = "idle"
 connections = [20]
 active = 10
 turns = 10
+
+[[scenarios]]
+name = "churn"
+connections = [20]
+active = 10
+closing = ["fin", "rst"]
 """
 
 NAMES = ("dies", "mine", "mine.again", "other")
@@ -49,10 +55,25 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 def test_the_servers_of_a_block_go_through_each_cell_together(done: Finished) -> None:
     for block, cells in itertools.groupby(done.cells, key=lambda cell: cell["block"]):
-        order = [(cell["cell"], cell["variant"]) for cell in cells if cell["variant"] != "dies"]
+        order = [
+            (cell["cell"], cell["variant"])
+            for cell in cells
+            if cell["variant"] != "dies" and cell["scenario"] != "churn"
+        ]
         assert [number for number, _ in order] == sorted(number for number, _ in order), block
         for number, group in itertools.groupby(order, key=lambda one: one[0]):
             assert sorted(name for _, name in group) == ["mine", "mine.again", "other"], number
+
+
+def test_a_trial_keeps_its_turn_from_its_first_churn_to_its_end(done: Finished) -> None:
+    churn = [cell for cell in done.cells if cell["scenario"] == "churn"]
+    names = [cell["variant"] for cell in churn]
+
+    assert [cell["closing"] for cell in churn] == ["fin", "rst"] * 3
+    assert names[0::2] == names[1::2]
+    assert sorted(names[0::2]) == ["mine", "mine.again", "other"]
+    last = max(done.cells.index(cell) for cell in done.cells if cell["scenario"] == "idle")
+    assert done.cells.index(churn[0]) > last
 
 
 def test_a_window_in_turns_has_its_whole_length_and_figures_of_nothing_else(done: Finished) -> None:
