@@ -141,7 +141,7 @@ class Conductor:
         self._baton = Baton(events)
 
     def conduct(self, traffic: ready.Traffic) -> None:
-        """Run all steps and tell the exact totals, those of the readiness probe included.
+        """Run all steps and tell the totals, those of the readiness probe included, if exact.
 
         Raises TrialFailed, FleetFault or ReaderGone; then the engines have been told to stop.
         """
@@ -155,19 +155,17 @@ class Conductor:
             raise
         finally:
             self._progress.stop()
+        self._events.emit("done", totals=self._totals(traffic) if traffic.is_exact else None)
+
+    def _totals(self, traffic: ready.Traffic) -> dict[str, int]:
         status = self._fleet.status()
-        self._events.emit(
-            "done",
-            totals={
-                "connections": status.requested
-                - status.failed
-                + status.cycles
-                + traffic.connections,
-                "bytes_sent": status.bytes_sent + traffic.bytes_sent,
-                "bytes_received": status.bytes_received + traffic.bytes_received,
-                "echoes": status.echoes + traffic.echoes,
-            },
-        )
+        connections = status.requested - status.failed + status.cycles
+        return {
+            "connections": connections + traffic.connections,
+            "bytes_sent": status.bytes_sent + traffic.bytes_sent,
+            "bytes_received": status.bytes_received + traffic.bytes_received,
+            "echoes": status.echoes + traffic.echoes,
+        }
 
     # One step
 
@@ -205,10 +203,10 @@ class Conductor:
             raise TrialFailed(**problems.death(last, str(gone), self._fleet.status())) from None
 
     def _rest(self, cell: int) -> None:
+        """Let the trials beside this one have their turns, up to those of `cell`.
+
         A trial whose churn has begun keeps the turn to its end: the closed connections that the
         kernel remembers go with its network namespace only, and slow the churn of others.
-
-        """Let the trials beside this one have their turns, up to those of `cell`.
 
         Raises ServerGone when the server died meanwhile.
         """

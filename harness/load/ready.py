@@ -32,8 +32,13 @@ class WrongEcho(Exception):
 
 @dataclass
 class Traffic:
-    """What the readiness probe itself did to the server: part of the trial's exact totals."""
+    """What the readiness probe itself did to the server: part of the trial's exact totals.
 
+    They are not exact where an attempt was given up: nobody knows what the server has read of it,
+    or has answered into a socket that is closed by now.
+    """
+
+    is_exact: bool = True
     connections: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
@@ -70,8 +75,12 @@ def _attempt(address: Address, timeout_s: float, traffic: Traffic) -> None:
         connection.settimeout(timeout_s)
         connection.connect(address.target)
         traffic.connections += 1
-        for pieces in MESSAGES_BYTES:
-            _echo(connection, pieces, timeout_s, traffic)
+        try:
+            for pieces in MESSAGES_BYTES:
+                _echo(connection, pieces, timeout_s, traffic)
+        except (OSError, _Silent):
+            traffic.is_exact = False
+            raise
         _finish(connection, traffic)
 
 

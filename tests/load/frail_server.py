@@ -1,7 +1,7 @@
 """An echo server for tests: right by default, wrong in one way when asked.
 
 python frail_server.py PORT [--wrong | --silent | --corrupt-after BYTES | --hold CONNECTIONS
-                                | --drop-every CONNECTIONS]
+                                | --drop-every CONNECTIONS | --drop-first]
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ parser.add_argument("--silent", action="store_true", help="accept, and never ans
 parser.add_argument("--corrupt-after", type=int, help="flip one bit after this many bytes")
 parser.add_argument("--hold", type=int, help="close every connection beyond this many")
 parser.add_argument("--drop-every", type=int, help="close every n-th one at its first bytes")
+parser.add_argument("--drop-first", action="store_true", help="close the first at its first bytes")
 options = parser.parse_args()
 
 
@@ -36,6 +37,7 @@ class Echo(asyncio.Protocol):
         Echo.held += 1
         Echo.accepted += 1
         self.is_doomed = bool(options.drop_every and Echo.accepted % options.drop_every == 0)
+        self.is_doomed |= options.drop_first and Echo.accepted == 1
         if options.hold is not None and Echo.held > options.hold:
             transport.close()
 

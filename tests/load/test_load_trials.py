@@ -197,6 +197,17 @@ def test_a_corrupt_byte_is_counted_and_the_trial_goes_on(run_load: Run) -> None:
     assert corrupt[2:] == [0, 0]
 
 
+def test_totals_are_not_told_where_an_attempt_at_readiness_was_given_up(run_load: Run) -> None:
+    """Else the server's own counters would be compared with what nobody knows."""
+    run = run_load(spec())
+    run.serve_frail("--drop-first")
+
+    done = run.to_end()
+
+    assert (done["event"], done["totals"]) == ("done", None)
+    assert all(record["failure"] is None for record in run.of("cell"))
+
+
 def test_a_server_that_echoes_wrong_bytes_is_told_with_position_and_bytes(run_load: Run) -> None:
     run = run_load(spec())
     run.serve_frail("--wrong")
