@@ -286,7 +286,7 @@ def _cells(profile: Profile, use: ScenarioUse) -> Iterator[Cell]:
             depth=depth,
             rate_per_s=rate_per_s,
             warmup_s=profile.timing.warmup_s if traffic else 0.0,
-            window_s=profile.timing.window_s if traffic else 0.0,
+            window_s=profile.window_s(use),
             rate_share=rate_share,
             closing=closing,
             turns=use.turns,

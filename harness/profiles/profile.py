@@ -17,6 +17,7 @@ from harness.scenarios import CALIBRATION, SCENARIOS
 
 DIRECTORY = Path(__file__).parent
 CONNECTIONS_MAX = 1_000_000
+WINDOW_S_MAX = 3600
 # A turn has 50 ms of warm-up, and the kernel counts the time of a CPU in ticks of 10 ms.
 TURN_S_MIN = 0.1
 # A window is judged by the rates of its tenths: one is of whole turns, or a turn of whole tenths.
@@ -40,7 +41,7 @@ class Timing(schema.Strict):
     """How long a cell with traffic takes."""
 
     warmup_s: float = Field(gt=0, le=600, strict=False)
-    window_s: float = Field(gt=0, le=3600, strict=False)
+    window_s: float = Field(gt=0, le=WINDOW_S_MAX, strict=False)
 
 
 class Timeouts(schema.Strict):
@@ -66,6 +67,7 @@ class ScenarioUse(schema.Strict):
 
     Each list makes cells of its own: two payloads at three numbers of connections are six cells.
     `rate_per_s` is one rate for all variants, `rate_share` a share of each variant's own capacity.
+    `window_s`: how long its windows are, where not as long as those of the others (`timing`).
     `turns`: in how many parts a window comes, between which the trials beside it have theirs.
     """
 
@@ -77,6 +79,7 @@ class ScenarioUse(schema.Strict):
     rate_per_s: tuple[Rate, ...] = Field(default=(), strict=False)
     rate_share: tuple[Share, ...] = Field(default=(), strict=False)
     closing: tuple[Closing, ...] = Field(default=(), strict=False)
+    window_s: float | None = Field(default=None, gt=0, le=WINDOW_S_MAX, strict=False)
     turns: int = Field(default=1, ge=1, le=100)
 
     @field_validator("name")
@@ -183,13 +186,19 @@ class Profile(schema.Strict):
                 raise ValueError(
                     f"{where}: expected 1, 2, 5, 10, 20 or so on `turns`, got {use.turns}"
                 )
-            turn_s = self.timing.window_s / use.turns
+            window_s = self.window_s(use)
+            turn_s = window_s / use.turns
             if turn_s < TURN_S_MIN:
                 raise ValueError(
-                    f"{where}: {use.turns} turns of a window of {self.timing.window_s:g} s are "
-                    f"{turn_s:g} s each, expected at least {TURN_S_MIN:g} s"
+                    f"{where}: {use.turns} turns of a window of {window_s:g} s are {turn_s:g} s "
+                    f"each, expected at least {TURN_S_MIN:g} s"
                 )
         return self
+
+    def window_s(self, use: ScenarioUse) -> float:
+        """How long the windows of one of its scenarios are; 0 where nothing is sent."""
+        has_traffic = SCENARIOS[use.name].active != "none"
+        return (use.window_s or self.timing.window_s) if has_traffic else 0.0
 
     @property
     def connections_max(self) -> int:

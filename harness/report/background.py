@@ -171,7 +171,10 @@ def _method(campaign: Mapping[str, Any]) -> str:
     kind = "trial" if trials == 1 else "interleaved trials"
     beside = ", those of a block side by side" if profile.get("side_by_side") else ""
     said = f"profile {name}: {trials:.0f} {kind}{beside}"
-    return f"{said}, {window_s:g} s after {warmup_s:g} s of warm-up"
+    own = [number(use, "window_s") or window_s for use in profile.get("scenarios") or ()]
+    shortest_s, longest_s = min([window_s, *own]), max([window_s, *own])
+    window = f"{longest_s:g} s" if shortest_s == longest_s else f"{shortest_s:g} to {longest_s:g} s"
+    return f"{said}, {window} after {warmup_s:g} s of warm-up"
 
 
 def host(campaign: Mapping[str, Any]) -> str:

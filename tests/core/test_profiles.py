@@ -120,6 +120,20 @@ def test_trials_that_run_side_by_side_are_those_of_a_block(tmp_path: Path) -> No
     assert turns == {("calibration", 1), ("idle", 10), ("paced", 1)}
 
 
+def test_a_scenario_may_have_windows_of_its_own_length(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    text = IN_TURNS.format(side_by_side="true", name="idle", turns=20)
+    path.write_text(text.replace("turns = 20", "turns = 20\nwindow_s = 2.0"))
+
+    made = plan.make(profiles.load(str(path)), ["select"], 1)
+
+    windows = {(cell.scenario, cell.window_s) for trial in made for cell in trial.cells}
+    assert windows == {("calibration", 1.0), ("idle", 2.0), ("paced", 1.0)}
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"a window of 1 s are 0\.05 s each"):
+        profiles.load(str(path))
+
+
 TWICE = """
 summary = "Depths."
 trials = 2
