@@ -5,9 +5,8 @@ Rates of the open loop are shares of it. Pure: a record of a calibration cell in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from harness.gates import USABLE
 from harness.record import Record, number
@@ -77,8 +76,3 @@ def of_records(records: Iterable[Record]) -> dict[str, list[Capacity]]:
     for (variant, _), known in sorted(latest.items(), key=lambda item: item[0]):
         found.setdefault(variant, []).append(known)
     return found
-
-
-def from_json(entries: Sequence[Mapping[str, Any]]) -> tuple[Capacity, ...]:
-    """Capacities as `campaign.json` keeps them."""
-    return tuple(Capacity(**entry) for entry in entries)

@@ -240,15 +240,17 @@ def together(trials: Sequence[Trial], *, side_by_side: bool) -> list[list[Trial]
     return groups
 
 
-def may_repeat(trials: Sequence[Trial], repeated: Mapping[int, int], block: int) -> bool:
-    """Whether one more trial may be spent in a block on measuring noisy cells again.
+def may_repeat(
+    trials: Sequence[Trial], repeated: Mapping[int, int], block: int, together: int = 1
+) -> bool:
+    """Whether more trials may be spent in a block on measuring noisy cells again.
 
-    Each block adds its share, rounded up at its end: else the first would take all of it. Trials
-    that run side by side are spent together, as long as the share is not used up before them. A
+    Each block adds its share, rounded up at its end: else the first would take all of it. A
     calibration is bounded by the profile's `repeats_max` alone, and takes nothing from the others.
 
     Args:
         repeated: {block: how many trials were spent on that}.
+        together: how many at once: all that run side by side, or none of them.
     """
     if block == CALIBRATION_BLOCK:
         return True
@@ -256,7 +258,8 @@ def may_repeat(trials: Sequence[Trial], repeated: Mapping[int, int], block: int)
     spent = sum(count for one, count in repeated.items() if one != CALIBRATION_BLOCK)
     blocks = set(planned)
     begun = sum(1 for one in blocks if one <= block)
-    return spent < math.ceil(int(len(planned) * REPEATS_SHARE_MAX) * begun / len(blocks))
+    share = math.ceil(int(len(planned) * REPEATS_SHARE_MAX) * begun / len(blocks))
+    return spent + together <= share
 
 
 def _rounded(rate: float) -> float:

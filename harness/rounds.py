@@ -204,7 +204,7 @@ class Rounds:
         if not group or any(again[trial.id] >= repeats_max for trial in group):
             return []
         spent = Counter(line["block"] for line in outcomes if attempts.repeats(line))
-        if not plan.may_repeat(self._request.trials, spent, group[0].block):
+        if not plan.may_repeat(self._request.trials, spent, group[0].block, len(group)):
             return []
         records = self._campaign.cells()
         noisy = (attempts.to_repeat(records, outcomes, trial.id) for trial in group)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +201,10 @@ def test_at_most_a_third_of_the_trials_is_spent_again_and_each_block_has_its_sha
     for block, share in ((1, 2), (2, 3), (3, 4)):
         assert plan.may_repeat(trials, {1: share - 1}, block)
         assert not plan.may_repeat(trials, {1: share - 1, 2: 1}, block)
+    # Four that run side by side are measured again together or not at all
+    assert [plan.may_repeat(trials, {}, block, together=4) for block in (1, 2, 3)] == [
+        *(False, False, True)
+    ]
     # Calibrations neither have a share nor use up one
     calibrated = plan.make(shares(tmp_path), NAMES, 1)
     assert calibrated[0].block == plan.CALIBRATION_BLOCK
@@ -224,7 +227,6 @@ def test_a_capacity_is_extrapolated_where_the_server_was_not_full(
     found = capacities.of_record(record)
 
     assert found == Capacity(10, 64, 1, echoes_per_s, extrapolated, 950.0, cpu_busy)
-    assert capacities.from_json([dataclasses.asdict(found)]) == (found,)
     assert capacities.of_record(record | {"status": "void"}) is None
 
 

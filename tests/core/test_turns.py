@@ -96,6 +96,8 @@ CAPACITY = {
     **{"payload_bytes": 64, "depth": 1, "echoes_per_s": 1000.0, "server": {"cpu_busy": 1.0}},
 }
 IDLE, PACED = 0, 1
+# The first in which the share of all until then allows two trials to be measured again
+BLOCK = 3
 
 
 class Attempted:
@@ -112,7 +114,7 @@ class Attempted:
         for name in ("poll", "select"):
             end = {"trial": f"0-{name}", "block": 0, "attempt": 1, "outcome": "done", "code": ""}
             self.campaign.append_outcome(end | {"repeats": []})
-        self.trials = [one for one in trials if one.block == 1]
+        self.trials = [one for one in trials if one.block == BLOCK]
         request = SimpleNamespace(profile=profile, trials=trials, split=None, workers=0)
         progress = SimpleNamespace(event=lambda name, **facts: None)
         self.rounds = Rounds(
@@ -129,7 +131,7 @@ class Attempted:
         name = context.trial.variant
         for cell in cells:
             status = self.shown.get((name, cell), "valid") if attempt == 1 else "valid"
-            line = {"trial": context.trial.id, "variant": name, "block": 1, "cell": cell}
+            line = {"trial": context.trial.id, "variant": name, "block": BLOCK, "cell": cell}
             line |= {"scenario": context.trial.cells[cells.index(cell)].scenario}
             self.campaign.append_cell(line | {"attempt": attempt, "status": status})
         return SimpleNamespace(run=lambda: (name, tuple(cells)))
@@ -194,8 +196,8 @@ def test_what_a_trial_did_not_run_again_is_not_told_of_it(attempted: Attempted) 
     attempted.run()
 
     assert attempted.groups[1:] == [[("poll", (IDLE, PACED)), ("select", (IDLE,))]]
-    assert attempted.ends("1-poll")[1:] == [("done", [IDLE, PACED])]
-    assert attempted.ends("1-select")[1:] == [("done", [IDLE])]
+    assert attempted.ends("3-poll")[1:] == [("done", [IDLE, PACED])]
+    assert attempted.ends("3-select")[1:] == [("done", [IDLE])]
 
 
 def test_a_trial_that_has_no_such_cell_keeps_what_it_has(attempted: Attempted) -> None:
@@ -205,7 +207,22 @@ def test_a_trial_that_has_no_such_cell_keeps_what_it_has(attempted: Attempted) -
     attempted.run()
 
     assert attempted.groups[1:] == [[("poll", (PACED,))]]
-    assert attempted.ends("1-select") == [("done", [])]
+    assert attempted.ends("3-select") == [("done", [])]
     assert attempted.rounds.missing() == [
-        one for one in attempted.rounds._request.trials if one.block > 1
+        one for one in attempted.rounds._request.trials if one.block in (1, 2)
     ]
+
+
+def test_a_server_that_cannot_be_measured_again_keeps_its_result(attempted: Attempted) -> None:
+    attempted.run()
+    unbuilt = Outcome(outcome="failed", code="build-failed")
+    measured, unmeasured = (
+        next(one for one in attempted.rounds._request.trials if one.id == name)
+        for name in ("3-poll", "1-poll")
+    )
+
+    attempted.rounds.end(measured, unbuilt)
+    attempted.rounds.end(unmeasured, unbuilt)
+
+    assert attempted.ends("3-poll") == [("done", [])]
+    assert attempted.ends("1-poll") == [("failed", [])]
