@@ -26,7 +26,7 @@ SCENARIOS = ("idle", "active", "paced")
 
 
 def with_calls(cells: Iterable[Cell], xrays: Sequence[Record]) -> tuple[Cell, ...]:
-    """The cells with a closed loop of one message, each with its variant's calls at its N."""
+    """The cells of one message at a time, each with its variant's calls per echo at its N."""
     known = {
         (str(line.get("variant")), int(number(line, "connections_requested") or 0)): line
         for line in xrays

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from harness.analysis.intervals import TRIALS_MIN, Estimate, log_interval
+from harness.analysis.intervals import TRIALS_MIN, log_interval
 from harness.analysis.results import Cell, CellKey
 from harness.analysis.wording import significant
 from harness.record import number
@@ -26,7 +26,7 @@ def _kept(view: View, architecture: str, holds: Callable[[float], bool]) -> Iter
     """How much of its efficiency each server keeps from few connections to many."""
     few, many = (_idle(view, architecture, connections) for connections in (FEW, MANY))
     for name in sorted(set(few) & set(many)):
-        yield from _compared(name, many[name].efficiency, few[name].efficiency, holds)
+        yield from _compared(name, view.rates(many[name]), view.rates(few[name]), holds)
 
 
 def _idle(view: View, architecture: str, connections: int) -> dict[str, Cell]:
@@ -54,9 +54,13 @@ def idle_epoll(view: View) -> Iterator[Observed]:
 def all_active(view: View) -> Iterator[Observed]:
     """Without idle connections there is nothing to save."""
     for key, found in _by_key(view, EVENTS, ("active",)).items():
-        if {view.architectures[cell.variant] for cell in found} != set(EVENTS):
+        values = [view.rates(cell) for cell in found]
+        shared = set[int].intersection(*map(set, values))
+        architectures = {view.architectures[cell.variant] for cell in found}
+        if architectures != set(EVENTS) or len(shared) < TRIALS_MIN:
             continue
-        means = [cell.efficiency.geometric_mean for cell in found if cell.efficiency]
+        # Over the same blocks: a host has slow ones, and not everybody may have a figure there
+        means = [statistics.geometric_mean(own[block] for block in shared) for own in values]
         apart = max(means) / min(means) - 1
         yield Observed(_where(key), apart, f"{apart:.1%}", apart <= 0.15)
 
@@ -81,14 +85,14 @@ def _against(
     connections_max: float = math.inf,
 ) -> Iterator[Observed]:
     """`one` over `other` in every closed-loop cell of small messages that both have."""
-    for key, found in _by_key(view, (one, other), ("idle", "active")).items():
+    for key, found in _by_key(view, (one, other), ("idle", "active", "payload")).items():
         if key.connections > connections_max or key.payload_bytes > SMALL_BYTES or key.depth > 1:
             continue
         of = {cell: view.architectures[cell.variant] for cell in found}
         for upper in (cell for cell in found if of[cell] == one):
             for lower in (cell for cell in found if of[cell] == other):
                 who = f"{upper.variant}/{lower.variant}, {_where(key)}"
-                yield from _compared(who, upper.efficiency, lower.efficiency, holds)
+                yield from _compared(who, view.rates(upper), view.rates(lower), holds)
 
 
 def _by_key(
@@ -104,13 +108,13 @@ def _by_key(
 
 
 def _compared(
-    who: str, upper: Estimate | None, lower: Estimate | None, holds: Callable[[float], bool]
+    who: str,
+    upper: Mapping[int, float],
+    lower: Mapping[int, float],
+    holds: Callable[[float], bool],
 ) -> Iterator[Observed]:
     """The ratio over the blocks that both have; nothing with too few of them."""
-    if upper is None or lower is None:
-        return
-    one, other = upper.by_block, lower.by_block
-    ratios = [one[block] / other[block] for block in sorted(one) if block in other]
+    ratios = [upper[block] / lower[block] for block in sorted(upper) if block in lower]
     interval = log_interval(ratios)
     if interval is None:
         return
@@ -194,20 +198,27 @@ def _bytes(cell: Cell, value: float, holds: bool) -> Observed:
 
 def backlog(view: View) -> Iterator[Observed]:
     """The queue of a listener that does not accept."""
-    size, admitted, waited_s = (
+    size, tried, admitted, late, waited_s = (
         number(view.selftest, "figures", "backlog", name)
-        for name in ("backlog", "admitted", "waited_s")
+        for name in ("backlog", "tried", "admitted", "late", "waited_s")
     )
-    if size is None or admitted is None or waited_s is None:
+    if size is None or tried is None or admitted is None or late is None or waited_s is None:
         return
+    rest = tried - admitted
     yield Observed(
         f"of a backlog of {size:.0f}",
         admitted,
         f"{admitted:.0f} admitted at once",
         admitted == size + 1,
     )
-    yield Observed("the rest", waited_s, f"{waited_s:.2f} s", 0.9 <= waited_s <= 1.2)
+    yield Observed(
+        "the rest",
+        waited_s,
+        f"{waited_s:.2f} s" if late == rest else f"{rest - late:.0f} of {rest:.0f} never came",
+        late == rest and 0.9 <= waited_s <= 1.2,
+    )
 
 
 def _where(key: CellKey) -> str:
-    return f"{key.scenario} {key.connections:,}"
+    size = f" of {key.payload_bytes:,} B" if key.scenario == "payload" else ""
+    return f"{key.scenario} {key.connections:,}{size}"

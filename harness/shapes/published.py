@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.analysis import control
 from harness.analysis.intervals import TRIALS_MIN
 from harness.analysis.results import Analysis
 from harness.shapes import judges
@@ -18,7 +19,7 @@ BANGA, GAMMO = "Banga & Mogul 1998", "Gammo et al. 2004"
 IDLE_NEEDS = (
     f"cells `idle` at {FEW:,} and {MANY:,} connections with {ACTIVE} active, {TRIALS_MIN} trials"
 )
-BOTH_NEEDS = f"{TRIALS_MIN} trials of both servers in a cell `idle` or `active`"
+BOTH_NEEDS = f"{TRIALS_MIN} trials of both servers in a cell `idle`, `active` or small `payload`"
 CALLS_NEED = "system calls of a cell, which an x-ray trial counts"
 MEMORY_NEEDS = f"memory in a cell `idle` with {MEMORY_CONNECTIONS_MIN} connections or more"
 SHAPES = (
@@ -120,6 +121,7 @@ def check(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Row, ...]:
             for one in declared
             if (one.get("family") or one.get("language")) == FAMILY
         },
+        control.names(campaign),
         analysis,
         campaign.get("selftest") or {},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -46,9 +47,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What shapes ask of a campaign."""
+    """What shapes ask of a campaign.
+
+    Attributes:
+        architectures: {server: its architecture} of those that are judged.
+        second: {second name: the server that it is} of one that ran twice in each block.
+    """
 
     architectures: Mapping[str, str]
+    second: Mapping[str, str]
     analysis: Analysis
     selftest: Mapping[str, Any]
 
@@ -60,9 +67,26 @@ class View:
             if self.architectures.get(cell.variant) in architectures
         )
 
-    def named(self, *architectures: str) -> list[str]:
-        """The servers of those architectures."""
-        return [name for name, one in self.architectures.items() if one in architectures]
+    def rates(self, cell: Cell) -> dict[int, float]:
+        """{block: echoes per second of server CPU} of a cell.
+
+        A server that ran twice in a block has two figures there, of two processes: the mean of both
+        is a better one of the server than either.
+        """
+        runs = [cell.efficiency] if cell.efficiency else []
+        runs += [
+            one.efficiency
+            for one in self.analysis.control
+            if (self.second.get(one.variant), one.key) == (cell.variant, cell.key)
+            and one.efficiency
+        ]
+        blocks = sorted({block for run in runs for block, _ in run.blocks})
+        return {
+            block: statistics.geometric_mean(
+                run.by_block[block] for run in runs if block in run.by_block
+            )
+            for block in blocks
+        }
 
 
 Judge = Callable[[View], Iterable[Observed]]

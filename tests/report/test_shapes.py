@@ -94,6 +94,18 @@ def test_four_event_servers_with_all_active_lie_within_15_percent(
     assert judged("all-active", *cells[1:]).verdict == "not applicable"
 
 
+def test_servers_with_all_active_are_compared_where_all_have_a_figure() -> None:
+    """Two slow blocks, in which one server has none, make nobody better or worse."""
+    rates = [100.0, 50.0, 50.0, 100.0, 100.0]
+    cells = {name: cell(name, "active", 1_000, efficiency=rates) for name in EVENTS}
+    cells["poll"] = replace(cells["poll"], efficiency=estimate({1: 100.0, 4: 100.0, 5: 100.0}))
+    few = replace(cells["poll"], efficiency=estimate({1: 100.0, 4: 100.0, 6: 100.0}))
+
+    (observed,) = judged("all-active", *cells.values()).observed
+    assert observed.value == pytest.approx(0.0)
+    assert judged("all-active", *(cells | {"poll": few}).values()).verdict == "not applicable"
+
+
 @pytest.mark.parametrize(
     ("ratio", "verdict"),
     [(0.851, "pass"), (1.029, "pass"), (0.849, "fail"), (1.031, "fail")],
@@ -103,10 +115,15 @@ def test_a_drained_edge_is_a_little_slower_than_a_level(ratio: float, verdict: s
         cell("epoll-et", "idle", 1_000, efficiency=100.0 * ratio),
         cell("epoll-lt", "idle", 1_000, efficiency=100.0),
     ]
-    large = [replace(one, key=replace(one.key, payload_bytes=65_536)) for one in pair]
+    sized = [
+        [replace(one, key=replace(one.key, scenario="payload", payload_bytes=size)) for one in pair]
+        for size in (1_024, 16_384)
+    ]
 
     assert judged("et-lt", *pair).verdict == verdict
-    assert judged("et-lt", *large).verdict == "not applicable"
+    assert judged("et-lt", *sized[0]).verdict == verdict
+    assert "payload 1,000 of 1,024 B" in judged("et-lt", *sized[0]).observed_text
+    assert judged("et-lt", *sized[1]).verdict == "not applicable"
 
 
 @pytest.mark.parametrize(
@@ -139,6 +156,25 @@ def test_a_ratio_is_paired_by_block_and_has_its_interval() -> None:
     )
 
     assert row.observed_text == "epoll-et/epoll-lt, idle 100 0.900 (0.900 to 0.900)"
+
+
+def test_a_server_that_ran_twice_in_a_block_counts_with_both_runs() -> None:
+    """Of 100 and 81 the mean is 90; where one run has no figure the other one stands."""
+    edge = cell("epoll-et", "idle", 100, efficiency=[90.0, 180.0, 100.0])
+    level = cell("epoll-lt", "idle", 100, efficiency=[100.0, 200.0, 100.0])
+    again = replace(level, variant="epoll-lt.again", efficiency=estimate({1: 81.0, 2: 162.0}))
+    variants = [
+        {"name": name, "architecture": name.removesuffix(".again"), "language": "C++"}
+        for name in ("epoll-et", "epoll-lt", "epoll-lt.again")
+    ]
+    variants[-1]["same_as"] = "epoll-lt"
+
+    rows = shapes.check(
+        {"variants": variants}, replace(NOTHING, cells=(edge, level), control=(again,))
+    )
+
+    (row,) = (row for row in rows if row.id == "et-lt")
+    assert row.observed_text == "epoll-et/epoll-lt, idle 100 1.00 (1.00 to 1.00)"
 
 
 def test_two_trials_are_too_few_for_a_ratio() -> None:
@@ -219,15 +255,18 @@ def test_memory_per_connection_lies_where_it_is_known_to(
 @pytest.mark.parametrize(
     ("found", "verdict"),
     [
-        ({"backlog": 16, "admitted": 17, "waited_s": 1.02}, "pass"),
-        ({"backlog": 16, "admitted": 16, "waited_s": 1.02}, "fail"),
-        ({"backlog": 16, "admitted": 17, "waited_s": 0.2}, "fail"),
-        ({"backlog": 16, "admitted": 17, "waited_s": 3.1}, "fail"),
+        ({"admitted": 17, "late": 8, "waited_s": 1.02}, "pass"),
+        ({"admitted": 16, "late": 9, "waited_s": 1.02}, "fail"),
+        ({"admitted": 17, "late": 8, "waited_s": 0.2}, "fail"),
+        ({"admitted": 17, "late": 8, "waited_s": 3.1}, "fail"),
+        ({"admitted": 17, "late": 7, "waited_s": 1.02}, "fail"),
         ({}, "not applicable"),
     ],
 )
 def test_a_backlog_admits_one_more_than_its_size(found: dict[str, float], verdict: str) -> None:
-    assert judged("backlog", selftest={"figures": {"backlog": found}}).verdict == verdict
+    figures = {"backlog": found | {"backlog": 16, "tried": 25} if found else {}}
+
+    assert judged("backlog", selftest={"figures": figures}).verdict == verdict
 
 
 def test_servers_of_other_families_are_none_of_these() -> None:

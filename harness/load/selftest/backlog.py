@@ -25,8 +25,9 @@ def admit() -> dict[str, Any]:
     """Connect more than a backlog takes, then accept.
 
     Returns:
-        backlog: its size; admitted: how many were connected while nobody accepted; late: how many
-        of the rest were connected after it, and waited_s: how long the median one of them took.
+        backlog: its size; tried: how many connections; admitted: how many were connected while
+        nobody accepted; late: how many of the rest were connected after it, and waited_s: how long
+        the median one of them took.
 
     Raises:
         OSError: this host has no loopback to listen on.
@@ -49,6 +50,7 @@ def admit() -> dict[str, Any]:
         late = _connected(ready, started, REST_S)
     return {
         "backlog": BACKLOG,
+        "tried": BACKLOG + 1 + BEYOND,
         "admitted": len(at_once),
         "late": len(late),
         "waited_s": statistics.median(late) if late else None,
