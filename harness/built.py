@@ -31,9 +31,13 @@ DIGEST_LETTERS = 12
 def producer(path: Path) -> str | None:
     """Compiler and flags of a binary; None for one that does not say, and for what is none."""
     try:
-        content = path.read_bytes()
+        return producer_in(path.read_bytes())
     except OSError:
         return None
+
+
+def producer_in(content: bytes) -> str | None:
+    """The same of a binary's content."""
     if not content.startswith(ELF):
         return None
     for pattern in (*PRODUCERS, COMMENT):

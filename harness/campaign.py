@@ -227,7 +227,7 @@ def _prepare(
             prepared[variant.name] = backend.prepare(variant, request.profile.timeouts.build_s)
             digests[variant.name] = prepared[variant.name].digest
             runtimes[variant.name] = prepared[variant.name].runtime
-            builds[variant.name] = _build_of(variant, backend)
+            builds[variant.name] = prepared[variant.name].build
         except ServerFault as fault:
             outcome = Outcome(
                 outcome="failed",
@@ -253,14 +253,6 @@ def _environment(request: Request, backend: Backend) -> dict[str, Any]:
     return environment.collect(
         backend.name, request.split, request.cpus_allowed, backend.environment()
     )
-
-
-def _build_of(variant: Variant, backend: Backend) -> str | None:
-    """Compiler and flags of a server that was built on this host; an image has its digest."""
-    run = variant.file.process
-    if run is None or backend.name != "process":
-        return None
-    return built.producer(variant.directory / run.command[0])
 
 
 def _tidy_up(error: BaseException, step: Callable[[], object]) -> None:

@@ -48,13 +48,15 @@ Event = dict[str, Any]
 class Prepared:
     """A variant that can be started: `what` is an image id or a command.
 
-    `runtime` is what it prints with `--version`, None for one that does not declare `runtime`.
+    `runtime` is what it prints with `--version`, None for one that does not declare `runtime`;
+    `build` compiler and flags of its program, None for one that does not say, as a script.
     """
 
     variant: Variant
     what: str
     digest: str
     runtime: str | None = None
+    build: str | None = None
 
 
 class Context(Protocol):

@@ -85,12 +85,13 @@ class DockerBackend:
     def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
         """Build the variant's image unless it exists."""
         image = images.build_variant(self.client, variant, timeout_s)
+        alone = self.alone(variant.name)
         runtime = None
         if variant.file.runtime:
-            runtime = images.runtime_of(
-                self.client, variant, image, timeout_s, **self.alone(variant.name)
-            )
-        return Prepared(variant, image, image, runtime)
+            runtime = images.runtime_of(self.client, variant, image, timeout_s, **alone)
+        return Prepared(
+            variant, image, image, runtime, images.build_of(self.client, image, **alone)
+        )
 
     def alone(self, campaign: str) -> dict[str, Any]:
         """The options of a server outside a trial, as confined as in one."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import queue
+import tarfile
 import threading
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ import docker
 import docker.errors
 from docker.models.containers import Container
 
+from harness import built
 from harness.backends.base import tail, told_runtime
 from harness.errors import HostNotFit, ServerFault
 from harness.variants import Variant
@@ -89,6 +92,28 @@ def runtime_of(
     if code != 0:
         raise _untold(variant, f"it ended with {code}", output.decode(errors="replace"))
     return told_runtime(variant, output)
+
+
+def build_of(client: docker.DockerClient, image: str, **options: Any) -> str | None:
+    """Compiler and flags of the program that an image starts, from a container that never starts.
+
+    None for one that does not say, and for the program of an interpreter, which no path names.
+    """
+    config = client.images.get(image).attrs["Config"]
+    program = [*(config["Entrypoint"] or ()), *(config["Cmd"] or ()), ""][0]
+    if not program.startswith("/"):
+        return None
+    container = client.containers.create(image, **options)
+    try:
+        chunks, _ = container.get_archive(program)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            (member,) = archive.getmembers()
+            content = archive.extractfile(member) if member.isfile() else None
+            return built.producer_in(content.read()) if content else None
+    except docker.errors.NotFound:
+        return None  # its start will fail, and say so
+    finally:
+        container.remove(force=True, v=True)
 
 
 def _exit_code(container: Container, timeout_s: float) -> int | None:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from harness import counters
+from harness import built, counters
 from harness.backends import cgroups
 from harness.backends.base import (
     ADDRESS,
@@ -85,7 +85,8 @@ class ProcessBackend:
         if run.build:
             _build(variant.name, run.build, variant.directory, timeout_s)
         runtime = _runtime(variant, timeout_s) if variant.file.runtime else None
-        return Prepared(variant, " ".join(run.command), variant.digest(), runtime)
+        build = built.producer(variant.directory / run.command[0])
+        return Prepared(variant, " ".join(run.command), variant.digest(), runtime, build)
 
     @contextmanager
     def open(self, context: Context) -> Iterator[ProcessTrial]:

@@ -54,6 +54,15 @@ def test_the_generator_is_proven_in_a_container_and_its_figures_are_kept(
     assert max(seen["dropped"] for seen in drop) > 0
 
 
+def test_compiler_and_flags_of_a_server_in_an_image_are_in_the_data(finished: Finished) -> None:
+    builds = {entry["name"]: entry["build"] for entry in finished.head()["variants"]}
+
+    assert set(builds) == {"epoll-et", "thread-per-connection"}
+    for text in builds.values():
+        assert text.startswith("GNU C++20")
+        assert "-O2" in text
+
+
 def calls_per_echo(
     finished: Finished, variant: str
 ) -> tuple[float, float, dict[str, float | None]]:
