@@ -2,14 +2,14 @@
 
 Each round has a container and a process of each server up side by side, loaded in turns, in random
 order. Printed is the ratio docker / process for each server and cell: the geometric mean over the
-rounds with its 95 % interval. Within 10 % the backends measure the same. A cell that no round has
-in both backends agrees with nothing, unless its server declares a ceiling below it.
+rounds with its 90 % interval. Where that lies within 10 % the backends measure the same. A cell
+that no round has in both backends agrees with nothing, unless its server declares a ceiling below
+it.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import random
 import statistics
@@ -19,11 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import agreement
 import clients
 import short_campaigns
 
 from harness import launch, lock, plan
-from harness.analysis.intervals import log_interval
 from harness.backends.base import Backend, Prepared, TrialContext
 from harness.campaign import Request
 from harness.interrupt import watched
@@ -125,7 +125,7 @@ def print_table(found: Costs, expected: list[tuple[str, int]]) -> bool:
     """One line per server and cell; True if all that are expected agree."""
     line = "{:<22} {:>11} {:>12} {:>12} {:>7} {:>15}  {}"
     columns = ("server", "connections", *(f"{name}, us" for name in BACKENDS), "ratio")
-    print("\n" + line.format(*columns, "95 % interval", f"± {WITHIN:.0%}"))
+    print("\n" + line.format(*columns, "90 % interval", f"± {WITHIN:.0%}"))
     agreed = []
     for server, connections in sorted(expected):
         costs = found.get((server, connections))
@@ -134,21 +134,19 @@ def print_table(found: Costs, expected: list[tuple[str, int]]) -> bool:
             print(line.format(server, f"{connections:,}", "-", "-", "-", "-", "NOT MEASURED"))
             continue
         ratios = [a / b for a, b in zip(costs["docker"], costs["process"], strict=True)]
-        ratio = math.exp(statistics.fmean(map(math.log, ratios)))
-        interval = log_interval(ratios)
-        span = f"{interval.low:.3f}-{interval.high:.3f}" if interval else "3 rounds needed"
-        agreed.append(abs(ratio - 1) <= WITHIN)
+        judged = agreement.of(ratios, WITHIN)
+        agreed.append(judged.holds)
         medians = [f"{statistics.median(costs[name]):.2f}" for name in BACKENDS]
-        verdict = "agree" if agreed[-1] else "DIFFER"
-        print(line.format(server, f"{connections:,}", *medians, f"{ratio:.3f}", span, verdict))
+        columns = (server, f"{connections:,}", *medians)
+        print(line.format(*columns, f"{judged.ratio:.3f}", judged.span, judged.verdict))
     return bool(agreed) and all(agreed)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--servers", default=",".join(SERVERS), help="names, commas between")
-    short_campaigns.add_options(parser, connections="1000, 10000", window_s=2.0, turns=10)
+    short_campaigns.add_options(parser, connections="1000, 10000", window_s=4.0, turns=20)
     arguments = parser.parse_args()
     clients.warn_if_busy()
     found: Costs = {}
