@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ from faulty_servers import (
 )
 from one_cell import measured, profile, run, tripped
 
-from harness import host
 from harness.backends.process import namespace_commands
 from harness.gates import GATES
 
@@ -288,22 +286,6 @@ def test_a_connection_that_ends_before_its_echo_is_a_failed_cycle(c10k: C10k) ->
 
     assert measured(done)["status"] == "void"
     assert "cycles failed" in tripped(measured(done), "cycles")
-
-
-def test_a_backlog_that_all_connections_overrun_at_once_drops_packets(c10k: C10k) -> None:
-    connections = 9_000
-    backlog = host.sysctl("net.core.netdev_max_backlog")
-    if backlog is None or int(backlog) > connections // 4:
-        pytest.skip(
-            f"the receive backlog is {backlog or 'unknown'} packets long, not to be overrun"
-        )
-    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < connections + 500:
-        pytest.skip("too few files may be open")
-    path = profile(c10k, "active", "", 1.5, connections)
-
-    done = c10k("run", "--backend", "process", "--servers", "poll", "--profile", path)
-
-    assert "receive backlog dropped" in tripped(measured(done), "softnet")
 
 
 @pytest.fixture
