@@ -110,10 +110,11 @@ def build_of(client: docker.DockerClient, image: str, **options: Any) -> str | N
             (member,) = archive.getmembers()
             content = archive.extractfile(member) if member.isfile() else None
             return built.producer_in(content.read()) if content else None
-    except docker.errors.NotFound:
-        return None  # its start will fail, and say so
+    except docker.errors.APIError:
+        return None  # no such file, for one: its start will fail, and say so
     finally:
-        container.remove(force=True, v=True)
+        with contextlib.suppress(docker.errors.APIError):
+            container.remove(force=True, v=True)
 
 
 def _exit_code(container: Container, timeout_s: float) -> int | None:

@@ -202,9 +202,9 @@ def backlog(view: View) -> Iterator[Observed]:
         number(view.selftest, "figures", "backlog", name)
         for name in ("backlog", "tried", "admitted", "late", "waited_s")
     )
-    if size is None or tried is None or admitted is None or late is None or waited_s is None:
+    if size is None or tried is None or admitted is None or late is None:
         return
-    rest = tried - admitted
+    rest, waited_s = tried - admitted, waited_s or 0.0  # None where nobody came
     yield Observed(
         f"of a backlog of {size:.0f}",
         admitted,

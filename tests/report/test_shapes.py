@@ -260,10 +260,13 @@ def test_memory_per_connection_lies_where_it_is_known_to(
         ({"admitted": 17, "late": 8, "waited_s": 0.2}, "fail"),
         ({"admitted": 17, "late": 8, "waited_s": 3.1}, "fail"),
         ({"admitted": 17, "late": 7, "waited_s": 1.02}, "fail"),
+        ({"admitted": 17, "late": 0, "waited_s": None}, "fail"),
         ({}, "not applicable"),
     ],
 )
-def test_a_backlog_admits_one_more_than_its_size(found: dict[str, float], verdict: str) -> None:
+def test_a_backlog_admits_one_more_than_its_size(
+    found: dict[str, float | None], verdict: str
+) -> None:
     figures = {"backlog": found | {"backlog": 16, "tried": 25} if found else {}}
 
     assert judged("backlog", selftest={"figures": figures}).verdict == verdict
