@@ -10,6 +10,7 @@ import queue
 import tarfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,7 @@ def build_of(client: docker.DockerClient, image: str, **options: Any) -> str | N
 
     None for one that does not say, and for the program of an interpreter, which no path names.
     """
-    config = client.images.get(image).attrs["Config"]
-    program = [*(config["Entrypoint"] or ()), *(config["Cmd"] or ()), ""][0]
+    program = program_of(client.images.get(image).attrs.get("Config") or {})
     if not program.startswith("/"):
         return None
     container = client.containers.create(image, **options)
@@ -115,6 +115,11 @@ def build_of(client: docker.DockerClient, image: str, **options: Any) -> str | N
     finally:
         with contextlib.suppress(docker.errors.APIError):
             container.remove(force=True, v=True)
+
+
+def program_of(config: Mapping[str, Any]) -> str:
+    """What an image starts, by its configuration; engines may leave out what is not set."""
+    return str([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ()), ""][0])
 
 
 def _exit_code(container: Container, timeout_s: float) -> int | None:

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from harness.backends import base
+from harness.backends import base, images
 from harness.backends.base import Event, LoadSilent, OpenTrial, ServerExit, await_event
 from harness.errors import ServerFault
 
@@ -87,3 +87,18 @@ def test_an_end_is_told_in_the_same_words_in_both_backends(
     exit_code: int | None, words: str
 ) -> None:
     assert ServerExit(exit_code, "").how == words
+
+
+@pytest.mark.parametrize(
+    ("config", "program"),
+    [
+        ({"Entrypoint": ["/server"]}, "/server"),
+        ({"Entrypoint": None, "Cmd": ["python3", "server.py"]}, "python3"),
+        ({"Entrypoint": ["/server"], "Cmd": ["--verbose"]}, "/server"),
+        ({}, ""),
+    ],
+)
+def test_what_an_image_starts_is_told_by_what_of_its_configuration_is_there(
+    config: dict[str, list[str] | None], program: str
+) -> None:
+    assert images.program_of(config) == program
