@@ -12,7 +12,7 @@ from harness.gates import USABLE
 from harness.record import Record, number
 from harness.scenarios import CALIBRATION
 
-# DESIGN.md, Statistics: raw throughput is "a capacity where the server's CPUs were ≥ 95 % busy".
+# A rate is what a server can do only where its CPUs had nothing left to give (docs/method.md).
 SATURATED_BUSY_MIN = 0.95
 
 

@@ -17,7 +17,7 @@ GROUP = Group("data")
 
 # One, the loopback's and Ethernet's segment sizes, a page, powers of two that buffers have.
 EDGES_BYTES = (1, 536, 1448, 1460, 4096, 8192, 16384, 32768, 65483, 65536)
-BUFFER_BYTES = 16 * 1024  # one read of a server (DESIGN.md, The contract of a variant)
+BUFFER_BYTES = 16 * 1024  # one read of a server (docs/add-a-server.md)
 REPLY_S = 1.0
 DRIBBLE_S = 0.1
 DRIBBLE_BYTES = 200

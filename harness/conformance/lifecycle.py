@@ -64,7 +64,7 @@ def ready_in_time(scene: Scene) -> str:
     "backlog",
     proves="The queue of new connections is as long as BACKLOG says, and none of it is lost.",
     catches="listen with a backlog of its own: with a short one, clients that connect at once wait "
-    "a second for the retransmission of their SYN (listen(2); METHOD.md, L21).",
+    "a second for the retransmission of their SYN (listen(2); RFC 6298: 1 s).",
     connections=extras.SMALL_BACKLOG + OVERFLOW,
     light=True,
     extra=extras.backlog,
@@ -297,7 +297,7 @@ def _stalled(peer: Peer) -> int:
     "exit status",
     proves="A server that was ended by SIGTERM exits with 0.",
     catches="The signal's default action, or a fault on the way out: handle SIGTERM, leave the "
-    "loop, return from main (DESIGN.md, The contract of a variant).",
+    "loop, return from main (docs/add-a-server.md).",
     light=True,
 )
 def exit_status(scene: Scene) -> str:

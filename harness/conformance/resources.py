@@ -32,7 +32,7 @@ ROUNDS, ROUNDS_QUICK = 3, 12
 MANY, MANY_QUICK = 10_000, 900
 MANY_S = 30.0
 MANY_IDLE_S = 10
-# A thread costs 25 to 50 KB per connection (METHOD.md, L11), and only a process needs more
+# A thread costs 25 to 50 KB per connection (shapes/published.py), and only a process needs more
 PER_CONNECTION_BYTES = 50_000
 ABOVE_SETSIZE = 1100  # more than FD_SETSIZE in sys/select.h
 BEYOND = 50

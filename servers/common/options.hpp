@@ -8,8 +8,8 @@
 
 namespace c10k {
 
-// DESIGN.md promises these two defaults to every variant; the backlog is the kernel's own default
-// of net.core.somaxconn since 5.4, which silently caps whatever is asked.
+// The contract has these two defaults (docs/add-a-server.md); the backlog is the kernel's own
+// default of net.core.somaxconn since 5.4, which silently caps whatever is asked.
 inline constexpr const char* listen_default = "tcp://0.0.0.0:7000";
 inline constexpr int backlog_default = 4096;
 inline constexpr int backlog_max = 65535;

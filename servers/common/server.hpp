@@ -8,7 +8,7 @@
 
 namespace c10k {
 
-// One read per wake-up takes at most this much: the same for every variant (DESIGN.md).
+// One read per wake-up takes at most this much: the same for every variant.
 inline constexpr std::size_t buffer_bytes = 16 * 1024;
 
 // How long a listener rests when there is no room for another connection and none of ours closes:
