@@ -23,15 +23,15 @@ from harness.record import (
     number,
 )
 
-# DESIGN.md, Statistics: "in closed loop |A·depth − X·R| ≤ 2 % of A·depth".
+# Of the messages under way, active × depth, that rate × mean latency may miss in a closed loop.
 LITTLE_SHARE_MAX = 0.02
 # What the edges of a turn may cut of it: beyond that the allowance would hide what the gate is for.
 TURN_EDGES_MAX = 0.05
 # The kernel counts CPU time of a CPU in ticks of 10 ms (USER_HZ = 100); ten of them make a busy
 # share good to a tenth, and give the run time in ns a thousand switches or more to average over.
 SERVER_CPU_MS_MIN = 100.0
-# DESIGN.md, Statistics: "for latency (open loop) generator useful-busy ≤ 80 % and send lag p99
-# ≤ max(100 µs, 10 % of latency p99)".
+# An open loop's latency is the server's only while the generator has CPU time to spare and sends on
+# time: the p99 of its delay is to be 100 µs at most, or a tenth of the latency's p99.
 GENERATOR_BUSY_MAX = 0.80
 SEND_LAG_US_MIN = 100.0
 SEND_LAG_SHARE_MAX = 0.10
@@ -45,13 +45,13 @@ MISSED_SENDS_SHARE_VOID = 0.01
 LATE_REPLIES_MIN = 1
 LATE_REPLIES_SHARE_MAX = MISSED_SENDS_SHARE_MAX
 LATE_REPLIES_SHARE_VOID = MISSED_SENDS_SHARE_VOID
-# METHOD.md, R14: steal above 2 % means that the hypervisor ran somebody else.
+# Above this share the hypervisor ran somebody else (`steal` in proc_stat(5)).
 STEAL_SHARE_MAX = 0.02
 # Alone on their CPUs, the load's threads wait for one in 2 to 3 % of a window (for each other), and
 # the server's CPUs are busy with others for 1 %; beside one more busy process it is 27 % and 50 %.
 LOAD_WAIT_SHARE_MAX = 0.10
 OTHERS_SHARE_MAX = 0.10
-# METHOD.md, R4: a slope in the rates of the window's tenths. A tenth is rarely good to more than
+# A slope in the rates of the window's tenths. A tenth is rarely good to more than
 # 2 % on a shared host, so chance alone makes a line of 5 %: both the change and its probability
 # (two-sided t test of the slope) have to speak against a steady rate.
 DRIFT_SHARE_MAX = 0.10
@@ -59,8 +59,8 @@ DRIFT_P_MAX = 0.005
 DRIFT_PARTS_MIN = 3  # a line through two points is perfect and says nothing
 # Neighbours that a hypervisor does not admit to (no steal) share caches, memory and cores with this
 # host, and show as a rate that jumps. The bound is a rule of thumb: the smallest difference that
-# the report calls one (DESIGN.md, Statistics: SESOI, 5 %) as half of the 95 % interval of the mean
-# rate, by Student's t for ten tenths; where neighbouring tenths are alike the true one is wider.
+# the report calls one (EFFECT_MIN of analysis/intervals.py) as half of the 95 % interval of the
+# mean rate, by Student's t for ten tenths; where neighbouring ones are alike the true one is wider.
 # Windows of a second or less have tenths that single events of the host decide.
 UNEVEN_HALF_WIDTH_MAX = 0.05
 UNEVEN_PARTS = 10
@@ -236,14 +236,17 @@ def late_replies(record: Record, facts: VariantFacts) -> str | None:
 
 
 def _late(record: Record, share_max: float) -> str | None:
-    """By how much what is under way has grown in the window: its sends, less its replies."""
-    sends, echoes = number(record, "generator", "sends"), number(record, "echoes")
-    if not sends or echoes is None:
+    """By how much what is under way has grown in the window: its messages, less its replies.
+
+    A message has one send lag, however many calls of send it takes.
+    """
+    sent, echoes = number(record, "generator", "send_lag_us", "count"), number(record, "echoes")
+    if not sent or echoes is None:
         return None
-    late = sends - echoes
-    if late <= LATE_REPLIES_MIN or late <= share_max * sends:
+    late = sent - echoes
+    if late <= LATE_REPLIES_MIN or late <= share_max * sent:
         return None
-    return f"the replies to {late:,.0f} of its messages ({late / sends:.1%}) came after the window"
+    return f"the replies to {late:,.0f} of its messages ({late / sent:.1%}) came after the window"
 
 
 def clock_step(record: Record, facts: VariantFacts) -> str | None:

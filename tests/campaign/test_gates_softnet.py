@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
-import pytest
 from command import C10k
 from faulty_servers import echo
-from one_cell import measured, run, tripped
+from one_cell import lacking, measured, run, tripped
 
 from harness.backends.process import namespace_commands
 
@@ -48,9 +47,9 @@ selector = selectors""",
 
 def test_a_receive_backlog_that_is_overrun_drops_packets_of_others_too(c10k: C10k) -> None:
     if os.geteuid() != 0 or not namespace_commands()[0]:
-        pytest.skip("there is no namespace here whose packets this user may steer")
+        lacking("there is no namespace here whose packets this user may steer")
     if len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("there is no second CPU here to steer packets to")
+        lacking("there is no second CPU here to steer packets to")
 
     done = run(c10k, OVERRUNS, window_s=1.5, settle_s=5.0)
 

@@ -20,7 +20,7 @@ from faulty_servers import (
     STOPS_ACROSS_THE_EDGE,
     echo,
 )
-from one_cell import measured, profile, run, tripped
+from one_cell import lacking, measured, profile, run, tripped
 
 from harness.backends.process import namespace_commands
 from harness.gates import GATES
@@ -230,6 +230,15 @@ def test_a_rate_beyond_the_generator_is_not_reachable_and_never_lowered(c10k: C1
     assert "not reachable on this host" in (done.directory / "report.html").read_text()
 
 
+def test_a_rate_that_leaves_too_late_is_not_reachable_either(c10k: C10k, hog: Any) -> None:
+    hog(cpus_of(c10k, "load"))
+
+    done = run(c10k, echo(), scenario="paced", more="rate_per_s = [500]", window_s=1.0)
+
+    assert measured(done)["status"] == "void"
+    assert "send lag p99" in tripped(measured(done), "not-reachable")
+
+
 def test_a_busy_cpu_of_the_load_shows_in_its_own_wait(c10k: C10k, hog: Any) -> None:
     hog(cpus_of(c10k, "load"))
 
@@ -272,7 +281,7 @@ def test_a_server_that_stops_across_the_edge_of_a_window_contradicts_littles_law
 
 def test_a_connection_that_is_not_read_is_not_sent_what_was_due_on_it(c10k: C10k) -> None:
     if os.geteuid() != 0 or not namespace_commands()[0]:
-        pytest.skip("there is no namespace here whose buffers this user may size")
+        lacking("there is no namespace here whose buffers this user may size")
     paced = "rate_per_s = [2000]\npayload_bytes = [16384]"
     settings = {"window_s": 2.0, "connections": 100, "settle_s": 10.0}
 
@@ -334,7 +343,7 @@ def quota() -> Iterator[Path]:
     except OSError as error:
         if group.is_dir():
             group.rmdir()
-        pytest.skip(f"no cgroup can be made here: {error}")
+        lacking(f"no cgroup can be made here: {error}")
     yield group
     group.rmdir()
 

@@ -272,7 +272,7 @@ def _paced(toy: Toy, cell: dict[str, Any], dice: random.Random, drift: float) ->
             "little_outstanding": rate * mean_us / 1e6,
             "missed_sends": 0,
             "sends": echoes,
-            "send_lag_us": {"p99": 20.0},
+            "send_lag_us": {"p99": 20.0, "count": echoes},
             "stat_ticks": {"user": 30, "system": 60, "idle": 60, "steal": 0},
         },
     }
