@@ -6,6 +6,9 @@ a time; both sleep until the reply) and the rate of a closed loop over all conne
 as the engine does in campaigns), as paired ratios: the geometric mean over the rounds with its 90 %
 interval, which has to lie within the bound. A second table tells what either side's message cost
 the server, and how busy it was: that is where a difference comes from.
+
+Rounds are many and short, as the turns of campaigns side by side are: both of a pair then fall into
+the same phase of a shared host.
 """
 
 from __future__ import annotations
@@ -163,9 +166,9 @@ def print_table(found: Runs) -> bool:
 def main() -> int:
     clients.enter_namespace()
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--warmup", type=float, default=0.5, help="seconds")
-    parser.add_argument("--window", type=float, default=2.0, help="seconds")
+    parser.add_argument("--rounds", type=int, default=36)
+    parser.add_argument("--warmup", type=float, default=0.2, help="seconds")
+    parser.add_argument("--window", type=float, default=0.6, help="seconds")
     arguments = parser.parse_args()
     server_cpu, client_cpu = clients.cpus()
     clients.warn_if_busy()
