@@ -315,5 +315,7 @@ def mark_abandoned(reports: Path, redraw: Callable[[Campaign], Any]) -> list[str
             redraw(campaign)
         except UsageError:
             continue  # of another version, or damaged: not ours to mend, and no reason to stop
+        except Exception:  # noqa: S112 (told in full where its report is asked for)
+            continue  # what one campaign's report fails on must not keep the next one from starting
         marked.append(campaign.name)
     return marked

@@ -7,7 +7,7 @@ Rule 2: no finding without its comparison: what was not told apart is not ordere
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ Kind = Literal[
     "growth",
     "ceiling",
     "memory",
+    "switches",
     "generator",
     "shape",
     "noise",
@@ -80,7 +81,7 @@ def find(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Finding, ...]
         *_winners(campaign, analysis),
         *_growth(analysis),
         *_ceilings(analysis),
-        *_memory(analysis),
+        *_outliers(analysis),
         *_generator(analysis),
         *_noise(analysis),
     ]
@@ -223,7 +224,7 @@ def _alone(group: RankGroup, key: CellKey, width: tuple[Part, ...]) -> Finding:
 
 
 def _growth(analysis: Analysis) -> Iterable[Finding]:
-    """The variant whose distance to the best grows most from the smallest N to the headline's."""
+    """Variants whose distance to the best grows from the smallest N to the headline's."""
     key = analysis.headline.key
     if key is None:
         return
@@ -233,17 +234,16 @@ def _growth(analysis: Analysis) -> Iterable[Finding]:
         small = _smallest(analysis, row.variant, key)
         if here and small and here.comparison.outcome == "different":
             grown.append((here.comparison.ratio / small.comparison.ratio, here, small))
-    if not grown:
-        return
-    growth, here, small = max(grown, key=lambda one: (one[0], one[1].variant))
-    if growth < GROWTH_MIN:
-        return
-    there = _fill(
-        "{} is {} slower than {} there",
-        *(Name(here.variant), wording.times(here.comparison.ratio)),
-        Name(here.best),
-    )
-    yield Finding("growth", (*there, *_against(small), "."))
+    for growth, here, small in sorted(grown, key=lambda one: (-one[0], one[1].variant)):
+        if growth < GROWTH_MIN:
+            return
+        there = _fill(
+            "{} is {} slower than {} there (",
+            *(Name(here.variant), wording.times(here.comparison.ratio)),
+            Name(here.best),
+        )
+        parts = (*there, *_interval(here.comparison), ")", *_against(small), ".")
+        yield Finding("growth", parts)
 
 
 def _smallest(analysis: Analysis, variant: str, key: CellKey) -> Contrast | None:
@@ -283,38 +283,40 @@ def _ceilings(analysis: Analysis) -> Iterable[Finding]:
             )
 
 
-def _memory(analysis: Analysis) -> Iterable[Finding]:
-    known = [row for row in analysis.rows if row.memory_ratio and row.note != NONCONFORMING]
-    if len(known) < OUTLIER_VARIANTS_MIN:
-        return
-    row = max(known, key=lambda row: (row.memory_ratio or 0, row.variant))
-    memory = row.cell.memory if row.cell else None
-    if memory is None or row.memory_ratio is None or row.memory_ratio <= OUTLIER_RATIO_MIN:
-        return
-    yield Finding(
-        "memory",
-        _fill(
-            "{} needs {} KiB of memory per connection, {} the median.",
-            Name(row.variant),
-            wording.kib(memory.total),
-            wording.times(row.memory_ratio),
-        ),
-    )
+def _outliers(analysis: Analysis) -> Iterable[Finding]:
+    """Of each resource the variant that uses most, where that is worth a sentence."""
+    if most := _most(analysis, lambda row: row.memory_ratio):
+        cell, ratio = most
+        if cell.memory and (total := cell.memory.total) is not None:
+            text = "{} needs {} KiB of memory per connection, {} the median."
+            yield _outlier("memory", text, cell, wording.kib(total), ratio)
+    if most := _most(analysis, lambda row: row.switches_ratio):
+        cell, ratio = most
+        if (switches := cell.switches_per_echo) is not None:
+            text = "{} switches context {} times per echo, {} the median."
+            yield _outlier("switches", text, cell, wording.plain(switches), ratio)
+
+
+def _most(analysis: Analysis, ratio_of: Callable[[Row], float | None]) -> tuple[Cell, float] | None:
+    rows = [row for row in analysis.rows if row.cell and row.note != NONCONFORMING]
+    found = [(ratio, row.variant, row.cell) for row in rows if (ratio := ratio_of(row))]
+    if len(found) < OUTLIER_VARIANTS_MIN:
+        return None
+    ratio, _, cell = max(found, key=lambda one: one[:2])
+    return (cell, ratio) if cell and ratio > OUTLIER_RATIO_MIN else None
+
+
+def _outlier(kind: Kind, text: str, cell: Cell, used: Quantity, ratio: float) -> Finding:
+    return Finding(kind, _fill(text, Name(cell.variant), used, wording.times(ratio)))
 
 
 def _generator(analysis: Analysis) -> Iterable[Finding]:
     known = [row for row in analysis.rows if row.cell and row.cell.saturated is not None]
     limited = [row for row in known if row.cell and not row.cell.saturated]
     if limited:
-        yield Finding(
-            "generator",
-            _fill(
-                "The server's CPU was not the limit for {} of {}: raw echoes/s are lower "
-                "bounds (≥).",
-                wording.count(len(limited)),
-                wording.count(len(known)),
-            ),
-        )
+        text = "The server's CPU was not the limit for {} of {}: raw echoes/s are lower bounds (≥)."
+        counts = (wording.count(len(rows)) for rows in (limited, known))
+        yield Finding("generator", _fill(text, *counts))
 
 
 def _noise(analysis: Analysis) -> Iterable[Finding]:

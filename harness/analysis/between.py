@@ -29,7 +29,7 @@ from harness.analysis.results import Analysis, CellKey
 PLAN_KEYS = ("trials", "server_cpus", "side_by_side", "timing", "traffic", "scenarios")
 # What a campaign means that is older than the key
 PLAN_DEFAULTS = {"side_by_side": False}
-SCENARIO_DEFAULTS = {"turns": 1}
+SCENARIO_DEFAULTS = {"turns": 1, "window_s": None}
 RUN_KEYS = ("workers", "isolated")
 HOST_KEYS = ("machine", "cpu_model", "cpus_server", "cpus_load", "backend")
 

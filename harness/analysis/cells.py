@@ -112,7 +112,11 @@ def _latency(key: CellKey, rows: pd.DataFrame) -> Latency | None:
 
 
 def _memory(rows: pd.DataFrame) -> Memory | None:
-    memory = Memory(**{kind: _median(rows, kind) for kind in MEMORY_KINDS})
+    found = {kind: _median(rows, kind) for kind in MEMORY_KINDS}
+    # No endpoint is free: others gave back more slab meanwhile than the connections took
+    if found["kernel"] is not None and found["kernel"] <= 0:
+        found["kernel"] = None
+    memory = Memory(**found)
     return memory if memory.observed else None
 
 

@@ -8,7 +8,7 @@ Rule 3: what is not comparable is not ranked: other widths, experiments, void ce
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from harness.analysis.results import Cell, Contrast, Headline, RankGroup, Row
 from harness.plan import CALIBRATION_BLOCK
 from harness.record import is_nonconforming
 
-# DESIGN.md, Statistics: the headline.
+# The headline: many connections, of which few are active, as the C10K problem has it.
 HEADLINE_SCENARIO = "idle"
 HEADLINE_CONNECTIONS = 10_000
 HEADLINE_ACTIVE = 100
@@ -35,6 +35,7 @@ class _Context:
     at_headline: Mapping[str, Cell]
     held: Mapping[str, int]
     memory_ratios: Mapping[str, float]
+    switches_ratios: Mapping[str, float]
 
     def row(self, name: str, comparison: Comparison | None, note: str = "") -> Row:
         return Row(
@@ -45,6 +46,7 @@ class _Context:
             cell=self.at_headline.get(name),
             held=self.held.get(name),
             memory_ratio=self.memory_ratios.get(name),
+            switches_ratio=self.switches_ratios.get(name),
             note=note,
         )
 
@@ -86,7 +88,15 @@ def rank(
 ) -> tuple[RankGroup, ...]:
     """Rank the variants of the campaign in groups of the same width."""
     at_headline = {cell.variant: cell for cell in cells if cell.key == chosen.key}
-    context = _Context(chosen, at_headline, _held(chosen, cells), _memory_ratios(at_headline))
+    context = _Context(
+        chosen,
+        at_headline,
+        held=_held(chosen, cells),
+        memory_ratios=_to_median(
+            at_headline, lambda cell: cell.memory.total if cell.memory else None
+        ),
+        switches_ratios=_to_median(at_headline, lambda cell: cell.switches_per_echo),
+    )
     widths: dict[str, list[Mapping[str, Any]]] = {}
     for variant in _variants(campaign, at_headline):
         widths.setdefault(str(variant.get("workers") or 1), []).append(variant)
@@ -109,7 +119,9 @@ def best_and_ratios(
         return None, {}
     best = max(enough, key=lambda name: (enough[name].geometric_mean, name))
     others = {name: found.by_block for name, found in enough.items() if name != best}
-    return best, compare(enough[best].by_block, others)
+    compared = compare(enough[best].by_block, others)
+    # Best of those with which it shares no blocks is nobody
+    return (best, compared) if compared else (None, {})
 
 
 def contrasts(groups: Sequence[RankGroup], cells: Sequence[Cell]) -> tuple[Contrast, ...]:
@@ -139,11 +151,15 @@ def _held(chosen: Headline, cells: Sequence[Cell]) -> dict[str, int]:
     return held
 
 
-def _memory_ratios(at_headline: Mapping[str, Cell]) -> dict[str, float]:
-    totals = {name: cell.memory.total for name, cell in at_headline.items() if cell.memory}
-    if not totals or (middle := statistics.median(totals.values())) <= 0:
+def _to_median(
+    cells: Mapping[str, Cell], value_of: Callable[[Cell], float | None]
+) -> dict[str, float]:
+    """A figure of each cell that has it, over the median of all of them."""
+    values = {name: value_of(cell) for name, cell in cells.items()}
+    known = {name: value for name, value in values.items() if value is not None}
+    if not known or (middle := statistics.median(known.values())) <= 0:
         return {}
-    return {name: total / middle for name, total in totals.items()}
+    return {name: value / middle for name, value in known.items()}
 
 
 def _variants(

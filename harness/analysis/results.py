@@ -91,8 +91,10 @@ class Memory:
     sockets: float | None
 
     @property
-    def total(self) -> float:
-        """Of the kinds that were observed."""
+    def total(self) -> float | None:
+        """Of all kinds; None without user or kernel memory, as a part is no total."""
+        if self.user is None or self.kernel is None:
+            return None
         return sum(value for _, value in self.observed)
 
     @property
@@ -215,6 +217,7 @@ class Row:
         is_best: whether the others are compared with it.
         held: connections it held at the headline's N; None when unknown.
         memory_ratio: its memory per connection over the median of all variants at the headline.
+        switches_ratio: the same of its context switches per echo.
         note: why it has no rank; empty when it has one.
     """
 
@@ -225,6 +228,7 @@ class Row:
     cell: Cell | None
     held: int | None
     memory_ratio: float | None
+    switches_ratio: float | None
     note: str
 
     @property

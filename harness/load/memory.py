@@ -28,7 +28,8 @@ class Memory:
 
     kernel: page tables and kernel stacks of the server, and half of what the host's slab grew by
     since the baseline: both ends of each connection live in this kernel and cost the same objects.
-    The cgroup's figures replace it where the harness can read them.
+    It is below zero where others gave back more than that. The cgroup's figures replace it where
+    the harness can read them.
     """
 
     user: int
@@ -67,7 +68,7 @@ def read(pids: Iterable[int], slab_baseline_bytes: int | None) -> Memory:
     slab_now_bytes = slab_bytes()
     if slab_now_bytes is None or slab_baseline_bytes is None:
         raise FileNotFoundError(errno.ENOENT, "the host's slab is not shown", "/proc/meminfo")
-    growth_bytes = max(0, slab_now_bytes - slab_baseline_bytes)
+    growth_bytes = slab_now_bytes - slab_baseline_bytes
     return Memory(user, stack, kernel + growth_bytes // 2)
 
 

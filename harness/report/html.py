@@ -125,7 +125,8 @@ def cells_csv(model: Model) -> str:
             row += [found.median if found else ""]
             row += [interval.low, interval.high] if interval else ["", ""]
         row += [cell.latency_us.p50, cell.latency_us.p99] if cell.latency_us else ["", ""]
-        row.append(cell.memory.total if cell.memory else "")
+        total = cell.memory.total if cell.memory else None
+        row.append("" if total is None else total)
         writer.writerow([rounded(one) if isinstance(one, float) else one for one in row])
     return out.getvalue()
 

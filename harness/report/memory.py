@@ -9,7 +9,7 @@ from harness.analysis import wording
 from harness.analysis.results import MEMORY_KINDS, Analysis, Cell
 from harness.report.background import Variant
 from harness.report.figures import Bar, Figure
-from harness.report.table import NONE
+from harness.report.table import NONE, total_kib
 
 
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]:
@@ -23,7 +23,7 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
     if not largest:
         return
     most = max(cell.key.connections for cell in largest.values())
-    ordered = sorted(largest.values(), key=lambda cell: (_total(cell), cell.variant))
+    ordered = sorted(largest.values(), key=_lightest)
     bars = tuple(_bar(cell, most, colours.get(cell.variant, 0)) for cell in ordered)
     yield Figure(
         id="fig-memory",
@@ -32,9 +32,9 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
         statement=findings.extremes(
             "{} needs {} KiB per connection, {} needs {}",
             {
-                cell.variant: wording.kib(_total(cell))
+                cell.variant: wording.kib(total)
                 for cell in ordered
-                if cell.key.connections == most
+                if cell.key.connections == most and (total := _total(cell)) is not None
             },
         ),
         subtitle=f"Above the server without connections, at {most:,} unless it says otherwise.",
@@ -47,13 +47,19 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
     )
 
 
-def _total(cell: Cell) -> float:
-    return cell.memory.total if cell.memory else 0.0
+def _total(cell: Cell) -> float | None:
+    return cell.memory.total if cell.memory else None
+
+
+def _lightest(cell: Cell) -> tuple[bool, float, str]:
+    """The smallest total first; those of which only a part was observed come last."""
+    total = _total(cell)
+    return (total is None, total or 0.0, cell.variant)
 
 
 def _bar(cell: Cell, most: int, colour: int) -> Bar:
     assert cell.memory is not None  # noqa: S101 (chosen for having it)
-    total = f"{wording.kib(cell.memory.total)} KiB"
+    total = "not all observed" if _total(cell) is None else f"{total_kib(cell.memory)} KiB"
     if cell.key.connections != most:
         total += f" (at {cell.key.connections:,})"
     parts = tuple((kind, max(0.0, value) / wording.KIB) for kind, value in cell.memory.observed)
@@ -70,5 +76,5 @@ def _memory_row(cell: Cell) -> tuple[str, ...]:
         cell.variant,
         f"{cell.key.connections:,}",
         *kinds,
-        wording.kib(cell.memory.total).text,
+        total_kib(cell.memory),
     )

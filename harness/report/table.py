@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.analysis import wording
 from harness.analysis.intervals import Comparison, Estimate
-from harness.analysis.results import Analysis, Cell, CellKey, Reason, Row
+from harness.analysis.results import Analysis, Cell, CellKey, Memory, Reason, Row
 from harness.report.background import Variant
 
 NONE = "—"
@@ -144,6 +144,12 @@ def range_of(comparison: Comparison | None) -> str:
     return f"{wording.plain(low)} to {wording.plain(high)}"
 
 
+def total_kib(memory: Memory | None) -> str:
+    """All memory of a connection, in KiB."""
+    total = memory.total if memory else None
+    return NONE if total is None else wording.kib(total).text
+
+
 def _ranked(row: Row, variant: Variant | None, why_not: str) -> RankedRow:
     cell, comparison = row.cell, row.comparison
     words, tone = _words(row, why_not)
@@ -160,7 +166,7 @@ def _ranked(row: Row, variant: Variant | None, why_not: str) -> RankedRow:
         rate=rate_of(cell),
         p99_ms=wording.millis(cell.latency_us.p99).text if cell and cell.latency_us else NONE,
         held=f"{row.held:,}" if row.held is not None else NONE,
-        memory_kib=wording.kib(cell.memory.total).text if cell and cell.memory else NONE,
+        memory_kib=total_kib(cell.memory) if cell else NONE,
         cpu_us=_micros(cell.cpu_us_per_echo) if cell else NONE,
         conforms=(variant.conforms if variant else "") or NONE,
         words=words,
@@ -212,7 +218,7 @@ def _cell_row(analysis: Analysis, cell: Cell) -> CellRow:
         p999_ms=wording.millis(latency.p999).text if latency and latency.p999 else NONE,
         cpu_us=_micros(cell.cpu_us_per_echo),
         busy=_share(cell.server_busy) + " / " + _share(cell.generator_busy),
-        memory_kib=wording.kib(cell.memory.total).text if cell.memory else NONE,
+        memory_kib=total_kib(cell.memory),
         threads=wording.count(cell.threads).text if cell.threads is not None else NONE,
         switches=(
             wording.plain(cell.switches_per_echo).text

@@ -161,8 +161,7 @@ def _calls(
 def memory_of_threads(view: View) -> Iterator[Observed]:
     """A task, its kernel stack and what it touches of its own stack."""
     for cell in _largest(view, THREADS):
-        if cell.memory and cell.memory.kernel is not None:
-            total = cell.memory.total
+        if cell.memory and (total := cell.memory.total) is not None:
             yield _bytes(cell, total, 25_000 <= total <= 50_000)
 
 

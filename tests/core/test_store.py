@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import store
+from harness.campaign import mark_abandoned
 from harness.errors import HostNotFit, UsageError
 from harness.store import Campaign
 
@@ -99,3 +100,17 @@ def test_files_belong_to_the_owner_of_the_reports_directory(tmp_path: Path) -> N
 
     for path in (campaign.directory, *campaign.directory.iterdir()):
         assert (path.stat().st_uid, path.stat().st_gid) == (1234, 4321), path
+
+
+def test_a_killed_campaign_that_cannot_be_drawn_is_marked_and_keeps_no_other(
+    tmp_path: Path,
+) -> None:
+    names = ("20260301-100000-quick", "20260301-110000-quick")
+    killed = [Campaign.create(tmp_path, name, {"state": "running"}) for name in names]
+
+    def redraw(campaign: Campaign) -> None:
+        if campaign.name == names[0]:
+            raise ZeroDivisionError
+
+    assert mark_abandoned(tmp_path, redraw) == [names[1]]
+    assert [one.head()["state"] for one in killed] == ["interrupted", "interrupted"]

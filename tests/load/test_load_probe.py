@@ -116,6 +116,14 @@ def test_thread_stacks_are_counted_as_such_and_apart_from_user_memory() -> None:
         assert eight.kernel - none.kernel >= 8 * memory.KERNEL_STACK_BYTES
 
 
+def test_slab_that_others_gave_back_counts_against_the_kernels_part() -> None:
+    now_bytes = memory.slab_bytes()
+    assert now_bytes is not None
+    other_bytes = 1 << 40  # far more than what this host's slab changes by meanwhile
+    found = memory.read([os.getpid()], now_bytes + other_bytes)
+    assert found.kernel == pytest.approx(-other_bytes // 2, rel=0.01)
+
+
 def inode(one: socket.socket) -> int:
     return os.fstat(one.fileno()).st_ino
 

@@ -317,6 +317,20 @@ def test_memory_per_connection_is_what_came_on_top_of_the_idle_server(
     assert found.total == 4_608.0
 
 
+def test_kernel_memory_that_others_hide_is_not_observed_rather_than_nothing(
+    head: dict[str, Any], records: Lines
+) -> None:
+    lines = copy.deepcopy(records)
+    for line in at_headline(lines, "poll"):
+        line["server"]["memory_baseline_bytes"] = {"user": 1_000, "stack": 5, "kernel": 7_000}
+        line["server"]["memory_bytes"] = {"user": 5_121_000, "stack": 5, "kernel": -3_000}
+
+    found = cell_of(analysed(head, lines), "poll").memory
+
+    assert found is not None
+    assert (found.user, found.kernel, found.total) == (512.0, None, None)
+
+
 @pytest.mark.parametrize(("busy", "saturated"), [(0.95, True), (0.949, False)])
 def test_a_rate_is_a_capacity_only_where_the_server_was_busy(
     head: dict[str, Any], records: Lines, busy: float, saturated: bool

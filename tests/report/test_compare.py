@@ -249,7 +249,7 @@ def test_a_campaign_older_than_a_key_of_profiles_is_no_other_plan() -> None:
     now: dict[str, Any] = {
         "profile": {
             **{"trials": 3, "side_by_side": False},
-            "scenarios": [{"name": "idle", "turns": 1}],
+            "scenarios": [{"name": "idle", "turns": 1, "window_s": None}],
         }
     }
     beside = {"profile": now["profile"] | {"side_by_side": True}}

@@ -105,7 +105,9 @@ def test_what_grows_with_the_connections_is_told_with_both_ends(
 
     text = one(found_in(head, lines), "growth")
 
-    assert re.fullmatch(rf"poll is \d\.\d\d× slower than epoll-lt there, {ending}\.", text)
+    assert re.fullmatch(
+        rf"poll is \d\.\d\d× slower than epoll-lt there \(9\d % [^)]*\), {ending}\.", text
+    )
 
 
 def test_a_ceiling_is_told(head: dict[str, Any], records: list[dict[str, Any]]) -> None:
@@ -123,6 +125,42 @@ def test_the_largest_use_of_memory_is_told_where_it_doubles_the_median(
     )
     even = [line for line in records if line["variant"] != "thread-per-connection"]
     assert "memory" not in {finding.kind for finding in found_in(head, even)}
+
+
+def test_the_most_context_switches_are_told_where_they_double_the_median(
+    head: dict[str, Any], records: list[dict[str, Any]]
+) -> None:
+    lines = copy.deepcopy(records)
+    for line in lines:
+        if line["variant"] == "thread-per-connection" and line["scenario"] == "idle":
+            line["server"]["switches"] |= {"voluntary": line["echoes"]}
+
+    assert "switches" not in {finding.kind for finding in found_in(head, records)}
+    text = one(found_in(head, lines), "switches")
+    start = r"thread-per-connection switches context 1\.\d+ times per echo, "
+    assert re.fullmatch(start + r"\d\d\.\d× the median\.", text)
+
+
+def test_every_variant_that_falls_behind_as_connections_come_is_told(
+    head: dict[str, Any], records: list[dict[str, Any]]
+) -> None:
+    told = [one.parts[0] for one in found_in(head, records) if one.kind == "growth"]
+
+    assert set(told) == {Name("poll"), Name("select")}
+
+
+def test_two_servers_that_share_too_few_blocks_are_not_ranked_and_no_reason_to_fail() -> None:
+    head = synthetic.campaign(trials=5)
+    absent = {"epoll-lt": {4, 5}, "poll": {1, 2}}
+    lines = [
+        line
+        for line in synthetic.records(head)
+        if line["variant"] in absent and line["block"] not in absent[line["variant"]]
+    ]
+    head["variants"] = [one for one in head["variants"] if one["name"] in absent]
+    head["plan"] = [one for one in head["plan"] if one["variant"] in absent]
+
+    assert one(found_in(head, lines), "unranked") == "No ranking: nothing to compare it with."
 
 
 def test_servers_that_were_not_the_limit_are_counted(
