@@ -1,7 +1,8 @@
 """Tests marked `docker` or `browser` are skipped, with the reason, where they cannot run.
 
 `C10K_REQUIRE_DOCKER=1` and `C10K_REQUIRE_BROWSER=1` turn these skips into failures: a machine that
-is meant to run them cannot pass without them.
+is meant to run them cannot pass without them. (`C10K_REQUIRE_GATES=1` does so for the causes of
+gates, in `campaign/one_cell.py`.)
 """
 
 from __future__ import annotations

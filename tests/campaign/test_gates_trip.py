@@ -134,12 +134,13 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 
 @pytest.fixture
 def hog() -> Iterator[Any]:
-    """A busy process on one CPU."""
+    """A busy process on each of some CPUs."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def keep_busy(cpu: int) -> None:
-        command = ["taskset", "--cpu-list", str(cpu), sys.executable, "-c", "while True: pass"]
-        started.append(subprocess.Popen(command))
+    def keep_busy(cpus: list[int]) -> None:
+        for cpu in cpus:
+            command = ["taskset", "--cpu-list", str(cpu), sys.executable, "-c", "while True: pass"]
+            started.append(subprocess.Popen(command))
 
     yield keep_busy
     for process in started:
@@ -147,10 +148,10 @@ def hog() -> Iterator[Any]:
         process.wait(30)
 
 
-def cpus_of(c10k: C10k, side: str) -> int:
-    """The first CPU that a campaign gives to the server or to the load here."""
+def cpus_of(c10k: C10k, side: str) -> list[int]:
+    """The CPUs that a campaign gives to the server or to the load here."""
     done = c10k("run", "--dry-run", "--json", "--profile", profile(c10k), "--servers", "epoll-lt")
-    return int(json.loads(done.out)["cpus"][side][0])
+    return [int(cpu) for cpu in json.loads(done.out)["cpus"][side]]
 
 
 FAULTY = {
