@@ -16,7 +16,7 @@ from typing import Any
 from harness import cpus, environment, plan, proving, selftest, xray
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
-from harness.errors import Exit, Interrupted, ServerFault, UsageError
+from harness.errors import C10kError, Exit, Interrupted, ServerFault, UsageError
 from harness.interrupt import shielded
 from harness.profiles import profile as profiles
 from harness.progress import Progress
@@ -315,6 +315,8 @@ def mark_abandoned(reports: Path, redraw: Callable[[Campaign], Any]) -> list[str
             redraw(campaign)
         except UsageError:
             continue  # of another version, or damaged: not ours to mend, and no reason to stop
+        except C10kError:
+            raise  # an interrupt, a full disk
         except Exception:  # noqa: S112 (told in full where its report is asked for)
             continue  # what one campaign's report fails on must not keep the next one from starting
         marked.append(campaign.name)

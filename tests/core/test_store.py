@@ -11,7 +11,7 @@ import pytest
 
 from harness import store
 from harness.campaign import mark_abandoned
-from harness.errors import HostNotFit, UsageError
+from harness.errors import HostNotFit, Interrupted, UsageError
 from harness.store import Campaign
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
@@ -114,3 +114,13 @@ def test_a_killed_campaign_that_cannot_be_drawn_is_marked_and_keeps_no_other(
 
     assert mark_abandoned(tmp_path, redraw) == [names[1]]
     assert [one.head()["state"] for one in killed] == ["interrupted", "interrupted"]
+
+
+def test_an_interrupt_while_a_killed_campaign_is_drawn_ends_the_run(tmp_path: Path) -> None:
+    Campaign.create(tmp_path, "20260301-100000-quick", {"state": "running"})
+
+    def redraw(campaign: Campaign) -> None:
+        raise Interrupted("SIGINT")
+
+    with pytest.raises(Interrupted):
+        mark_abandoned(tmp_path, redraw)
