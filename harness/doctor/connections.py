@@ -1,4 +1,4 @@
-"""The limits that bound how many connections can be open at once: METHOD's table, row by row."""
+"""The limits that bound how many connections can be open at once, one check for each."""
 
 from __future__ import annotations
 
