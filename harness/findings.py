@@ -22,6 +22,8 @@ VERDICT_LINES_MAX = 3
 # A resource is worth a sentence where it costs twice the usual.
 OUTLIER_RATIO_MIN = 2.0
 OUTLIER_VARIANTS_MIN = 3
+# A loop that sleeps once for several events stays below; a thread per connection sleeps after each.
+SWITCHES_MIN = 0.5
 # A crossover is worth a sentence where the ratio to the best at least doubles with N.
 GROWTH_MIN = 2.0
 
@@ -292,7 +294,7 @@ def _outliers(analysis: Analysis) -> Iterable[Finding]:
             yield _outlier("memory", text, cell, wording.kib(total), ratio)
     if most := _most(analysis, lambda row: row.switches_ratio):
         cell, ratio = most
-        if (switches := cell.switches_per_echo) is not None:
+        if (switches := cell.switches_per_echo or 0.0) >= SWITCHES_MIN:
             text = "{} switches context {} times per echo, {} the median."
             yield _outlier("switches", text, cell, wording.plain(switches), ratio)
 

@@ -7,12 +7,10 @@ from typing import Any
 
 from harness.analysis import wording
 from harness.analysis.results import Analysis, Cell
-from harness.findings import Finding, Name, Part
+from harness.findings import SWITCHES_MIN, Finding, Name, Part
 
 # These ask every descriptor at each call, ready or not.
 SCANNING = ("select", "poll")
-# A loop that sleeps once for several events stays below; a thread per connection sleeps after each.
-SWITCHES_MIN = 0.5
 
 
 def find(campaign: Mapping[str, Any], analysis: Analysis) -> Iterator[Finding]:

@@ -260,7 +260,8 @@ class TrialRun:
         if not (baseline and now and server and server.get("memory_bytes")):
             return
         for key, figures in (("memory_bytes", now), ("memory_baseline_bytes", baseline)):
-            server[key] |= {"kernel": figures["kernel"], "sockets": figures["sockets"]}
+            exact = {"kernel": figures["kernel"], "sockets": figures["sockets"]}
+            server[key] |= exact | {"slab": None}
         server["memory_kernel_source"] = now["source"]
 
     def _add_throttling(self, record: Event) -> None:

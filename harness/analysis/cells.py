@@ -113,8 +113,9 @@ def _latency(key: CellKey, rows: pd.DataFrame) -> Latency | None:
 
 def _memory(rows: pd.DataFrame) -> Memory | None:
     found = {kind: _median(rows, kind) for kind in MEMORY_KINDS}
+    slab = _median(rows, "slab")
     # No endpoint is free: others gave back more slab meanwhile than the connections took
-    if found["kernel"] is not None and found["kernel"] <= 0:
+    if slab is not None and slab <= 0:
         found["kernel"] = None
     memory = Memory(**found)
     return memory if memory.observed else None

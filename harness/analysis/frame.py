@@ -51,13 +51,14 @@ NUMBERS: dict[str, tuple[str, ...]] = {
     "offered_per_s": ("rate_offered_per_s",),
     "self_delay_p99_us": ("self_delay_us", "p99"),
 }
+MEMORY_COLUMNS = (*MEMORY_KINDS, "slab")  # the last is the estimated part of the kernel's
 DERIVED = (
     "efficiency",
     "cpu_us_per_echo",
     "generator_busy",
     "held",
     *explain.COLUMNS,
-    *MEMORY_KINDS,
+    *MEMORY_COLUMNS,
 )
 
 
@@ -143,7 +144,7 @@ def _derived(record: Record) -> dict[str, float | None]:
         "generator_busy": load_busy(record),
         **explain.columns(record),
     }
-    for kind in MEMORY_KINDS:
+    for kind in MEMORY_COLUMNS:
         used = number(record, "server", "memory_bytes", kind)
         baseline = number(record, "server", "memory_baseline_bytes", kind)
         known = used is not None and baseline is not None and connections

@@ -113,15 +113,13 @@ def efficiencies(cells: Mapping[str, Cell]) -> dict[str, Estimate]:
 def best_and_ratios(
     estimates: Mapping[str, Estimate],
 ) -> tuple[str | None, dict[str, Comparison]]:
-    """The best of at least two variants with three trials each, and the others against it."""
-    enough = {name: found for name, found in estimates.items() if len(found.blocks) >= TRIALS_MIN}
-    if len(enough) < 2:
-        return None, {}
-    best = max(enough, key=lambda name: (enough[name].geometric_mean, name))
-    others = {name: found.by_block for name, found in enough.items() if name != best}
-    compared = compare(enough[best].by_block, others)
-    # Best of those with which it shares no blocks is nobody
-    return (best, compared) if compared else (None, {})
+    """The best of those that share three blocks with another, and the others against it."""
+    found = {name: one for name, one in estimates.items() if len(one.blocks) >= TRIALS_MIN}
+    for best in sorted(found, key=lambda name: (found[name].geometric_mean, name), reverse=True):
+        others = {name: one.by_block for name, one in found.items() if name != best}
+        if compared := compare(found[best].by_block, others):
+            return best, compared
+    return None, {}
 
 
 def contrasts(groups: Sequence[RankGroup], cells: Sequence[Cell]) -> tuple[Contrast, ...]:

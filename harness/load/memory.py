@@ -26,16 +26,17 @@ KERNEL_STACK_BYTES = max(16384, PAGE_BYTES)
 class Memory:
     """Bytes that the server holds. `kernel` is the slab-half estimate, `sockets` is not known here.
 
-    kernel: page tables and kernel stacks of the server, and half of what the host's slab grew by
-    since the baseline: both ends of each connection live in this kernel and cost the same objects.
-    It is below zero where others gave back more than that. The cgroup's figures replace it where
-    the harness can read them.
+    kernel: page tables and kernel stacks of the server, and `slab`. The cgroup's figures replace it
+    where the harness can read them.
+    slab: half of what the host's slab grew by since the baseline: both ends of each connection live
+    in this kernel and cost the same objects. Below zero where others gave back more than that.
     """
 
     user: int
     stack: int
     kernel: int
     sockets: int | None = None
+    slab: int | None = None
 
     def as_json(self) -> dict[str, int | None]:
         """The record's `memory_bytes`."""
@@ -68,8 +69,8 @@ def read(pids: Iterable[int], slab_baseline_bytes: int | None) -> Memory:
     slab_now_bytes = slab_bytes()
     if slab_now_bytes is None or slab_baseline_bytes is None:
         raise FileNotFoundError(errno.ENOENT, "the host's slab is not shown", "/proc/meminfo")
-    growth_bytes = slab_now_bytes - slab_baseline_bytes
-    return Memory(user, stack, kernel + growth_bytes // 2)
+    half_bytes = (slab_now_bytes - slab_baseline_bytes) // 2
+    return Memory(user, stack, kernel + half_bytes, slab=half_bytes)
 
 
 def _read_one(directory: Path) -> Memory:

@@ -137,7 +137,7 @@ def _layered(layers: list[alt.Chart], names: list[str]) -> Layered:
 
 def _parts(bar: Bar) -> str:
     parts = ", ".join(f"{kind} {size:.2f}" for kind, size in bar.parts if size)
-    return f"{bar.variant}: {bar.label} per connection ({parts})"
+    return f"{bar.variant}: per connection {bar.label} ({parts})"
 
 
 def _points(figure: Figure, series: Series) -> str:

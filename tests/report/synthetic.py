@@ -271,7 +271,6 @@ def _paced(toy: Toy, cell: dict[str, Any], dice: random.Random, drift: float) ->
             "useful_busy": 0.7 if is_reached else 0.93,
             "little_outstanding": rate * mean_us / 1e6,
             "missed_sends": 0,
-            "sends": echoes,
             "send_lag_us": {"p99": 20.0, "count": echoes},
             "stat_ticks": {"user": 30, "system": 60, "idle": 60, "steal": 0},
         },

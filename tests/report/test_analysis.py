@@ -322,8 +322,8 @@ def test_kernel_memory_that_others_hide_is_not_observed_rather_than_nothing(
 ) -> None:
     lines = copy.deepcopy(records)
     for line in at_headline(lines, "poll"):
-        line["server"]["memory_baseline_bytes"] = {"user": 1_000, "stack": 5, "kernel": 7_000}
-        line["server"]["memory_bytes"] = {"user": 5_121_000, "stack": 5, "kernel": -3_000}
+        line["server"]["memory_baseline_bytes"] = {"user": 1_000, "kernel": 7_000, "slab": 0}
+        line["server"]["memory_bytes"] = {"user": 5_121_000, "kernel": 90_000, "slab": -3_000}
 
     found = cell_of(analysed(head, lines), "poll").memory
 
