@@ -303,9 +303,10 @@ def update(campaign: Campaign, **facts: Any) -> None:
 def mark_abandoned(reports: Path, redraw: Callable[[Campaign], Any]) -> list[str]:
     """Mark campaigns that were killed as interrupted, and draw what has no report yet.
 
-    The caller holds the host's lock, so no campaign that says "running" is.
+    The caller holds the host's lock, so no campaign that says "running" is. Returns a sentence for
+    each of them: what one campaign's report fails on must not keep the next one from starting.
     """
-    marked = []
+    told = []
     for campaign in campaigns(reports):
         try:
             if campaign.head()["state"] == "running":
@@ -317,7 +318,12 @@ def mark_abandoned(reports: Path, redraw: Callable[[Campaign], Any]) -> list[str
             continue  # of another version, or damaged: not ours to mend, and no reason to stop
         except C10kError:
             raise  # an interrupt, a full disk
-        except Exception:  # noqa: S112 (told in full where its report is asked for)
-            continue  # what one campaign's report fails on must not keep the next one from starting
-        marked.append(campaign.name)
-    return marked
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            told.append(
+                f"{campaign.name} had been killed, and its report cannot be drawn ({why}): "
+                f"what it measured is in {campaign.directory}"
+            )
+            continue
+        told.append(f"{campaign.name} had been killed: its report shows what it measured")
+    return told

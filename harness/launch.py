@@ -131,7 +131,8 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
     """
     owner = f"c10k run --profile {request.profile_name} in {Path.cwd()}"
     with watched(), lock.held(owner):
-        _tidy_up(request, backend, progress)
+        for what in _tidied(backend, request.reports):
+            progress.say(what)
         answer = _examine(request, backend, progress)
         if resume is None:
             campaign = campaigns.create(request, backend)
@@ -242,20 +243,18 @@ def judged(compared: Compared, percent: float | None) -> Exit:
 
 
 def sweep(backend: Backend, reports: Path) -> list[str]:
-    """Remove what a killed campaign left, and draw what it measured.
+    """Remove what a killed campaign left, and draw what it measured; a sentence for each.
 
     Raises:
         HostNotFit: a campaign is running.
     """
     with lock.held("c10k clean"):
-        return backend.sweep() + campaigns.mark_abandoned(reports, draw.report)
+        return _tidied(backend, reports)
 
 
-def _tidy_up(request: Request, backend: Backend, progress: Progress) -> None:
-    for what in backend.sweep():
-        progress.say(f"removed what an earlier campaign left behind: {what}")
-    for name in campaigns.mark_abandoned(request.reports, draw.report):
-        progress.say(f"{name} had been killed: its report shows what it measured")
+def _tidied(backend: Backend, reports: Path) -> list[str]:
+    removed = [f"removed what an earlier campaign left behind: {what}" for what in backend.sweep()]
+    return removed + campaigns.mark_abandoned(reports, draw.report)
 
 
 def _finish(campaign: Campaign, progress: Progress) -> bool:

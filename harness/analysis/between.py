@@ -23,13 +23,18 @@ from harness.analysis.intervals import (
     outcome_of,
 )
 from harness.analysis.results import Analysis, CellKey
+from harness.profiles.profile import ScenarioUse
 
 # What has to be the same for a difference to mean the server. Changed code, images or kernels
 # are what a comparison is for: they are shown, not refused.
 PLAN_KEYS = ("trials", "server_cpus", "side_by_side", "timing", "traffic", "scenarios")
 # What a campaign means that is older than the key
 PLAN_DEFAULTS = {"side_by_side": False}
-SCENARIO_DEFAULTS = {"turns": 1, "window_s": None}
+SCENARIO_DEFAULTS = {
+    name: list(field.default) if isinstance(field.default, tuple) else field.default
+    for name, field in ScenarioUse.model_fields.items()
+    if not field.is_required()
+}
 RUN_KEYS = ("workers", "isolated")
 HOST_KEYS = ("machine", "cpu_model", "cpus_server", "cpus_load", "backend")
 

@@ -19,7 +19,7 @@ def clean(backend: str, reports: Path) -> int:
 
     swept = launch.sweep(launch.backend_named(backend), reports)
     for what in swept:
-        click.echo(f"removed or mended: {what}")
+        click.echo(what)
     if not swept:
         click.echo("nothing was left behind")
     return Exit.OK

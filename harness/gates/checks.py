@@ -111,7 +111,8 @@ def evidence(record: Record, facts: VariantFacts) -> str | None:
     if has_traffic(record) and not facts.unseen:
         needed += [("server", "cpu_ns"), ("server", "cpu_busy")]
     if is_open_loop(record):
-        needed += [("generator", "cpu_busy"), ("generator", "send_lag_us", "p99")]
+        needed += [("generator", "cpu_busy")]
+        needed += [("generator", "send_lag_us", name) for name in ("count", "p99")]
     return _missing(record, needed)
 
 

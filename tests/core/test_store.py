@@ -110,9 +110,13 @@ def test_a_killed_campaign_that_cannot_be_drawn_is_marked_and_keeps_no_other(
 
     def redraw(campaign: Campaign) -> None:
         if campaign.name == names[0]:
-            raise ZeroDivisionError
+            raise ZeroDivisionError("no blocks")
 
-    assert mark_abandoned(tmp_path, redraw) == [names[1]]
+    undrawn, drawn = mark_abandoned(tmp_path, redraw)
+    assert undrawn.startswith(names[0])
+    assert "ZeroDivisionError: no blocks" in undrawn
+    assert str(killed[0].directory) in undrawn
+    assert drawn.startswith(f"{names[1]} had been killed: its report")
     assert [one.head()["state"] for one in killed] == ["interrupted", "interrupted"]
 
 
