@@ -51,7 +51,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
             c10k.add_server(name, fault.program)
         c10k.add_server(RIGHT, echo())
         finished = c10k.run(c10k.profile())
-    # Here, because what fails in a fixture is measured anew when the test is run once more
+    # Here, so that a campaign that went wrong is told once, and not by each test in its own words
     assert finished.code == 4, finished.err + finished.out
     found = {name: outcome["code"] for name, outcome in outcomes(finished).items()}
     assert found == {name: fault.code for name, fault in FAULTS.items()} | {RIGHT: ""}

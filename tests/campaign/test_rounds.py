@@ -39,7 +39,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         path = c10k.directory / "rounds.toml"
         path.write_text(PROFILE)
         finished = c10k.run(path)
-    # Here, because what fails in a fixture is measured anew when the test is run once more
+    # Here, so that a campaign that went wrong is told once, and not by each test in its own words
     assert finished.code == 0, finished.err + finished.out
     capacities = finished.head()["capacities"]
     assert set(capacities) == {"mine", "noisy"}, [
