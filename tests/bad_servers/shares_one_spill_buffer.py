@@ -11,9 +11,10 @@ class Bad(Server):
         self.spill = rest
 
     def flush(self, connection: Connection) -> None:
-        size = len(connection.owed)
-        if len(self.spill) >= size:
-            connection.owed = self.spill[-size:]
+        """What is left ends where the one place ends; who came last has written as far as it had."""
+        own = max(0, len(connection.owed) - len(self.spill))
+        shared = len(connection.owed) - own
+        connection.owed = connection.owed[:own] + self.spill[len(self.spill) - shared :]
         super().flush(connection)
 
 
