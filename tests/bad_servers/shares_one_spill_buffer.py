@@ -11,7 +11,7 @@ class Bad(Server):
         self.spill = rest
 
     def flush(self, connection: Connection) -> None:
-        """What is left ends where the one place ends; who came last has written as far as it had."""
+        """What is left ends where the one place ends; who came last has written over it."""
         own = max(0, len(connection.owed) - len(self.spill))
         shared = len(connection.owed) - own
         connection.owed = connection.owed[:own] + self.spill[len(self.spill) - shared :]
