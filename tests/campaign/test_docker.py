@@ -102,7 +102,7 @@ def test_containers_side_by_side_take_turns_and_are_removed(
     assert [cell["cell"] for cell in done.cells] == [0, 0, 1, 1]
     for cell in done.cells[2:]:
         assert (cell["turns"], cell["failure"]) == (5, None)
-        assert cell["window_s"] == pytest.approx(2.0, rel=0.2)
+        assert cell["window_s"] == pytest.approx(2.0, rel=0.1)
         assert cell["server"]["counters"]["bytes_in"] >= 64 * cell["echoes"]
     assert {outcome["reconciled"] for outcome in done.outcomes} == {True}
     assert left_behind(engine) == []

@@ -82,7 +82,7 @@ def test_a_window_in_turns_has_its_whole_length_and_figures_of_nothing_else(done
     assert len(timed) == 3
     for cell in timed:
         assert cell["turns"] == 5
-        assert cell["window_s"] == pytest.approx(2.0, rel=0.2)
+        assert cell["window_s"] == pytest.approx(2.0, rel=0.1)
         assert len(cell["parts_per_s"]) == 10
         server, active = cell["server"], cell["active"]
         # Of 15 turns in a row, the 5 that were its own
