@@ -28,7 +28,7 @@ connections = [20]
 name = "idle"
 connections = [20]
 active = 10
-turns = 5
+turns = 10
 window_s = 2.0
 
 [[scenarios]]
@@ -81,11 +81,11 @@ def test_a_window_in_turns_has_its_whole_length_and_figures_of_nothing_else(done
     timed = [cell for cell in done.cells if cell["scenario"] == "idle" and not cell["failure"]]
     assert len(timed) == 3
     for cell in timed:
-        assert cell["turns"] == 5
+        assert cell["turns"] == 10
         assert cell["window_s"] == pytest.approx(2.0, rel=0.1)
         assert len(cell["parts_per_s"]) == 10
         server, active = cell["server"], cell["active"]
-        # Of 15 turns in a row, the 5 that were its own
+        # Of 30 turns in a row, the 10 that were its own
         assert server["interval_ns"] == pytest.approx(2e9, rel=0.3)
         assert cell["generator"]["little_outstanding"] == pytest.approx(active, rel=0.02)
 
