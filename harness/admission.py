@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from harness.backends.base import Backend, Prepared
 from harness.cpus import CpuSplit
+from harness.faults import NOT_AVAILABLE
 from harness.profiles.profile import Conformance
 from harness.progress import Progress
 from harness.store import Campaign
-from harness.trial import NOT_AVAILABLE, Outcome
+from harness.trial import Outcome
 from harness.verdict import Cache, Subset, Verdict, judge
 
 # Ends of the suite that say nothing of the server → how its trials end.

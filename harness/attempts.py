@@ -19,9 +19,10 @@ REPEATED_STATUS = "noisy"
 # The end of a trial all of whose rates are shares of a capacity that is not known.
 NO_CAPACITY = "no-capacity"
 # What voids a cell that somebody else on its CPUs held up, and what says that somebody did.
-VOID_OF_DISTURBED = {"not-reachable", "not-served", "little", "cpu-time"}
+VOID_OF_DISTURBED = {"not-reachable", "not-served", "little", "cpu-time", "unaccounted"}
 OVERSLEPT = "overslept"  # the load had no CPU at all: others had it
-DISTURBED_BY = {"load-waited", "shared-cpu", "steal"}
+# Time of no known process may be that of short-lived ones of others, too.
+DISTURBED_BY = {"load-waited", "shared-cpu", "steal", "unaccounted"}
 # What a kernel hides once it hides always: no repeat would show it.
 NEVER_MENDS = {"counters", "evidence"}
 EFFECTS = {gate.code: gate.effect for gate in GATES}

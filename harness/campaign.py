@@ -17,12 +17,13 @@ from harness import cpus, environment, plan, proving, selftest, xray
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
 from harness.errors import C10kError, Exit, Interrupted, ServerFault, UsageError
+from harness.faults import NOT_AVAILABLE, SERVER_CODES
 from harness.interrupt import shielded
 from harness.profiles import profile as profiles
 from harness.progress import Progress
 from harness.rounds import Rounds
 from harness.store import REPORT_FILE, Campaign, campaigns
-from harness.trial import NOT_AVAILABLE, SERVER_CODES, Outcome
+from harness.trial import Outcome
 from harness.variants import Variant
 
 # Bounded, so that a directory that somebody else fills cannot keep us looking for a name.

@@ -25,10 +25,11 @@ from typing import Any
 from harness import gates, plan
 from harness.backends.base import Event, EventStream, LoadSilent, tail
 from harness.errors import C10kError, HostNotFit, Interrupted, ServerFault, UsageError
+from harness.faults import SERVER_CODES, fault_of
 from harness.interrupt import shielded
 from harness.profiles.profile import Profile
 from harness.record import VariantFacts
-from harness.trial import NOFILE_NEEDED, SERVER_CODES, Emit, fault_of, silence_s
+from harness.trial import NOFILE_NEEDED, Emit, silence_s
 
 FACTS = VariantFacts(unseen=True)
 # It is running, so it answers at once or not at all.

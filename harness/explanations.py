@@ -71,6 +71,11 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "The server closed or reset them. A time limit for idle clients does that, and so does a "
         "server that gives up at a lack of descriptors.",
     ),
+    "outside-cpus": (
+        "the server ran on CPUs that are not its own",
+        "A figure per CPU means nothing where the server takes the load's CPU. It is started on "
+        "its CPUs: leave out `taskset`, and do not widen an affinity. A task may be given fewer.",
+    ),
     "unanswered": (
         "messages were not answered",
         "They were sent, and no echo came within `timeouts.settle_s` after the end of the window.",

@@ -12,6 +12,7 @@ from harness.backends.base import Backend, LoadSilent, Prepared
 from harness.cpus import CpuSplit
 from harness.errors import C10kError
 from harness.limits import Asked
+from harness.load.family import Tree
 from harness.profiles.profile import Timeouts
 from harness.selftest import Selftest
 
@@ -53,10 +54,10 @@ class SelftestContext:
         return Asked.for_connections(CONNECTIONS)
 
     def variables(
-        self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None
+        self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None, tree: Tree
     ) -> dict[str, str]:
         """The task, as the module reads it."""
-        del directory  # the null server listens on TCP
+        del directory, tree  # the null server listens on TCP, in the load's own process
         task = {
             "server_cpus": self.split.server,
             "load_cpus": self.split.load,

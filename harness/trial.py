@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness import gates
@@ -25,34 +25,17 @@ from harness.backends.base import (
 from harness.counters import condensed
 from harness.counters import last as last_counters
 from harness.errors import HostNotFit, ServerFault
+from harness.faults import fault_of, not_available
 from harness.interrupt import shielded
 from harness.ledger import Ledger
 from harness.plan import Cell
 from harness.profiles.profile import Timeouts
-from harness.record import VariantFacts
+from harness.record import VariantFacts, failure_code
 
 # Above the sum of what one event may take by the plan: a load that is late by this much is hung.
 SILENCE_MARGIN_S = 30.0
 # Descriptors that a process needs beside its connections; the asked margin is wider.
 NOFILE_NEEDED = 64
-# Failures that are the server's: they end the campaign with exit code 4.
-SERVER_CODES = frozenset(
-    {
-        "nonconforming",
-        "build-failed",
-        "no-process",
-        "not-started",
-        "not-ready",
-        "server-died",
-        "wrong-echo",
-    }
-    | {"no-capacity", "held-fewer", "corrupt", "lost", "unanswered", "bad-exit", "miscounted"}
-)
-
-# What a server exits with where the host lacks what it is about (EX_UNAVAILABLE of sysexits.h); its
-# last line says what. Nobody's fault: the campaign goes on without it.
-EXIT_UNAVAILABLE = 69
-NOT_AVAILABLE = "not-available"
 # The kernel takes a network namespace down behind the back of who ended it: what churn left in it
 # (TIME_WAIT, 40,000 sockets) is gone after a second, and slows all other churn until then.
 NAMESPACE_GONE_S = 1.5
@@ -149,30 +132,39 @@ class TrialRun:
                 self._meet_server(event, opened.clamps)
             elif kind == "turn":
                 yield self._context.trial.number(int(event["cell"]))
-                opened.hand_baton()
-            elif kind == "sample":
-                self._sample(opened, int(event["cell"]))
-            elif kind == "progress":
-                self._show("progress", variant=self._context.trial.variant, **_facts_of(event))
-            elif kind in ("cell", "xray"):
-                self._record(event, opened)
+                opened.reply()
             elif kind in ("done", "failure"):
                 self._seen.totals = event.get("totals")
                 if kind == "failure":
                     self._seen.failure = (str(event["code"]), str(event["text"]))
                 return
+            else:
+                self._observe(event, opened)
         log = opened.load_log() or "it wrote nothing"
         self._seen.failure = ("load-died", f"the load process ended before its time: {log}")
 
+    def _observe(self, event: Event, opened: OpenTrial) -> None:
+        """What the load tells or asks of a server that is under way."""
+        kind = event.get("event")
+        if kind == "account":
+            opened.reply(**asdict(opened.charged()))
+        elif kind == "sample":
+            self._sample(opened, int(event["cell"]))
+        elif kind == "progress":
+            self._show("progress", variant=self._context.trial.variant, **_facts_of(event))
+        elif kind in ("cell", "xray"):
+            self._record(event, opened)
+
     def _meet_load(self, hello: Event) -> None:
         self._require_nofile("the load", hello["limits"]["nofile"])
-        self._require_cpus("the load", hello["cpus"], self._context.cpus.load)
+        if set(hello["cpus"]) != set(self._context.cpus.load):
+            raise self._not_confined("the load", hello["cpus"], self._context.cpus.load)
         self._seen.applied = {"sysctls": hello["sysctls"], "load_cpus": hello["cpus"]}
         self._seen.applied["load_nofile"] = hello["limits"]["nofile"]
 
     def _meet_server(self, ready: Event, clamps: list[str]) -> None:
         self._require_nofile("the server", ready["server"]["nofile"])
-        self._require_cpus("the server", ready["server"]["cpus"], self._context.cpus.server)
+        self._require_own_cpus(ready["server"]["cpus"], self._context.cpus.server)
         self._seen.applied |= ready["server"] | {"clamps": clamps}
 
     def _require_nofile(self, who: str, granted: list[int]) -> None:
@@ -185,14 +177,26 @@ class TrialRun:
                 "or use a profile with fewer connections.",
             )
 
-    def _require_cpus(self, who: str, held: list[int], asked: tuple[int, ...]) -> None:
+    def _require_own_cpus(self, held: list[int], asked: tuple[int, ...]) -> None:
+        """A server may give its tasks fewer of its CPUs. More, or others, it cannot have in a
+        container; as a process it can, and is at fault."""
+        if set(held) <= set(asked):
+            return
+        if self._backend.confines_cpus:
+            raise self._not_confined("the server", held, asked)
+        raise ServerFault(
+            f"it was started on CPU {_listed(asked)} and moved itself to CPU {_listed(held)}",
+            code="outside-cpus",
+        )
+
+    @staticmethod
+    def _not_confined(who: str, held: Iterable[int], asked: Iterable[int]) -> HostNotFit:
         """An engine without the cpuset controller drops the request with a warning only."""
-        if set(held) != set(asked):
-            raise HostNotFit(
-                f"{who} was to run on CPU {_listed(asked)}, but may run on CPU {_listed(held)}",
-                hint="Delegate the cpuset controller to the engine (systemd: `Delegate=cpuset`), "
-                "or use `--backend process`.",
-            )
+        return HostNotFit(
+            f"{who} was to run on CPU {_listed(asked)}, but may run on CPU {_listed(held)}",
+            hint="Delegate the cpuset controller to the engine (systemd: `Delegate=cpuset`), "
+            "or use `--backend process`.",
+        )
 
     def _sample(self, opened: OpenTrial, cell: int) -> None:
         memory = opened.memory()
@@ -222,7 +226,7 @@ class TrialRun:
             **_facts_of(event),
             "rate_share": trial.cells[int(event["cell"])].rate_share,
             "limits": {"asked": self._context.asked_json(), "applied": self._seen.applied},
-            "capped": self._ceiling if _failure_code(event) == "capped" else None,
+            "capped": self._ceiling if failure_code(event) == "capped" else None,
         }
         if record["server"] is not None:
             record["server"] |= counted
@@ -349,37 +353,8 @@ def silence_s(timeouts: Timeouts, cells: Iterable[Cell]) -> float:
     return waits_s + longest_s + SILENCE_MARGIN_S
 
 
-def fault_of(record: Event, *, declares_ceiling: bool) -> tuple[str, str] | None:
-    """Code and text of the server's fault that a cell shows; None where it shows none."""
-    where = f"{record['scenario']} at {record['connections_requested']:,}"
-    if record.get("corrupt_bytes"):
-        return "corrupt", f"{record['corrupt_bytes']:,} wrong bytes in {where}"
-    if _failure_code(record) == "held-fewer":
-        return "held-fewer", f"{where}: {record['failure']['text']}"
-    if record.get("lost") and not declares_ceiling:
-        return "lost", f"{record['lost']:,} connections lost in {where}"
-    if failed := (record.get("churn") or {}).get("failed"):
-        return "lost", f"{failed:,} cycles failed in {where}"
-    if _failure_code(record) == "not-settled":
-        return "unanswered", f"{where}: {record['failure']['text']}"
-    return None
-
-
-def not_available(exit_code: int | None, log: str) -> tuple[str, str] | None:
-    """The failure of a server that this host cannot run, in its own words; None for any other."""
-    if exit_code != EXIT_UNAVAILABLE:
-        return None
-    lines = log.splitlines() or ["it does not say why"]
-    return NOT_AVAILABLE, f"not available here: {lines[-1]}"
-
-
 def _listed(cpus: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(cpus)))
-
-
-def _failure_code(event: Event) -> str | None:
-    failure = event.get("failure")
-    return failure["code"] if failure else None
 
 
 def _facts_of(event: Event) -> Event:

@@ -33,12 +33,13 @@ from harness.conformance import results, spec
 from harness.conformance.results import MAIN, CheckResult, End, Score
 from harness.cpus import CpuSplit
 from harness.errors import ServerFault
+from harness.faults import not_available
 from harness.interrupt import shielded
 from harness.limits import Asked
+from harness.load.family import Tree
 from harness.profiles.profile import Timeouts
 from harness.store import hand_over
 from harness.store import replace as replace_file
-from harness.trial import not_available
 
 Subset = Literal["quick", "full"]
 
@@ -131,9 +132,10 @@ class SuiteContext:
         return f"conformance-{self.prepared.variant.name}"
 
     def variables(
-        self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None
+        self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None, tree: Tree
     ) -> dict[str, str]:
         """The specification that the suite reads."""
+        del tree  # the suite looks at who holds the listening socket, and at what that forked
         file = self.prepared.variant.file
         told = {
             "schema": spec.SCHEMA,

@@ -17,7 +17,7 @@ from harness.analysis import explain
 from harness.analysis.results import MEMORY_KINDS, CellKey
 from harness.attempts import Attempts, attempt_of, trial_of
 from harness.gates import judge
-from harness.gates.checks import SERVER_CPU_MS_MIN
+from harness.gates.cpu import SERVER_CPU_MS_MIN, server_cpu_ns
 from harness.record import Record, VariantFacts, facts_of, load_busy, number
 
 NOT_MEASURED = {
@@ -135,12 +135,11 @@ def _row(record: Record, facts: VariantFacts) -> dict[str, Any]:
 
 def _derived(record: Record) -> dict[str, float | None]:
     """Figures from raw counters, never from what the record derived itself."""
-    rate = number(record, "echoes_per_s")
-    cpus = _cpus_used(record)
+    echoes_per_cpu_s = _echoes_per_cpu_s(record)
     connections = number(record, "connections_requested") or 0.0
     derived: dict[str, float | None] = {
-        "efficiency": rate / cpus if rate and cpus else None,
-        "cpu_us_per_echo": cpus / rate * 1e6 if rate and cpus else None,
+        "efficiency": echoes_per_cpu_s,
+        "cpu_us_per_echo": 1e6 / echoes_per_cpu_s if echoes_per_cpu_s else None,
         "generator_busy": load_busy(record),
         **explain.columns(record),
     }
@@ -152,19 +151,24 @@ def _derived(record: Record) -> dict[str, float | None]:
     return derived
 
 
-def _cpus_used(record: Record) -> float | None:
-    """The server's CPU seconds per second.
+def _echoes_per_cpu_s(record: Record) -> float | None:
+    """Echoes per second of server CPU. Too little CPU time is no figure; in a closed loop a gate
+    then voids the cell.
 
-    Its run time is read just outside the window's edges, hence over an interval of its own. Too
-    little of it is no figure; in a closed loop a gate then voids the cell.
+    What the kernel charged and the echoes are of the same spans. Records from before that was read
+    have the run time of known processes, just outside the window's edges, hence over an interval
+    of its own.
     """
-    cpu_ns = number(record, "server", "cpu_ns")
+    cpu_ns = server_cpu_ns(record)
+    if not cpu_ns or cpu_ns < SERVER_CPU_MS_MIN * 1e6:
+        return None
+    charged_echoes = number(record, "server", "charged", "echoes")
+    if charged_echoes is not None:
+        return charged_echoes / cpu_ns * 1e9 or None
     interval_ns = number(record, "server", "interval_ns")
     if interval_ns is None:
         interval_ns = (number(record, "window_s") or 0) * 1e9
-    if not cpu_ns or not interval_ns or cpu_ns < SERVER_CPU_MS_MIN * 1e6:
-        return None
-    return cpu_ns / interval_ns
+    return (number(record, "echoes_per_s") or 0.0) * interval_ns / cpu_ns or None
 
 
 def _missing(

@@ -23,6 +23,8 @@ from harness.conformance.results import MAIN
 from harness.cpus import CpuSplit
 from harness.errors import C10kError, ServerFault
 from harness.limits import SYSCTLS, Asked
+from harness.load.accounting import Charged
+from harness.load.family import Tree
 from harness.plan import Trial
 from harness.profiles.profile import Timeouts
 from harness.variants import Variant
@@ -36,8 +38,6 @@ MARK = "C10K_CAMPAIGN"
 LOG_TAIL_LINES = 20
 # How often to look whether a server that is on its way has ended
 LOOK_AGAIN_S = 0.25
-# What a load that waits for its turn reads on its standard input.
-BATON = b"turn\n"
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -83,11 +83,12 @@ class Context(Protocol):
     def timeouts(self) -> Timeouts: ...
 
     def variables(
-        self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None
+        self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None, tree: Tree
     ) -> dict[str, str]:
         """What tells the module its task.
 
-        `directory` is where server and module may both write, None where any place will do.
+        `directory` is where server and module may both write, None where any place will do; `tree`
+        where the server's processes are found.
         """
 
 
@@ -118,7 +119,7 @@ class TrialContext:
         return self.trial.id
 
     def variables(
-        self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None
+        self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None, tree: Tree
     ) -> dict[str, str]:
         """The trial, as the load process reads it."""
         del directory  # a trial's server listens on TCP
@@ -143,6 +144,7 @@ class TrialContext:
                 "steps": [asdict(step) for step in self.trial.steps],
                 "counters": self.prepared.variant.file.counters and not self.xray,
                 "xray": self.xray,
+                "tree": tree,
                 "spin": self.spin,
                 "side_by_side": self.side_by_side,
             }
@@ -186,8 +188,11 @@ class OpenTrial(Protocol):
             LoadSilent: nothing came within `timeout_s`.
         """
 
-    def hand_baton(self) -> None:
-        """Tell a load that waits for its turn that it has it."""
+    def reply(self, **members: Any) -> None:
+        """Answer a load that asked for something and waits, as one for its turn does."""
+
+    def charged(self) -> Charged:
+        """Wait until the server is idle, and read what the kernel charged it with."""
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start one fresh server beside the load, in the place of one of the same name.
@@ -219,10 +224,16 @@ class OpenTrial(Protocol):
 
 
 class Backend(Protocol):
-    """Builds variants and runs trials."""
+    """Builds variants and runs trials.
+
+    Attributes:
+        isolated: trials have a network namespace of their own.
+        confines_cpus: a server cannot leave its CPUs by itself.
+    """
 
     name: str
     isolated: bool
+    confines_cpus: bool
 
     def prepare_load(self, timeout_s: float) -> None:
         """Make sure that the load can be started; before the first `prepare`.
@@ -330,6 +341,11 @@ def told_runtime(variant: Variant, output: bytes) -> str:
             code="build-failed",
         )
     return lines[0]
+
+
+def reply_line(members: Mapping[str, Any]) -> bytes:
+    """A reply to the load: one line."""
+    return json.dumps(members).encode() + b"\n"
 
 
 def tail(text: str, lines: int = LOG_TAIL_LINES) -> str:

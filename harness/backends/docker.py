@@ -24,9 +24,8 @@ from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
 
 from harness import counters, lock
-from harness.backends import cgroups, images
+from harness.backends import cgroups, cpu_time, images
 from harness.backends.base import (
-    BATON,
     LABEL,
     LISTEN,
     NOTHING,
@@ -35,11 +34,13 @@ from harness.backends.base import (
     EventStream,
     Prepared,
     ServerExit,
+    reply_line,
     tail,
 )
 from harness.conformance.results import MAIN
 from harness.errors import HostNotFit, ServerFault
 from harness.limits import BACKLOG, SYSCTLS
+from harness.load.accounting import Charged
 from harness.variants import Variant
 
 # One uid for server and load: the load may then read the server's /proc (proc(5), ptrace(2)
@@ -64,6 +65,7 @@ class DockerBackend:
 
     name = "docker"
     isolated = True
+    confines_cpus = True
 
     def __init__(self) -> None:
         try:
@@ -177,7 +179,10 @@ class DockerTrial:
             labels=self._labels,
         )
         told = self._context.variables(
-            sysctls=SYSCTLS, prepare_namespace=False, directory=RUN_DIRECTORY
+            sysctls=SYSCTLS,
+            prepare_namespace=False,
+            directory=RUN_DIRECTORY,
+            tree="namespace",
         )
         self._load = self._start(
             image=self._image,
@@ -201,15 +206,21 @@ class DockerTrial:
         assert self._events is not None  # noqa: S101 (start_load() ran)
         return self._events.next(timeout_s)
 
-    def hand_baton(self) -> None:
-        """Tell a load that waits for its turn that it has it."""
+    def reply(self, **members: Any) -> None:
+        """Answer a load that asked for something and waits."""
         assert self._load is not None  # noqa: S101 (start_load() ran)
         # Where the load has died, its events end, and tell
         with contextlib.suppress(OSError, docker.errors.DockerException):
             if self._load_stdin is None:
                 self._load_stdin = self._load.attach_socket(params={"stdin": 1, "stream": 1})
             # What attach_socket() returns reads only, but for TLS; the socket below does both
-            getattr(self._load_stdin, "_sock", self._load_stdin).sendall(BATON)
+            getattr(self._load_stdin, "_sock", self._load_stdin).sendall(reply_line(members))
+
+    def charged(self) -> Charged:
+        """What the kernel charged to the server's container."""
+        server = self._servers.get(MAIN)
+        group = cpu_time.of_container(str(server.id)) if server else None
+        return cpu_time.settled(group, self._context.cpus.server)
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start a server container in the load's network and PID namespaces."""

@@ -1,12 +1,15 @@
 """Trials without Docker: plain processes in a private network namespace.
 
     unshare --net │ taskset load CPUs │ python -m harness.load      makes the namespace
-    nsenter --net │ taskset server CPUs │ prlimit │ ./server        joins it
+    nsenter --net │ taskset server CPUs │ prlimit │ unshare --pid │ keeper │ ./server   joins it
 
-`unshare`, `nsenter`, `taskset`, `prlimit` and `setpriv` are util-linux, which every Linux has. None
-of them forks here, so the PID that was started is the program's own. `setpriv --pdeathsig` has the
-kernel kill both when the harness dies, however it dies; it comes after `unshare` because entering a
-user namespace clears it (commit_creds in kernel/cred.c).
+`unshare`, `nsenter`, `taskset`, `prlimit` and `setpriv` are util-linux, which every Linux has. Only
+`unshare --pid` forks. `setpriv --pdeathsig` has the kernel kill load and server when the harness
+dies, however it dies; it comes after `unshare --net` because entering a user namespace clears it
+(commit_creds in kernel/cred.c).
+
+A server has a keeper, a PID namespace and a control group for its CPU time of its own, each where
+this user may make one: nothing that it forks is lost, neither to the accounts nor to the clean-up.
 """
 
 from __future__ import annotations
@@ -22,15 +25,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from harness import built, counters
-from harness.backends import cgroups
+from harness.backends import cgroups, cpu_time
 from harness.backends.base import (
     ADDRESS,
-    BATON,
     LISTEN,
     MARK,
     NOTHING,
@@ -39,12 +40,15 @@ from harness.backends.base import (
     EventStream,
     Prepared,
     ServerExit,
+    reply_line,
     tail,
     told_runtime,
 )
+from harness.backends.kept import KeptServer
 from harness.conformance.results import MAIN
 from harness.errors import HostNotFit, ServerFault
 from harness.limits import BACKLOG, SYSCTLS, clamp
+from harness.load.accounting import Charged
 from harness.lock import LOCK_VARIABLE
 from harness.variants import Variant
 
@@ -56,11 +60,13 @@ class ProcessBackend:
     """Runs servers and load as processes of this host."""
 
     name = "process"
+    confines_cpus = False
 
     def __init__(self) -> None:
         if missing := missing_tools():
             raise HostNotFit(f"not found: {', '.join(missing)}", hint="apt-get install util-linux")
         self._unshare, self._nsenter = namespace_commands()
+        self._unshare_pids = pid_namespace_command()
         self.isolated = bool(self._unshare)
 
     def prepare_load(self, timeout_s: float) -> None:
@@ -93,7 +99,7 @@ class ProcessBackend:
         """Start the load in a namespace of its own; kill load and server on leaving."""
         if not self.isolated:
             _require_free_port()
-        trial = ProcessTrial(context, self._unshare, self._nsenter)
+        trial = ProcessTrial(context, self._unshare, self._nsenter, self._unshare_pids)
         try:
             yield trial
         finally:
@@ -110,27 +116,28 @@ class ProcessBackend:
 
     def environment(self) -> dict[str, Any]:
         """Whether trials have a network namespace of their own."""
-        return {"isolated": self.isolated, "namespace": " ".join(self._unshare) or None}
-
-
-@dataclass(slots=True)
-class _Server:
-    """A server that was started, what it writes to stderr, and how it ended once that is known."""
-
-    process: subprocess.Popen[bytes]
-    log: IO[bytes]
-    exit: ServerExit | None = None
+        return {
+            "isolated": self.isolated,
+            "namespace": " ".join(self._unshare) or None,
+            "pid_namespace": " ".join(self._unshare_pids) or None,
+        }
 
 
 class ProcessTrial:
     """One load process and its servers."""
 
     def __init__(
-        self, context: Context, unshare: tuple[str, ...], nsenter: tuple[str, ...]
+        self,
+        context: Context,
+        unshare: tuple[str, ...],
+        nsenter: tuple[str, ...],
+        unshare_pids: tuple[str, ...],
     ) -> None:
         self._context = context
         self._nsenter = nsenter
-        self._servers: dict[str, _Server] = {}
+        self._unshare_pids = unshare_pids
+        self._servers: dict[str, KeptServer] = {}
+        self._exits: dict[str, ServerExit] = {}
         self.clamps: list[str] = []
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         self._nofile, clamped = clamp("nofile", context.asked.nofile, hard)
@@ -138,7 +145,10 @@ class ProcessTrial:
             self.clamps.append(str(clamped))
         self._load_log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close())
         told = context.variables(
-            sysctls=SYSCTLS if unshare else {}, prepare_namespace=bool(unshare), directory=None
+            sysctls=SYSCTLS if unshare else {},
+            prepare_namespace=bool(unshare),
+            directory=None,
+            tree="init" if unshare_pids else "keeper",
         )
         self._load = subprocess.Popen(
             [*unshare, *self._confined(context.cpus.load), sys.executable, "-m", context.module],
@@ -155,11 +165,15 @@ class ProcessTrial:
         """The load's next event."""
         return self._events.next(timeout_s)
 
-    def hand_baton(self) -> None:
-        """Tell a load that waits for its turn that it has it."""
+    def reply(self, **members: Any) -> None:
+        """Answer a load that asked for something and waits."""
         assert self._load.stdin is not None  # noqa: S101 (for the type checker)
         with contextlib.suppress(BrokenPipeError):  # it died: its events end
-            os.write(self._load.stdin.fileno(), BATON)
+            os.write(self._load.stdin.fileno(), reply_line(members))
+
+    def charged(self) -> Charged:
+        """What the kernel charged to the server's control group, where it has one."""
+        return cpu_time.settled(self._servers[MAIN].group, self._context.cpus.server)
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start a server in the load's namespace."""
@@ -167,34 +181,28 @@ class ProcessTrial:
         assert variant.file.process is not None  # noqa: S101 (prepare() made sure)
         self._discard(name)
         join = [part.format(pid=self._load.pid) for part in self._nsenter]
-        log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _discard())
-        process = subprocess.Popen(
-            [*join, *self._confined(self._context.cpus.server), *variant.file.process.command],
-            cwd=variant.directory,
-            env={
+        self._servers[name] = KeptServer(
+            [*join, *self._confined(self._context.cpus.server), *self._unshare_pids],
+            variant.file.process.command,
+            group=cpu_time.make(f"c10k-{self._load.pid}-{name}"),
+            directory=variant.directory,
+            environment={
                 **os.environ,
                 MARK: self._context.campaign,
                 "LISTEN": LISTEN,
                 "BACKLOG": str(BACKLOG),
                 **variables,
             },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            start_new_session=True,
         )
-        self._servers[name] = _Server(process, log)
 
     def await_server(self, name: str, within_s: float) -> ServerExit:
         """Wait for a server to end by itself; one that does not is killed."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._servers[name].process.wait(within_s)
+        self._servers[name].wait(within_s)
         return self._end(name, 0)
 
     def ended(self) -> ServerExit | None:
         """How the server ended by itself; None while it runs."""
-        running = self._servers[MAIN].process.poll() is None
-        return None if running else self._end(MAIN, 0)
+        return self._end(MAIN, 0) if self._servers[MAIN].wait(0) else None
 
     def stop_server(self, name: str = MAIN) -> ServerExit:
         """SIGTERM, then SIGKILL after the profile's `stop_s`; the exit code as it was."""
@@ -232,18 +240,18 @@ class ProcessTrial:
         server = self._servers.get(name)
         if server is None:
             return ServerExit(None, "")
-        if server.exit is None:
-            exit_code = _stop(server.process, timeout_s)
-            server.exit = ServerExit(exit_code, tail(counters.condensed(_text(server.log))))
-        return server.exit
+        if name not in self._exits:
+            exit_code = server.stop(timeout_s)
+            log = tail(counters.condensed(_text(server.log)))
+            self._exits[name] = ServerExit(exit_code, log)
+        return self._exits[name]
 
     def _discard(self, name: str) -> None:
-        """Leave nothing of a server: what it forked is in its session, too."""
+        """Leave nothing of a server, nor of what it forked."""
         server = self._servers.pop(name, None)
+        self._exits.pop(name, None)
         if server is not None:
-            _kill_group(server.process.pid)
-            server.process.wait()
-            server.log.close()
+            server.end()
 
     def _confined(self, cpus: tuple[int, ...]) -> list[str]:
         return [
@@ -268,6 +276,20 @@ def namespace_commands() -> tuple[tuple[str, ...], tuple[str, ...]]:
         nsenter = ("nsenter", "--target", "{pid}", "--user", "--preserve-credentials", "--net")
     done = subprocess.run([*unshare, "true"], capture_output=True, timeout=10, check=False)
     return (unshare, nsenter) if done.returncode == 0 else ((), ())
+
+
+def pid_namespace_command() -> tuple[str, ...]:
+    """How a server gets a PID namespace of its own, with a /proc; empty where that is refused.
+
+    An ordinary user needs a user namespace for it, whose capabilities are not the server's.
+    """
+    unshare: tuple[str, ...] = ("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
+    if os.geteuid() != 0:
+        user = ("--user", "--map-current-user", "--keep-caps")
+        drop = ("setpriv", "--inh-caps=-all", "--ambient-caps=-all")
+        unshare = (*unshare[:1], *user, *unshare[1:], *drop)
+    done = subprocess.run([*unshare, "true"], capture_output=True, timeout=10, check=False)
+    return unshare if done.returncode == 0 else ()
 
 
 def _build(name: str, command: tuple[str, ...], directory: Path, timeout_s: float) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from harness.conformance.results import Failed
 from harness.load import discovery, procfs, sockets
+from harness.load.accounting import clock_ns
 from harness.load.address import Address
-from harness.load.probe import cpu_clock
 
 POLL_S = 0.01
 STOPPED_S = 2.0
@@ -194,11 +194,8 @@ def send_signal(pids: Iterable[int], number: int) -> None:
 
 def _cpu_ns(pids: Iterable[int]) -> dict[int, int]:
     """CPU time of each process, with all its threads."""
-    found = {}
-    for pid in pids:
-        with suppress(OSError):  # ended
-            found[pid] = time.clock_gettime_ns(cpu_clock(pid))
-    return found
+    clocks = {pid: clock_ns(pid) for pid in pids}
+    return {pid: ns for pid, ns in clocks.items() if ns is not None}
 
 
 def _state(pid: int) -> str:

@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from harness.gates.cpu import ticks
 from harness.record import (
     Record,
     VariantFacts,
@@ -27,9 +28,6 @@ from harness.record import (
 LITTLE_SHARE_MAX = 0.02
 # What the edges of a turn may cut of it: beyond that the allowance would hide what the gate is for.
 TURN_EDGES_MAX = 0.05
-# The kernel counts CPU time of a CPU in ticks of 10 ms (USER_HZ = 100); ten of them make a busy
-# share good to a tenth, and give the run time in ns a thousand switches or more to average over.
-SERVER_CPU_MS_MIN = 100.0
 # An open loop's latency is the server's only while the generator has CPU time to spare and sends on
 # time: the p99 of its delay is to be 100 µs at most, or a tenth of the latency's p99.
 GENERATOR_BUSY_MAX = 0.80
@@ -47,10 +45,6 @@ LATE_REPLIES_SHARE_MAX = MISSED_SENDS_SHARE_MAX
 LATE_REPLIES_SHARE_VOID = MISSED_SENDS_SHARE_VOID
 # Above this share the hypervisor ran somebody else (`steal` in proc_stat(5)).
 STEAL_SHARE_MAX = 0.02
-# Alone on their CPUs, the load's threads wait for one in 2 to 3 % of a window (for each other), and
-# the server's CPUs are busy with others for 1 %; beside one more busy process it is 27 % and 50 %.
-LOAD_WAIT_SHARE_MAX = 0.10
-OTHERS_SHARE_MAX = 0.10
 # A slope in the rates of the window's tenths. A tenth is rarely good to more than
 # 2 % on a shared host, so chance alone makes a line of 5 %: both the change and its probability
 # (two-sided t test of the slope) have to speak against a steady rate.
@@ -72,9 +66,6 @@ CLOCK_STEP_MS_MAX = 1.0
 # A variant that declares a ceiling has to come near it: what stops far below is a fault.
 CEILING_HELD_SHARE_MIN = 0.90
 
-TICKS_PER_S = 100  # USER_HZ, the unit of /proc/stat on every architecture that runs this
-TICKS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
-TASK_TICKS = ("user", "nice", "system")
 NOISE_COUNTERS = ("RetransSegs", "ListenOverflows", "softnet_dropped")
 
 Check = Callable[[Record, VariantFacts], str | None]
@@ -180,13 +171,6 @@ def cycles(record: Record, facts: VariantFacts) -> str | None:
     return f"{failed:,.0f} cycles failed{_named_errors(record)}" if failed else None
 
 
-def cpu_time(record: Record, facts: VariantFacts) -> str | None:
-    cpu_ns = number(record, "server", "cpu_ns")
-    if cpu_ns is None or cpu_ns >= SERVER_CPU_MS_MIN * 1e6:
-        return None
-    return f"{cpu_ns / 1e6:,.1f} ms of server CPU time stand behind the CPU figures"
-
-
 def not_reachable(record: Record, facts: VariantFacts) -> str | None:
     """A rate that the generator cannot keep is not lowered: the cell has no figure here."""
     causes = [_generator_busy(record), _send_lag(record), _unsent(record)]
@@ -264,23 +248,18 @@ def counters(record: Record, facts: VariantFacts) -> str | None:
     side = "generator" if facts.unseen else "server"
     missing = _missing(record, [*needed, (side, "stat_ticks", "steal")])
     # A sandbox may show a /proc/stat of its own, in which nothing moves: nor would steal
-    if missing is None and not sum(_ticks(record, side).values()):
+    if missing is None and not sum(ticks(record, side).values()):
         return f"not observed: {side}.stat_ticks, which stood still"
     return missing
 
 
 def steal(record: Record, facts: VariantFacts) -> str | None:
     for side in ("server", "generator"):
-        ticks = _ticks(record, side)
-        total = sum(ticks.values())
-        if ticks["steal"] > STEAL_SHARE_MAX * total:
-            return f"{ticks['steal'] / total:.1%} of the {side}'s CPU time was stolen"
+        of_side = ticks(record, side)
+        total = sum(of_side.values())
+        if of_side["steal"] > STEAL_SHARE_MAX * total:
+            return f"{of_side['steal'] / total:.1%} of the {side}'s CPU time was stolen"
     return None
-
-
-def _ticks(record: Record, side: str) -> dict[str, float]:
-    """{name: ticks} of the CPUs of one side, 0 where they are not in the data."""
-    return {name: number(record, side, "stat_ticks", name) or 0.0 for name in TICKS}
 
 
 def drift(record: Record, facts: VariantFacts) -> str | None:
@@ -321,41 +300,6 @@ def uneven(record: Record, facts: VariantFacts) -> str | None:
 def shows_its_tenths(record: Record) -> bool:
     """Whether the window is long enough for a judgement of its tenths."""
     return is_closed_loop(record) and (number(record, "window_s") or 0.0) >= UNEVEN_WINDOW_S_MIN
-
-
-def load_waited(record: Record, facts: VariantFacts) -> str | None:
-    """A closed loop on a CPU that it shares is slow without any other gate's noticing."""
-    wait_ns = number(record, "generator", "run_wait_ns")
-    interval_ns = number(record, "generator", "interval_ns")
-    if wait_ns is None or not interval_ns:
-        return None
-    # Of one process: each worker has a CPU, on which its own threads wait for each other
-    share = wait_ns / interval_ns / max(1, number(record, "generator", "workers") or 0)
-    if share <= LOAD_WAIT_SHARE_MAX:
-        return None
-    return f"the load was ready to run and waited for a CPU in {share:.0%} of it"
-
-
-def shared_cpu(record: Record, facts: VariantFacts) -> str | None:
-    """Task time of the server's CPUs that is not the server's; ticks are good to one at each edge.
-
-    Interrupts are left out: a kernel with CONFIG_IRQ_TIME_ACCOUNTING takes the softirq that runs
-    inside the server's send() out of its run time, others leave it in. So others are never accused
-    wrongly, and are seen from about half of the server's own softirq on.
-    """
-    cpu_ns = number(record, "server", "cpu_ns")
-    interval_ns = number(record, "server", "interval_ns")
-    ticks = _ticks(record, "server")
-    total = sum(ticks.values())
-    if cpu_ns is None or not interval_ns or not total:
-        return None
-    interval_ticks = interval_ns / 1e9 * TICKS_PER_S
-    cpus = max(1, round(total / interval_ticks))
-    tasks = sum(ticks[name] for name in TASK_TICKS) / total
-    others = tasks - cpu_ns / interval_ns / cpus
-    if others <= OTHERS_SHARE_MAX + 2 * (number(record, "turns") or 1) / interval_ticks:
-        return None
-    return f"somebody else used {others:.0%} of the server's CPU time"
 
 
 def retransmits(record: Record, facts: VariantFacts) -> str | None:

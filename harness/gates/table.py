@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.gates import checks
+from harness.gates import checks, cpu
 from harness.gates.checks import Check
 from harness.record import (
     Record,
@@ -136,12 +136,34 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "cpu-time",
         "Enough CPU time behind a CPU figure",
-        "closed loop: run time of the server's tasks in the window; below it an open loop, which "
-        "is about latency, has no CPU figure",
-        f"≥ {checks.SERVER_CPU_MS_MIN:.0f} ms",
+        "closed loop: CPU time of the server, and how exactly its source tells it; below it an "
+        "open loop, which is about latency, has no CPU figure",
+        f"≥ {cpu.SERVER_CPU_MS_MIN:.0f} ms, exact to {cpu.EXACT_SHARE_MAX:.0%}",
         "void",
         is_closed_loop,
-        checks.cpu_time,
+        cpu.cpu_time,
+        needs_server=True,
+    ),
+    Gate(
+        "outside-cpus",
+        "The server stayed on its CPUs",
+        "CPU time of the server, less the time in which its CPUs were busy",
+        f"≤ {cpu.OUTSIDE_SHARE_MAX:.0%} of its CPUs' time "
+        f"({cpu.OUTSIDE_SHARE_MAX_TICKS:.0%} where ticks tell it)",
+        "void",
+        has_traffic,
+        cpu.outside_cpus,
+        needs_server=True,
+    ),
+    Gate(
+        "unaccounted",
+        "All CPU time belongs to a known process",
+        "without a control group of the server: time in which its CPUs were busy, less the CPU "
+        "time of the server and of every other process that may run there",
+        f"≤ {cpu.UNKNOWN_SHARE_MAX:.0%} of the busy time, plus what its sources are exact to",
+        "void",
+        has_traffic,
+        cpu.unaccounted,
         needs_server=True,
     ),
     Gate(
@@ -252,19 +274,19 @@ GATES: tuple[Gate, ...] = (
         "load-waited",
         "The load had its CPUs to itself",
         "time in which its threads were ready to run and did not, of the window",
-        f"≤ {checks.LOAD_WAIT_SHARE_MAX:.0%}",
+        f"≤ {cpu.LOAD_WAIT_SHARE_MAX:.0%}",
         "noisy",
         has_traffic,
-        checks.load_waited,
+        cpu.load_waited,
     ),
     Gate(
         "shared-cpu",
         "The server had its CPUs to itself",
-        "task time of the server's CPUs, less the run time of the server's own tasks",
-        f"≤ {checks.OTHERS_SHARE_MAX:.0%}, and a tick of /proc/stat at each edge of each turn",
+        "time in which the server's CPUs were busy, less the CPU time of the server",
+        f"≤ {cpu.OTHERS_SHARE_MAX:.0%} of its CPUs' time, plus what its sources are exact to",
         "noisy",
         has_traffic,
-        checks.shared_cpu,
+        cpu.shared_cpu,
         needs_server=True,
     ),
     Gate(

@@ -24,9 +24,8 @@ from typing import Any
 
 import gevent
 
-from harness.load import discovery, problems, ready, record, xray
+from harness.load import accounting, discovery, problems, ready, record, xray
 from harness.load.address import parse
-from harness.load.baton import Baton
 from harness.load.events import Events
 from harness.load.figures import Status, Window, merge_ramp
 from harness.load.fleet import Fleet, FleetFault
@@ -34,6 +33,7 @@ from harness.load.memory import Memory
 from harness.load.probe import Probe, ServerGone
 from harness.load.problems import Failure
 from harness.load.progress import Progress
+from harness.load.requests import Requests
 from harness.load.runners import local_fleet, master_fleet
 from harness.load.snapshots import Snapshots
 from harness.load.trial import Cell, Step, Trial
@@ -83,14 +83,14 @@ def await_server(
     if unseen is not None:
         events.emit("ready", ready_s=ready_s, server=None, baseline=None)
         return unseen, None
-    server = discovery.find(address)
+    server = discovery.find(address, trial.tree)
     if server is None:
         raise TrialFailed(
             "load-error",
             f"{address.text} echoes, but no process that may be looked into holds its listening "
             "socket: server and load need one user and one PID namespace",
         )
-    probe = Probe(address, server.pids)
+    probe = Probe.of(address, server, trial.tree)
     try:
         watch = Watch(probe.check_alive)
         watch.until(lambda: probe.still_open() == 0, CLOSE_WAIT_S)
@@ -138,7 +138,9 @@ class Conductor:
         self._watch = Watch(probe.check_alive, self._check_fleet)
         self._snapshots = Snapshots(probe.pids, wanted=trial.counters)
         self._traffic = Traffic(trial, fleet, probe, self._watch, self._snapshots)
-        self._baton = Baton(events)
+        self._requests = Requests(events)
+        # Where the harness has checked that it may run: nowhere else from then on
+        self._server_cpus = probe.tasks().cpus | set(trial.server_cpus)
 
     def conduct(self, traffic: ready.Traffic) -> None:
         """Run all steps and tell the totals, those of the readiness probe included, if exact.
@@ -214,7 +216,7 @@ class Conductor:
         if self._trial.side_by_side and not has_churned:
             began_s = time.monotonic()
             self._probe.rest()
-            self._baton.pass_on(cell)
+            self._requests.turn(cell)
             self._probe.resume()
             self._progress.skip(time.monotonic() - began_s)
             self._watch.check()
@@ -295,10 +297,12 @@ class Conductor:
         if self._trial.xray:
             self._emit_xray(cell, xray.not_counted(problem["text"]))
             return
-        members = {
-            "connections_established_min": self._fleet.status().established,
-            "failure": problems.not_run(problem),
-        }
+        self._emit_failed(cell, problems.not_run(problem))
+
+    def _emit_failed(self, cell: Cell, failure: Failure, **members: Any) -> None:
+        """Tell a cell that has no window."""
+        established = self._fleet.status().established
+        members |= {"connections_established_min": established, "failure": failure}
         self._emit(record.blank(cell) | members)
 
     # A cell whose system calls are counted
@@ -321,8 +325,14 @@ class Conductor:
             self._emit_unreached(cell, problem)
             return
         self._probe.refresh()
-        seen = self._traffic.run(cell, partial(self._rest, cell.index))
+        problem = self._traffic.warm_up(cell)
+        if problem is not None:
+            self._emit_failed(cell, problem, **record.changes(before, self._fleet.status()))
+            return
+        account = None if self._trial.unseen else partial(self._requests.account, cell.index)
+        seen = self._traffic.run(cell, partial(self._rest, cell.index), account)
         after = self._fleet.status()
+        strayed = problems.strayed(seen.tasks_open.cpus | seen.tasks_close.cpus, self._server_cpus)
         readings = record.Readings(
             *(seen.first, seen.last, seen.tasks_open, seen.tasks_close),
             *(self._read_memory(cell), self._baseline),
@@ -332,18 +342,30 @@ class Conductor:
             "connections_established_min": seen.established_min,
             **record.changes(before, after),
             **record.churn_members(seen.window, after.cycles_failed - before.cycles_failed),
-            "failure": seen.problem,
+            "failure": strayed or seen.problem,
         }
-        self._emit(record.blank(cell) | members | self._observed(readings, seen.window))
+        observed = self._observed(
+            readings, seen.window, accounting.account(seen.accounts, len(self._trial.server_cpus))
+        )
+        self._emit(record.blank(cell) | members | observed)
+        if strayed is not None:
+            raise TrialFailed(**strayed)
 
     # Shared by all cells
 
-    def _observed(self, readings: record.Readings, window: Window | None) -> dict[str, Any]:
+    def _observed(
+        self,
+        readings: record.Readings,
+        window: Window | None,
+        charged: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         echoes_per_s = window.echoes_per_s if window is not None else 0.0
         first, last, cpus = readings.open, readings.close, self._trial.server_cpus
         seen = not self._trial.unseen
         return {
-            "server": record.server_members(readings, cpus, echoes_per_s) if seen else None,
+            "server": record.server_members(readings, cpus, echoes_per_s, charged)
+            if seen
+            else None,
             "generator": record.generator_members(
                 readings, self._trial.load_cpus, self._trial.workers, window, self._trial.may_spin
             ),

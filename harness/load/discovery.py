@@ -1,25 +1,29 @@
 """Which processes are the server, and under which limits they really run.
 
-Never by name: the server is whoever holds the listening socket, and all its descendants.
+Never by name: the server is what holds the listening socket, and its family.
 """
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.load import procfs, sockets
+from harness.load import family, procfs, sockets
 from harness.load.address import Address
+from harness.load.family import Tree
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server's processes and the limits read back from them. Soft and hard; None: no limit."""
+    """The server's processes and the limits read back from them. Soft and hard; None: no limit.
+
+    `cpus` are those of all its tasks together.
+    """
 
     pids: tuple[int, ...]
+    keeper: int | None
     nofile: tuple[int | None, int | None]
     processes: tuple[int | None, int | None]
     pids_max: int | None
@@ -28,21 +32,29 @@ class Server:
     pid1: bool
 
 
-def find(address: Address) -> Server | None:
-    """Find the server that listens on the address; None when no visible process holds it."""
+def find(address: Address, tree: Tree = "server") -> Server | None:
+    """Find the server that listens on the address; None when no visible process holds it.
+
+    Raises OSError when its processes may not be looked into, or ended meanwhile.
+    """
     holders = sockets.holders(sockets.listeners(address)) - {os.getpid()}
     if not holders:
         return None
-    pids = tuple(sorted(with_descendants(holders)))
-    first = Path(f"/proc/{pids[0]}")
+    seen = family.processes()
+    keeper = family.keeper_of(seen, tree, min(holders))
+    pids = tuple(sorted(family.of(seen, tree, holders, keeper).pids))
+    # Not the lowest: numbers start again from below at pid_max
+    main = min(pid for pid in pids if pid not in seen or seen[pid].parent not in pids)
+    first = Path(f"/proc/{main}")
     status = procfs.task_status((first / "status").read_text())
     limits = procfs.limits((first / "limits").read_text())
     return Server(
         pids=pids,
+        keeper=keeper,
         nofile=limits["Max open files"],
         processes=limits["Max processes"],
-        pids_max=_pids_max(pids[0]),
-        cpus=status.cpus,
+        pids_max=_pids_max(main),
+        cpus=tuple(sorted(allowed_cpus(pids))),
         uid=status.uid,
         pid1=any(_is_init(pid) for pid in pids),
     )
@@ -50,22 +62,32 @@ def find(address: Address) -> Server | None:
 
 def with_descendants(roots: Iterable[int]) -> set[int]:
     """The processes and all that they forked, and what those forked; ended ones are left in."""
-    children: dict[int, list[int]] = defaultdict(list)
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                text = Path(entry.path, "stat").read_text()
-            except OSError:
-                continue
-            children[procfs.process_stat(text).parent].append(int(entry.name))
-    found: set[int] = set()
-    waiting = list(roots)
-    while waiting:
-        pid = waiting.pop()
-        if pid not in found:
-            found.add(pid)
-            waiting.extend(children[pid])
-    return found
+    return set(family.descendants(family.processes(), roots))
+
+
+def allowed_cpus(pids: Iterable[int]) -> frozenset[int]:
+    """The CPUs on which any task of the processes may run."""
+    lists = {procfs.allowed_cpus(status) for pid in pids for status in task_files(pid, "status")}
+    return frozenset(cpu for text in lists for cpu in procfs.cpu_list(text.decode()))
+
+
+def task_files(pid: int, name: str) -> Iterable[bytes]:
+    """One file of every task of a process. Plain system calls: there may be 10,000."""
+    try:
+        tasks = list(os.scandir(f"/proc/{pid}/task"))
+    except OSError:
+        return
+    for task in tasks:
+        try:
+            descriptor = os.open(f"{task.path}/{name}", os.O_RDONLY)
+        except OSError:  # the task ended since
+            continue
+        try:
+            yield os.read(descriptor, 4096)
+        except OSError:
+            continue
+        finally:
+            os.close(descriptor)
 
 
 def _is_init(pid: int) -> bool:

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.load import discovery, memory, procfs, sockets
+from harness.load import family, memory, procfs, sockets
+from harness.load.accounting import Charged, Moment, clock_ns, moment
 from harness.load.address import Address
+from harness.load.discovery import Server, task_files
+from harness.load.family import Family, Processes, Tree
 
 # Waits for a CPU are read per task inside the edge, hence only for servers of few threads.
 RUN_WAIT_TASKS_MAX = 64
@@ -66,18 +69,27 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class TaskSample:
-    """Context switches so far, summed over all tasks of the server."""
+    """Context switches so far, summed over all tasks of the server, and where these may run."""
 
     stamp_ns: int
     voluntary: int
     involuntary: int
+    cpus: frozenset[int] = frozenset()
 
 
 class Probe:
     """Reads the server's processes. Made once the server is ready, kept for the whole trial."""
 
-    def __init__(self, address: Address, pids: Iterable[int]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        pids: Iterable[int],
+        tree: Tree = "server",
+        keeper: int | None = None,
+    ) -> None:
         self._address = address
+        self._tree = tree
+        self._keeper = keeper
         self.pids = tuple(sorted(pids))
         self._cpu_ns: dict[int, int] = {}
         self._mains = _mains(self.pids)
@@ -85,26 +97,36 @@ class Probe:
         self._slab_baseline_bytes = memory.slab_bytes()
         self._slab_at_rest_bytes = self._slab_baseline_bytes
 
+    @classmethod
+    def of(cls, address: Address, server: Server, tree: Tree) -> Probe:
+        """The probe of a server that was found."""
+        return cls(address, server.pids, tree, server.keeper)
+
     def check_alive(self) -> None:
         """Raise ServerGone when no process of the server runs, or nobody listens any more."""
         if not any(_runs(pid) for pid in self.pids):
             names = ", ".join(str(pid) for pid in self.pids)
-            raise ServerGone(f"its process is gone (pid {names})")
+            self.refresh()  # those that were known may have been replaced
+            if not any(_runs(pid) for pid in self.pids):
+                raise ServerGone(f"its process is gone (pid {names})")
         if not sockets.listeners(self._address):
             raise ServerGone(f"nobody listens on {self._address.text} any more")
 
     def refresh(self) -> None:
-        """Take in what the server forked since: a process per connection, a worker restarted.
+        """Take in what the server forked since: a process per connection, a worker replaced."""
+        self.pids = tuple(sorted(self._family(family.processes()).pids))
 
-        Processes that ended stay known, with the CPU time that they had when it was last read.
-        """
-        self.pids = tuple(sorted(discovery.with_descendants(self.pids)))
+    def account(self, charge: Callable[[], Charged], echoes: int) -> Moment:
+        """Read the CPU time of the whole family now, beside what the harness reads by `charge`."""
+        found = moment(self._family, charge, echoes)
+        self.pids = tuple(sorted(found.pids))
+        return found
 
     def edge(self) -> Edge:
         """Read everything that belongs to one edge of a window."""
         stamp_ns = time.monotonic_ns()
         server_cpu_ns = sum(self._server_cpu_ns(pid) for pid in self.pids)
-        load_cpu_ns = sum(_cpu_ns(pid) or 0 for pid in self.load_pids)
+        load_cpu_ns = sum(clock_ns(pid) or 0 for pid in self.load_pids)
         realtime_offset_ns = _realtime_offset_ns()
         cpu_ticks = procfs.cpu_ticks(_shown("/proc/stat"))
         stats = [stat for pid in self.pids if (stat := _stat(pid)) is not None]
@@ -129,12 +151,15 @@ class Probe:
         """Sum the context switches of all tasks: one read per task, so never inside a window."""
         started_ns = time.monotonic_ns()
         voluntary = involuntary = 0
+        cpus = set()
         for pid in self.pids:
-            for status in _task_files(pid, "status"):
+            for status in task_files(pid, "status"):
                 one_voluntary, one_involuntary = procfs.switches(status)
                 voluntary += one_voluntary
                 involuntary += one_involuntary
-        return TaskSample(started_ns, voluntary, involuntary)
+                cpus.add(procfs.allowed_cpus(status))
+        allowed = frozenset(cpu for text in cpus for cpu in procfs.cpu_list(text.decode()))
+        return TaskSample(started_ns, voluntary, involuntary, allowed)
 
     def memory(self) -> memory.Memory:
         """Measure the server's memory now; slab counts from the moment this probe was made."""
@@ -150,6 +175,9 @@ class Probe:
         if self._slab_baseline_bytes is not None and now_bytes and before_bytes:
             self._slab_baseline_bytes += now_bytes - before_bytes
 
+    def _family(self, seen: Processes) -> Family:
+        return family.of(seen, self._tree, self.pids, self._keeper)
+
     def established(self) -> int:
         """How many connections the kernel has ESTABLISHED on the server's port."""
         return sockets.established(self._address)
@@ -160,7 +188,7 @@ class Probe:
 
     def _server_cpu_ns(self, pid: int) -> int:
         """The process's run time; its last known one when it ended meanwhile."""
-        now_ns = _cpu_ns(pid)
+        now_ns = clock_ns(pid)
         if now_ns is not None:
             self._cpu_ns[pid] = now_ns
         return self._cpu_ns.get(pid, 0)
@@ -188,25 +216,8 @@ def _mains(pids: Iterable[int]) -> dict[int, int]:
 def _run_wait_ns(pids: Iterable[int]) -> int:
     """How long all tasks of the processes were runnable and waited for a CPU."""
     return sum(
-        int(schedstat.split()[1]) for pid in pids for schedstat in _task_files(pid, "schedstat")
+        int(schedstat.split()[1]) for pid in pids for schedstat in task_files(pid, "schedstat")
     )
-
-
-def cpu_clock(pid: int) -> int:
-    """The clock id of another process's CPU time, as clock_getcpuclockid(3) makes it.
-
-    CPUCLOCK_SCHED without the per-thread bit (linux/posix-timers.h): the thread group's summed
-    run time in ns, that of ended threads included. It is the sum of all /proc/PID/task/*/schedstat
-    in one system call instead of 10,000 file reads; reading it needs no permission.
-    """
-    return (~pid << 3) | 2
-
-
-def _cpu_ns(pid: int) -> int | None:
-    try:
-        return time.clock_gettime_ns(cpu_clock(pid))
-    except OSError:  # no such process any more
-        return None
 
 
 def _stat(pid: int) -> procfs.ProcessStat | None:
@@ -219,25 +230,6 @@ def _stat(pid: int) -> procfs.ProcessStat | None:
 def _runs(pid: int) -> bool:
     stat = _stat(pid)
     return stat is not None and stat.state not in "ZX"
-
-
-def _task_files(pid: int, name: str) -> Iterable[bytes]:
-    """One file of every task of a process. Plain system calls: there may be 10,000."""
-    try:
-        tasks = list(os.scandir(f"/proc/{pid}/task"))
-    except OSError:
-        return
-    for task in tasks:
-        try:
-            descriptor = os.open(f"{task.path}/{name}", os.O_RDONLY)
-        except OSError:  # the task ended since
-            continue
-        try:
-            yield os.read(descriptor, 4096)
-        except OSError:
-            continue
-        finally:
-            os.close(descriptor)
 
 
 def _tcp_counters() -> dict[str, int]:

@@ -2,10 +2,13 @@
 
 The codes: *held-fewer* and *capped* (the same behind a ceiling that the variant declares) for what
 a server does not hold, *not-reached* for cells that were not run because of it, *not-settled* for
-replies that never came, *overslept* where the load did not run in a whole window, *server-died*.
+replies that never came, *overslept* where the load did not run in a whole window, *outside-cpus*
+where a task of the server may run on CPUs that are not the server's, *server-died*.
 """
 
 from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
 
 from harness.load.figures import Status, differences
 from harness.load.trial import Ceiling, Cell
@@ -73,6 +76,15 @@ def overslept(engines: int, cell: Cell) -> Failure | None:
         "others keep this host busy, or the window is too short"
     )
     return failure("overslept", text)
+
+
+def strayed(held: AbstractSet[int], granted: AbstractSet[int]) -> Failure | None:
+    """Tasks of the server may run where its CPU time is not its own; None where none may."""
+    if held <= granted:
+        return None
+    outside, own = (", ".join(map(str, sorted(cpus))) for cpus in (held - granted, granted))
+    text = f"a task of the server may run on CPU {outside}; the server's own are CPU {own}"
+    return failure("outside-cpus", text)
 
 
 def death(cell: Cell, seen: str, status: Status) -> Failure:

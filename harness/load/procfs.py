@@ -21,12 +21,16 @@ _MAPPING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ProcessStat:
-    """The members of /proc/PID/stat that are used. Times in clock ticks, of all its threads."""
+    """The members of /proc/PID/stat that are used. Times in clock ticks, of all its threads.
+
+    `collected_ticks` is the time of the children that it waited for, and of those that they did.
+    """
 
     state: str
     parent: int
     user_ticks: int
     system_ticks: int
+    collected_ticks: int
     threads: int
     started_ticks: int
     flags: int  # PF_* of linux/sched.h
@@ -50,6 +54,7 @@ def process_stat(text: str) -> ProcessStat:
         parent=int(members[1]),
         user_ticks=int(members[11]),
         system_ticks=int(members[12]),
+        collected_ticks=int(members[13]) + int(members[14]),
         threads=int(members[17]),
         started_ticks=int(members[19]),
         flags=int(members[6]),
@@ -67,6 +72,11 @@ def task_status(text: str) -> TaskStatus:
     )
 
 
+def allowed_cpus(status: bytes) -> bytes:
+    """The CPUs on which one task may run, as its status lists them."""
+    return status.rpartition(b"\nCpus_allowed_list:")[2].split(None, 1)[0]
+
+
 def switches(status: bytes) -> tuple[int, int]:
     """(voluntary, involuntary) context switches of one task, from its status.
 
@@ -80,6 +90,11 @@ def switches(status: bytes) -> tuple[int, int]:
 def pending_signals(status: str) -> int:
     """The signals that wait for a whole process, as a mask: bit 0 is signal 1."""
     return int(status.split("\nShdPnd:", 1)[1].split(None, 1)[0], 16)
+
+
+def ignored_signals(status: str) -> int:
+    """The signals that a process ignores, as a mask: bit 0 is signal 1."""
+    return int(status.split("\nSigIgn:", 1)[1].split(None, 1)[0], 16)
 
 
 def cpu_list(text: str) -> list[int]:

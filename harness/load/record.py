@@ -132,8 +132,14 @@ def churn_members(window: Window, failed: int) -> dict[str, Any]:
     return {"churn": figures}
 
 
-def server_members(readings: Readings, cpus: Iterable[int], echoes_per_s: float) -> dict[str, Any]:
-    """What the server's processes and CPUs did between the edges."""
+def server_members(
+    readings: Readings, cpus: Iterable[int], echoes_per_s: float, charged: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What the server's processes and CPUs did between the edges.
+
+    `charged` is what the kernel charged it with from idle moment to idle moment, where that is
+    known; the CPU time of an echo is then from there.
+    """
     first, last = readings.open, readings.close
     interval_ns = last.stamp_ns - first.stamp_ns
     cpu_ns = last.server_cpu_ns - first.server_cpu_ns
@@ -146,7 +152,10 @@ def server_members(readings: Readings, cpus: Iterable[int], echoes_per_s: float)
         "interval_ns": interval_ns,
         "cpu_busy": _busy(ticks),
         "stat_ticks": ticks,
-        "cpu_us_per_echo": _us_per_echo(cpu_ns, interval_ns, echoes_per_s),
+        "cpu_us_per_echo": charged["cpu_ns"] / charged["echoes"] / 1e3
+        if charged and charged["echoes"]
+        else _us_per_echo(cpu_ns, interval_ns, echoes_per_s),
+        "charged": charged,
         "user_us": (last.user_ticks - first.user_ticks) * _TICK_US,
         "system_us": (last.system_ticks - first.system_ticks) * _TICK_US,
         "threads": last.threads,

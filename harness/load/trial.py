@@ -10,7 +10,9 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from harness.load.family import Tree
 
 SCHEMA = 1
 VARIABLE = "C10K_TRIAL"
@@ -92,7 +94,8 @@ class Trial:
     """One fresh server process, taken through all the steps once.
 
     counters: it prints its own counters at SIGUSR1. xray: nothing is timed, its system calls are
-    counted. unseen: it runs already, and its processes are not looked into. spin: the engines poll
+    counted. unseen: it runs already, and its processes are not looked into. tree: where its
+    processes are found (harness/load/family.py). spin: the engines poll
     while a cell runs, where they may. side_by_side: others are under way, and load the CPUs in
     turns with this one.
     """
@@ -113,6 +116,7 @@ class Trial:
     counters: bool
     xray: bool
     unseen: bool
+    tree: Tree
     spin: bool
     side_by_side: bool
 
@@ -175,6 +179,7 @@ def parse(text: str) -> Trial:
         counters=top.flag("counters"),
         xray=top.flag("xray"),
         unseen=top.flag("unseen"),
+        tree=top.choice("tree", get_args(Tree)) or "server",
         spin=top.flag("spin", default=True),
         side_by_side=side_by_side,
     )

@@ -1,9 +1,11 @@
 """Traffic in turns: a cell's window is one turn, or several with other trials' turns in between.
 
-    turn:  warm up → window → stop → drain
+    cell:  warm up → stop → drain → turn, turn, …
+    turn:  account → warm up briefly → window → stop → drain → account
 
-Rule: what was between two turns is in no figure. Counters are summed over the turns, and lengths
+Rule 1: what was between two turns is in no figure. Counters are summed over the turns, and lengths
 are, so that every rate and share is one of the turns alone.
+Rule 2: the server is idle wherever its CPU time is accounted for (harness/load/accounting.py).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 import gevent
 
 from harness.load import problems
+from harness.load.accounting import Charged, Moment
 from harness.load.figures import Window, merge_turns
 from harness.load.fleet import Fleet, FleetFault
 from harness.load.probe import Edge, Probe, TaskSample
@@ -26,9 +29,11 @@ from harness.load.watch import DEATH_S, Watch
 
 ESTABLISHED_INTERVAL_S = 1.0
 WINDOW_WAIT_S = 3.0
-# A cell's order needs this long to reach every worker before its window may open. As long is the
-# warm-up of all turns but the first: caches are to be the server's own again, and nothing else.
+# A cell's order needs this long to reach every worker before its window may open. A turn's warm-up
+# is as long: the server's data comes back into the caches, and the replies into their rhythm.
 WARMUP_MIN_S = 0.05
+# A window that never opens
+NO_WINDOW_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,9 @@ class Turn:
     windows: list[dict[str, Any]]
     first: Edge
     last: Edge
+
+
+Account = Callable[[], Charged]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class Seen:
     tasks_open: TaskSample
     tasks_close: TaskSample
     established_min: int
+    accounts: list[tuple[Moment, Moment]]
     problem: Failure | None
 
 
@@ -74,9 +83,30 @@ class Traffic:
             self._watch.check()
         return found
 
-    def run(self, cell: Cell, rest: Callable[[], None]) -> Seen:
-        """All turns of a cell; `rest` between two of them. Raises ServerGone or FleetFault."""
+    def warm_up(self, cell: Cell) -> Failure | None:
+        """The cell's traffic before anything of it counts; return the failure when it does not end.
+
+        Raises ServerGone or FleetFault.
+        """
+        if cell.warmup_s <= WARMUP_MIN_S:
+            return None
+        now_ns = time.monotonic_ns()
+        start_ns = now_ns + int(NO_WINDOW_S * 1e9)
+        seed = self._trial.seed + cell.index
+        order = self._fleet.start(cell, seed, start_ns, start_ns + 1, spin=self._trial.may_spin)
+        self._watch.sleep_until(now_ns + int(cell.warmup_s * 1e9))
+        self._fleet.stop()
+        return self._drain(order)
+
+    def run(self, cell: Cell, rest: Callable[[], None], account: Account | None) -> Seen:
+        """All turns of a cell; `rest` between two of them.
+
+        `account` has the harness read the server's accounts; None where nothing is known of it.
+
+        Raises ServerGone or FleetFault.
+        """
         turns: list[Turn] = []
+        accounts: list[tuple[Moment, Moment]] = []
         problem = None
         echoes, tasks_open = self._fleet.status().echoes, self._probe.tasks()
         established = [self._probe.established()]
@@ -86,10 +116,13 @@ class Traffic:
                 problem = self.obstacle(cell)
             if problem:
                 break
-            warmup_s = WARMUP_MIN_S if number else max(cell.warmup_s, WARMUP_MIN_S)
-            turn, order = self._turn(cell, warmup_s, established, is_last=number + 1 == cell.turns)
+            before = self._moment(account)
+            turn, order = self._turn(cell, established, is_last=number + 1 == cell.turns)
             turns.append(turn)
             problem = self._drain(order)
+            after = self._moment(account)
+            if before is not None and after is not None:
+                accounts.append((before, after))
         self._snapshots.close()
         established.append(self._probe.established())
         if established[-1] < cell.connections - (cell.active if cell.closing else 0):
@@ -105,14 +138,19 @@ class Traffic:
             tasks_open=tasks_open,
             tasks_close=paced_as(tasks_open, self._probe.tasks(), echoes, window.echoes_per_s),
             established_min=min(*established, window.established_min),
+            accounts=accounts,
             problem=problem or problems.overslept(window.overslept, cell),
         )
 
-    def _turn(
-        self, cell: Cell, warmup_s: float, established: list[int], *, is_last: bool
-    ) -> tuple[Turn, int]:
+    def _moment(self, account: Account | None) -> Moment | None:
+        """Account for the server's CPU time, at a moment at which it has nothing to do."""
+        if account is None:
+            return None
+        return self._probe.account(account, self._fleet.status().echoes)
+
+    def _turn(self, cell: Cell, established: list[int], *, is_last: bool) -> tuple[Turn, int]:
         """Warm up, measure one window and stop; the turn and the number of its order."""
-        start_ns = time.monotonic_ns() + int(warmup_s * 1e9)
+        start_ns = time.monotonic_ns() + int(WARMUP_MIN_S * 1e9)
         end_ns = start_ns + int(cell.window_s / cell.turns * 1e9)
         seed = self._trial.seed + cell.index
         order = self._fleet.start(cell, seed, start_ns, end_ns, spin=self._trial.may_spin)

@@ -1,0 +1,253 @@
+"""What the kernel charged: CPU time of a control group, and of all tasks on some CPUs.
+
+Probed per hierarchy: hybrid hosts mount version 1 controllers beside a version 2 tree. Version 2
+counts every group's CPU time (`usage_usec` in `cpu.stat`) whether or not its `cpu` controller is
+on (Documentation/admin-guide/cgroup-v2.rst, "CPU Interface Files").
+
+A running task's time is added at the scheduler's next tick or switch (update_curr() in
+kernel/sched/fair.c), so a counter that does not move for longer than a tick belongs to a group that
+does not run, and is exact.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.backends import cgroups
+from harness.backends.cgroups import ROOT
+from harness.load import procfs
+from harness.load.accounting import Charged
+
+V1 = "cgroup-v1"
+V2 = "cgroup-v2"
+# The variable that names the only source to use, to hold one against another.
+SOURCE_VARIABLE = "C10K_CPU_SOURCE"
+PER_CPU = "cpuacct.usage_percpu"
+CLOCK_MONOTONIC_COARSE = 6  # linux/time.h; its resolution is one tick (clock_getres(2))
+SETTLE_MAX_S = 0.05
+MICROSECOND_NS = 1_000
+USER_HZ = os.sysconf("SC_CLK_TCK")
+STAT_TICK_NS = 1_000_000_000 // USER_HZ
+# The columns of /proc/stat (proc_stat(5)) that are time of tasks, and those that may be.
+TASK_COLUMNS = ("user", "nice", "system")
+SOFTIRQ_COLUMNS = ("irq", "softirq")
+
+
+@dataclass(frozen=True, slots=True)
+class CpuGroup:
+    """A control group whose CPU time can be read."""
+
+    directory: Path
+    source: str
+
+    @property
+    def members(self) -> Path:
+        """Where a process writes `0` to join it."""
+        return self.directory / "cgroup.procs"
+
+    def cpu_ns(self) -> int:
+        """CPU time of all that ever ran in it. Raises OSError when it is gone."""
+        if self.source == V1:
+            return int((self.directory / "cpuacct.usage").read_text())
+        for line in (self.directory / "cpu.stat").read_text().splitlines():
+            name, _, value = line.partition(" ")
+            if name == "usage_usec":
+                return int(value) * MICROSECOND_NS
+        raise OSError(f"no usage_usec in {self.directory / 'cpu.stat'}")
+
+    @property
+    def exact_ns(self) -> int:
+        """The unit of its counter, less one."""
+        return 0 if self.source == V1 else MICROSECOND_NS
+
+
+def of_container(container: str, root: Path = ROOT) -> CpuGroup | None:
+    """The group of the container with this full id; None where none can be read."""
+    bases = ((V1, root / "cpuacct"), (V1, root / "cpu,cpuacct"), (V2, root), (V2, root / "unified"))
+    for source, base in bases:
+        directory = cgroups.find(base, container) if _is_wanted(source) else None
+        if directory is not None:
+            group = CpuGroup(directory, source)
+            try:
+                group.cpu_ns()
+            except (OSError, ValueError):
+                continue
+            return group
+    return None
+
+
+def make(name: str, root: Path = ROOT, proc: Path = Path("/proc/self/cgroup")) -> CpuGroup | None:
+    """Make a group below this process's own that changes nothing but the counting; None if refused.
+
+    Version 1 only where `cpuacct` is a hierarchy of its own, version 2 only where no `cpu`
+    controller comes with the group: with it the scheduler would share out the CPU between groups.
+    """
+    for source, parent in _parents(root, proc.read_text()):
+        directory = parent / name
+        try:
+            directory.mkdir()
+        except OSError:
+            continue
+        group = CpuGroup(directory, source)
+        try:
+            group.cpu_ns()
+            if os.access(group.members, os.W_OK):
+                return group
+        except (OSError, ValueError):
+            pass
+        directory.rmdir()
+    return None
+
+
+def _parents(root: Path, own: str) -> Iterable[tuple[str, Path]]:
+    """Where groups may be made: below the groups that this process is in."""
+    for line in own.splitlines():
+        _, controllers, path = line.split(":", 2)
+        below = path.lstrip("/")
+        if controllers == "cpuacct" and _is_wanted(V1):
+            yield V1, root / "cpuacct" / below
+        elif not controllers and _is_wanted(V2):
+            base = root / "unified" if (root / "unified").is_dir() else root
+            parent = base / below
+            if "cpu" not in _words(parent / "cgroup.subtree_control"):
+                yield V2, parent
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
+
+
+def _is_wanted(source: str) -> bool:
+    return os.environ.get(SOURCE_VARIABLE, source) == source
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """How long some CPUs ran tasks so far, and all CPUs of the host did."""
+
+    busy_ns: int
+    host_ns: int
+    source: str
+    exact_ns: int
+
+
+def busy(cpus: Iterable[int], root: Path = ROOT, proc: Path = Path("/proc")) -> Busy | None:
+    """Run time of all tasks on these CPUs, from the best source here; None where there is none."""
+    wanted = tuple(cpus)
+    for source, parse, path in (
+        ("cpuacct", _by_cpuacct, root / "cpuacct" / PER_CPU),
+        ("cpuacct", _by_cpuacct, root / "cpu,cpuacct" / PER_CPU),
+        ("schedstat", _by_schedstat, proc / "schedstat"),
+    ):
+        try:
+            table = parse(path.read_text())
+            return Busy(sum(table[cpu] for cpu in wanted), sum(table.values()), source, 0)
+        except (OSError, ValueError, KeyError):
+            continue
+    try:
+        return _by_ticks((proc / "stat").read_text(), wanted)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _by_cpuacct(text: str) -> dict[int, int]:
+    """Version 1 counts the run time of all tasks, per CPU, in the root of its hierarchy."""
+    return dict(enumerate(int(value) for value in text.split()))
+
+
+def _by_schedstat(text: str) -> dict[int, int]:
+    """The seventh number of each CPU's line: "sum of all time spent running by tasks on this
+    processor (in nanoseconds)" (Documentation/scheduler/sched-stats.rst). Added when a task leaves
+    the CPU. Only kernels with CONFIG_SCHEDSTATS have the file."""
+    found = {}
+    for line in text.splitlines():
+        name, *numbers = line.split()
+        if name.startswith("cpu") and name[3:].isdigit():
+            found[int(name[3:])] = int(numbers[6])
+    return found
+
+
+def _by_ticks(text: str, cpus: tuple[int, ...]) -> Busy:
+    """Sampled at each tick, in units of 10 ms.
+
+    A kernel with CONFIG_IRQ_TIME_ACCOUNTING keeps interrupts out of the run time of tasks; others
+    leave in it what comes while the task runs, as the softirq inside its send(). Which one it is
+    shows in the time of hard interrupts, which only the first one measures.
+    """
+    table = procfs.cpu_ticks(text)
+    measures_irq = any(ticks.get("irq", 0) for ticks in table.values())
+    columns = TASK_COLUMNS if measures_irq else (*TASK_COLUMNS, *SOFTIRQ_COLUMNS)
+    found = {cpu: sum(ticks.get(name, 0) for name in columns) for cpu, ticks in table.items()}
+    return Busy(
+        sum(found[cpu] for cpu in cpus) * STAT_TICK_NS,
+        sum(found.values()) * STAT_TICK_NS,
+        "stat",
+        len(columns) * len(cpus) * STAT_TICK_NS,
+    )
+
+
+def settled(group: CpuGroup | None, cpus: Iterable[int], root: Path = ROOT) -> Charged:
+    """Wait until neither the group nor its CPUs run, at most `SETTLE_MAX_S`, and read both."""
+    tick_s = time.clock_getres(CLOCK_MONOTONIC_COARSE)
+    wanted = tuple(cpus)
+
+    def read() -> tuple[int | None, Busy | None]:
+        return _group_ns(group), busy(wanted, root)
+
+    before, now, is_settled = _settle(read, tick_s)
+    group_ns, on_cpus = now
+    charged = Charged()
+    tick_ns = round(tick_s * 1e9) * len(wanted)
+    if group is not None and group_ns is not None:
+        charged = Charged(group_ns, group.source, group.exact_ns + (0 if is_settled else tick_ns))
+    if on_cpus is None:
+        return charged
+    exact_ns = on_cpus.exact_ns + (0 if _is_still(before[1], on_cpus) else tick_ns)
+    return Charged(
+        charged.cpu_ns,
+        charged.cpu_source,
+        charged.cpu_exact_ns,
+        on_cpus.busy_ns,
+        on_cpus.source,
+        exact_ns,
+        on_cpus.host_ns,
+    )
+
+
+Reading = tuple[int | None, Busy | None]
+
+
+def _settle(read: Callable[[], Reading], tick_s: float) -> tuple[Reading, Reading, bool]:
+    """Read until two readings of the group, more than a tick apart, are the same.
+
+    Without a group the CPUs themselves have to be still, which those that others use never are.
+    """
+    deadline_s = time.monotonic() + SETTLE_MAX_S
+    now = read()
+    while True:
+        before = now
+        time.sleep(tick_s * 1.25)
+        now = read()
+        is_still = before[0] == now[0] if now[0] is not None else _is_still(before[1], now[1])
+        if is_still:
+            return before, now, True
+        if time.monotonic() >= deadline_s:
+            return before, now, False
+
+
+def _is_still(before: Busy | None, now: Busy | None) -> bool:
+    return before is None or now is None or before.busy_ns == now.busy_ns
+
+
+def _group_ns(group: CpuGroup | None) -> int | None:
+    try:
+        return group.cpu_ns() if group is not None else None
+    except (OSError, ValueError):  # it ended with its server
+        return None

@@ -1,0 +1,134 @@
+"""`python keeper.py CONTROL STATUS GROUP COMMAND...`: keep one server, and all that it forks.
+
+The process backend starts every server under a keeper. The keeper inherits the server's orphans
+and waits for them, so the kernel adds the CPU time of each to the keeper's (`cutime` in proc(5)),
+and nothing that the server forked outlives the keeper.
+
+It is the first process of the server's PID namespace where there is one, and a subreaper
+(PR_SET_CHILD_SUBREAPER in prctl(2)) elsewhere. It never ends before its harness says so: a worker
+that a server leaves behind is for the checks to find.
+
+CONTROL: descriptor of a pipe; `T` sends SIGTERM to the server, `K` SIGKILL, its end ends all.
+STATUS: descriptor of a pipe, to which the keeper writes the server's exit code, negative for a
+signal, in one line.
+GROUP: `cgroup.procs` of the control group that the server joins; empty for none.
+
+Standard library only, and little of it: the keeper starts with every server.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+
+# linux/prctl.h
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+INIT = 1
+EXIT_CANNOT_START = 127  # as a shell's, for a command that is not found
+
+
+def main(control: int, status: int, group: str, command: list[str]) -> None:
+    """Start the server and keep it until CONTROL ends."""
+    for descriptor in (control, status):
+        os.set_inheritable(descriptor, False)
+    is_init = os.getpid() == INIT
+    if not is_init:
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    woken, wake = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    server = os.fork()
+    if server == 0:
+        _become(group, command, with_keeper=not is_init)
+    alive = True
+    while True:
+        readable = select.select([control, woken], [], [])[0]
+        if woken in readable:
+            os.read(woken, 4096)
+            alive = _reap(server, status) and alive
+        if control in readable:
+            orders = os.read(control, 64)
+            if not orders:
+                break
+            for order in orders.decode():
+                if alive:
+                    os.kill(server, signal.SIGTERM if order == "T" else signal.SIGKILL)
+    _end_all(is_init=is_init)
+
+
+def _become(group: str, command: list[str], *, with_keeper: bool) -> None:
+    """Join the control group and execute the server; return never."""
+    try:
+        signal.set_wakeup_fd(-1)
+        # CPython ignores these two from its start on, and execve(2) passes that on
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        if with_keeper:  # in a PID namespace the kernel sees to it
+            _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if group:
+            with open(group, "wb", buffering=0) as processes:  # noqa: PTH123 (no pathlib here)
+                processes.write(b"0")
+        os.execvp(command[0], command)  # noqa: S606 (the server, found on PATH)
+    except OSError as error:
+        os.write(2, f"{command[0]}: {error.strerror}\n".encode())
+    finally:
+        os._exit(EXIT_CANNOT_START)
+
+
+def _reap(server: int, status: int) -> bool:
+    """Wait for all that ended; return whether the server itself is not among them."""
+    goes_on = True
+    while True:
+        try:
+            pid, result = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return goes_on
+        if pid == 0:
+            return goes_on
+        if pid == server:
+            goes_on = False
+            os.write(status, b"%d\n" % os.waitstatus_to_exitcode(result))
+
+
+def _end_all(*, is_init: bool) -> None:
+    """SIGKILL to whatever is left. What a process that dies leaves behind becomes the keeper's."""
+    while True:
+        try:
+            if is_init:
+                os.kill(-1, signal.SIGKILL)  # all others of the namespace
+            else:
+                for child in _children():
+                    os.kill(child, signal.SIGKILL)
+            os.waitpid(-1, 0)
+        except (ChildProcessError, ProcessLookupError):
+            return
+
+
+def _children() -> list[int]:
+    own = str(os.getpid())
+    found = []
+    for name in os.listdir("/proc"):  # noqa: PTH208 (no pathlib here)
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                members = file.read().rpartition(b")")[2].split()
+        except (OSError, ValueError):
+            continue
+        if name.isdigit() and members[1].decode() == own and members[0] != b"Z":
+            found.append(int(name))
+    return found
+
+
+def _prctl(option: int, value: int) -> None:
+    import ctypes  # 10 ms, which a keeper in a PID namespace does not spend
+
+    ctypes.CDLL(None).prctl(option, value)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:])

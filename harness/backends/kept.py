@@ -1,0 +1,123 @@
+"""A server under its keeper (harness/backends/keeper.py), as the process backend holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from harness.backends import keeper
+from harness.backends.cpu_time import CpuGroup
+
+STATUS_BYTES = 64
+# From the keeper's SIGKILL to all that it kept until the kernel has taken the last of it away.
+END_S = 5.0
+GROUP_POLL_S = 0.01
+ORDERS = {signal.SIGTERM: b"T", signal.SIGKILL: b"K"}
+
+
+class KeptServer:
+    """One server process, all that it forked, and what it writes to stderr."""
+
+    def __init__(
+        self,
+        prefix: Sequence[str],
+        command: Sequence[str],
+        *,
+        group: CpuGroup | None,
+        directory: Path,
+        environment: Mapping[str, str],
+    ) -> None:
+        """Start it. `prefix` is what the keeper itself is started with."""
+        self.group = group
+        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in end())
+        control, self._control = os.pipe()
+        self._status, status = os.pipe()
+        joins = str(group.members) if group else ""
+        try:
+            self.process = subprocess.Popen(
+                [
+                    *(*prefix, sys.executable, "-I", "-S", keeper.__file__),
+                    *(str(control), str(status), joins, *command),
+                ],
+                cwd=directory,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self.log,
+                pass_fds=(control, status),
+                start_new_session=True,
+            )
+        finally:
+            os.close(control)
+            os.close(status)
+        self._exit_code: int | None = None
+        self._has_ended = False
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it SIGTERM or SIGKILL; nothing where it has ended."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._control, ORDERS[number])
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the server's own end; return whether it came within `timeout_s`."""
+        deadline_s = time.monotonic() + timeout_s
+        while not self._has_ended:
+            left_s = max(0.0, deadline_s - time.monotonic())
+            if not select.select([self._status], [], [], left_s)[0]:
+                return False
+            told = os.read(self._status, STATUS_BYTES)
+            self._has_ended = True
+            # Without a word the keeper itself was killed, or never came to be
+            self._exit_code = int(told) if told else self.process.wait()
+        return True
+
+    def stop(self, timeout_s: float) -> int | None:
+        """SIGTERM, then SIGKILL after `timeout_s`; its exit code, None if it had to be killed."""
+        if self.wait(0):
+            return self._exit_code
+        self.signal(signal.SIGTERM)
+        if self.wait(timeout_s):
+            return self._exit_code
+        self.signal(signal.SIGKILL)
+        self.wait(END_S)
+        return None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        return self._exit_code
+
+    def end(self) -> None:
+        """Leave nothing of it: neither what it forked nor its control group."""
+        os.close(self._control)
+        try:
+            self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        os.close(self._status)
+        self.log.close()
+        if self.group is not None:
+            _remove(self.group.directory)
+
+
+def _remove(directory: Path) -> None:
+    """A group can be removed once the last process in it is gone, not once it was killed."""
+    deadline_s = time.monotonic() + END_S
+    while directory.is_dir():
+        try:
+            directory.rmdir()
+        except OSError:
+            if time.monotonic() >= deadline_s:
+                return
+            time.sleep(GROUP_POLL_S)

@@ -1,0 +1,211 @@
+"""The server's CPU time between idle moments: what the kernel charged, not what was seen of it.
+
+A cell's traffic runs in turns, and before and after each the server is idle. At these moments
+
+- the harness reads the control group of the server, where it has one of its own. The kernel charges
+  it with all that ran in it, ended processes included, up to the last tick (4 ms at HZ = 250) of a
+  task that runs: hence the idle moments;
+- this process sums the process clocks of the server's family, and the times of its ended children
+  (`cutime` and `cstime` in proc(5)), which come in ticks of 10 ms;
+- the harness reads how long the server's CPUs, and all CPUs of the host, ran any task at all.
+
+Rule 1: the control group decides where there is one; the sum of the family does where there is not.
+Rule 2: both are spans from one idle moment to the next, over all the traffic in between. What is
+between two turns is in none.
+Rule 3: a source says how exact it is. What no source has is for the gates to find in the balance.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.load import family, procfs
+from harness.load.family import Family, Processes
+
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+# utime and stime of ended children are cut to whole ticks, each by itself.
+COLLECTED_EXACT_NS = 2 * TICK_NS
+PROCESSES = "processes"
+
+Task = tuple[int, int]  # a pid and when it started, which no two processes share
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """What the harness read of the kernel's accounts at an idle moment; None: there is none.
+
+    cpu_ns: the server's control group. busy_ns: all tasks on the server's CPUs. host_busy_ns: all
+    tasks on all CPUs. `*_exact_ns` is by how much a reading may be wrong, `*_source` where it is
+    from.
+    """
+
+    cpu_ns: int | None = None
+    cpu_source: str | None = None
+    cpu_exact_ns: int = 0
+    busy_ns: int | None = None
+    busy_source: str | None = None
+    busy_exact_ns: int = 0
+    host_busy_ns: int | None = None
+
+    @classmethod
+    def from_reply(cls, reply: Mapping[str, Any]) -> Charged:
+        """The harness's reply; one that has nothing to say is an empty object."""
+        return cls(**reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """All accounts at one idle moment.
+
+    `pids` are the server's processes, `collected` {process: ticks of its ended children}; `others`
+    {process: ns so far} of all that are not the server's, None where they cannot be seen or need
+    not be.
+    """
+
+    stamp_ns: int
+    echoes: int
+    charged: Charged
+    family_ns: int
+    pids: frozenset[int] = frozenset()
+    collected: Mapping[Task, int] = field(default_factory=dict)
+    others: Mapping[Task, int] | None = None
+    loses_children: bool = False
+
+
+def clock_ns(pid: int) -> int | None:
+    """The process's CPU time in ns, that of its ended threads included; None: no such process.
+
+    CPUCLOCK_SCHED without the per-thread bit (linux/posix-timers.h, clock_getcpuclockid(3)). It is
+    the sum of all /proc/PID/task/*/schedstat in one system call instead of 10,000 file reads, and
+    reading it needs no permission.
+    """
+    try:
+        return time.clock_gettime_ns((~pid << 3) | 2)
+    except OSError:
+        return None
+
+
+def moment(
+    find: Callable[[Processes], Family], charge: Callable[[], Charged], echoes: int
+) -> Moment:
+    """Have the harness read the kernel's accounts by `charge`, and read the family's own.
+
+    The family, which `find` picks, is read once the server is idle. All others run on: to be of the
+    same moment as what the harness read, their clocks are read at once.
+    """
+    before = family.processes()
+    charged = charge()
+    others = None
+    if charged.cpu_ns is None and family.is_host_in_view(before):
+        others = _others(before, find(before))
+    stamp_ns = time.monotonic_ns()
+    seen = family.processes()
+    members = find(seen)
+    known = [pid for pid in members.collectors if pid in seen]
+    collected = {(pid, seen[pid].started_ticks): seen[pid].collected_ticks for pid in known}
+    family_ns = sum(clock_ns(pid) or 0 for pid in members.pids)
+    return Moment(
+        stamp_ns=stamp_ns,
+        echoes=echoes,
+        charged=charged,
+        family_ns=family_ns + sum(collected.values()) * TICK_NS,
+        pids=members.pids,
+        collected=collected,
+        others=others,
+        loses_children=charged.cpu_ns is None and _loses_children(members.pids),
+    )
+
+
+def account(turns: Sequence[tuple[Moment, Moment]], cpus: int) -> dict[str, Any] | None:
+    """The record's `server.charged`: the sums of all turns; None where there was none.
+
+    `cpus` is how many the server has.
+    """
+    if not turns:
+        return None
+
+    def total(name: str) -> int:
+        return sum(getattr(last, name) - getattr(first, name) for first, last in turns)
+
+    moments = [one for turn in turns for one in turn]
+    group_ns = _grown([(a.charged.cpu_ns, b.charged.cpu_ns) for a, b in turns])
+    busy_ns = _grown([(a.charged.busy_ns, b.charged.busy_ns) for a, b in turns])
+    family_ns = total("family_ns")
+    # Each turn's rounding is its own: errors that do not know of each other add up by squares
+    source, exact_ns = PROCESSES, round(math.hypot(*(_inexact_ns(a, b) for a, b in turns)))
+    if group_ns is not None:
+        source = str(moments[0].charged.cpu_source)
+        exact_ns = sum(one.charged.cpu_exact_ns for one in moments)
+    is_told = busy_ns is not None
+    return {
+        "source": source,
+        "cpu_ns": family_ns if group_ns is None else group_ns,
+        "exact_ns": exact_ns,
+        "processes_ns": family_ns,
+        "echoes": total("echoes"),
+        "span_ns": total("stamp_ns"),
+        "cpus": cpus,
+        "busy_ns": busy_ns,
+        "busy_source": moments[0].charged.busy_source if is_told else None,
+        "busy_exact_ns": sum(one.charged.busy_exact_ns for one in moments) if is_told else None,
+        "host_busy_ns": _grown(
+            [(a.charged.host_busy_ns, b.charged.host_busy_ns) for a, b in turns]
+        ),
+        "others_ns": _others_grown(turns),
+        "loses_children": any(one.loses_children for one in moments),
+    }
+
+
+def _grown(turns: Iterable[tuple[int | None, int | None]]) -> int | None:
+    """What a counter grew by in all turns; None unless it was read at each of their edges."""
+    sum_ns = 0
+    for first, last in turns:
+        if first is None or last is None:
+            return None
+        sum_ns += last - first
+    return sum_ns
+
+
+def _inexact_ns(first: Moment, last: Moment) -> int:
+    """By how much the times of ended children may be wrong: each process that collected some."""
+    grew = [task for task, ticks in last.collected.items() if first.collected.get(task, 0) != ticks]
+    return COLLECTED_EXACT_NS * len(grew)
+
+
+def _others(seen: Processes, members: Family) -> dict[Task, int]:
+    """CPU time so far of every process that is not the server's, this one included."""
+    found = {}
+    for pid, stat in seen.items():
+        if pid not in members.pids:
+            ended_ns = 0 if pid in members.collectors else stat.collected_ticks * TICK_NS
+            found[pid, stat.started_ticks] = (clock_ns(pid) or 0) + ended_ns
+    return found
+
+
+def _others_grown(turns: Sequence[tuple[Moment, Moment]]) -> int | None:
+    sum_ns = 0
+    for first, last in turns:
+        if first.others is None or last.others is None:
+            return None
+        # A process that started since has run all of its time since
+        sum_ns += sum(max(0, ns - first.others.get(task, 0)) for task, ns in last.others.items())
+    return sum_ns
+
+
+def _loses_children(pids: Iterable[int]) -> bool:
+    """Whether a process ignores SIGCHLD: the kernel then adds its children's time to nobody's."""
+    for pid in pids:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            continue
+        if procfs.ignored_signals(status) >> (signal.SIGCHLD - 1) & 1:
+            return True
+    return False
