@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.backends import cgroups
@@ -58,6 +58,13 @@ class CpuGroup:
             if name == "usage_usec":
                 return int(value) * MICROSECOND_NS
         raise OSError(f"no usage_usec in {self.directory / 'cpu.stat'}")
+
+    def outside_ns(self, cpus: Iterable[int]) -> int | None:
+        """The part of it that was on other CPUs than these; version 2 keeps none by CPU."""
+        if self.source != V1:
+            return None
+        table = _by_cpuacct((self.directory / PER_CPU).read_text())
+        return sum(table.values()) - sum(table[cpu] for cpu in cpus)
 
     @property
     def exact_ns(self) -> int:
@@ -197,34 +204,36 @@ def settled(group: CpuGroup | None, cpus: Iterable[int], root: Path = ROOT) -> C
     """Wait until neither the group nor its CPUs run, at most `SETTLE_MAX_S`, and read both."""
     tick_s = time.clock_getres(CLOCK_MONOTONIC_COARSE)
     wanted = tuple(cpus)
+    tick_ns = round(tick_s * 1e9) * len(wanted)
 
-    def read() -> tuple[int | None, Busy | None]:
+    def read() -> Reading:
         return _group_ns(group), busy(wanted, root)
 
-    before, now, is_settled = _settle(read, tick_s)
-    group_ns, on_cpus = now
+    (before_ns, busy_before), (group_ns, on_cpus) = _settle(read, tick_s)
     charged = Charged()
-    tick_ns = round(tick_s * 1e9) * len(wanted)
     if group is not None and group_ns is not None:
-        charged = Charged(group_ns, group.source, group.exact_ns + (0 if is_settled else tick_ns))
-    if on_cpus is None:
-        return charged
-    exact_ns = on_cpus.exact_ns + (0 if _is_still(before[1], on_cpus) else tick_ns)
-    return Charged(
-        charged.cpu_ns,
-        charged.cpu_source,
-        charged.cpu_exact_ns,
-        on_cpus.busy_ns,
-        on_cpus.source,
-        exact_ns,
-        on_cpus.host_ns,
-    )
+        charged = replace(
+            charged,
+            cpu_ns=group_ns,
+            cpu_source=group.source,
+            cpu_exact_ns=group.exact_ns + (0 if before_ns == group_ns else tick_ns),
+            cpu_outside_ns=_outside_ns(group, wanted),
+        )
+    if on_cpus is not None:
+        charged = replace(
+            charged,
+            busy_ns=on_cpus.busy_ns,
+            busy_source=on_cpus.source,
+            busy_exact_ns=on_cpus.exact_ns + (0 if _is_still(busy_before, on_cpus) else tick_ns),
+            host_busy_ns=on_cpus.host_ns,
+        )
+    return charged
 
 
 Reading = tuple[int | None, Busy | None]
 
 
-def _settle(read: Callable[[], Reading], tick_s: float) -> tuple[Reading, Reading, bool]:
+def _settle(read: Callable[[], Reading], tick_s: float) -> tuple[Reading, Reading]:
     """Read until two readings of the group, more than a tick apart, are the same.
 
     Without a group the CPUs themselves have to be still, which those that others use never are.
@@ -236,10 +245,15 @@ def _settle(read: Callable[[], Reading], tick_s: float) -> tuple[Reading, Readin
         time.sleep(tick_s * 1.25)
         now = read()
         is_still = before[0] == now[0] if now[0] is not None else _is_still(before[1], now[1])
-        if is_still:
-            return before, now, True
-        if time.monotonic() >= deadline_s:
-            return before, now, False
+        if is_still or time.monotonic() >= deadline_s:
+            return before, now
+
+
+def _outside_ns(group: CpuGroup, cpus: tuple[int, ...]) -> int | None:
+    try:
+        return group.outside_ns(cpus)
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _is_still(before: Busy | None, now: Busy | None) -> bool:

@@ -86,7 +86,10 @@ def cpu_time(record: Record, facts: VariantFacts) -> str | None:
 
 
 def outside_cpus(record: Record, facts: VariantFacts) -> str | None:
-    """More run time than its CPUs have, or than they were busy, was on other CPUs."""
+    """What a control group counted elsewhere, or more run time than its CPUs were busy."""
+    elsewhere_ns, cpu_ns = number(record, "server", "charged", "outside_ns"), server_cpu_ns(record)
+    if elsewhere_ns is not None and cpu_ns and elsewhere_ns > OUTSIDE_SHARE_MAX * cpu_ns:
+        return _outside(elsewhere_ns / cpu_ns)
     found = balance(record)
     if found is None:
         return None
@@ -94,7 +97,10 @@ def outside_cpus(record: Record, facts: VariantFacts) -> str | None:
     outside_ns = found.server_ns - found.busy_ns
     if outside_ns <= share_max * found.whole_ns + found.exact_ns:
         return None
-    share = outside_ns / found.server_ns
+    return _outside(outside_ns / found.server_ns)
+
+
+def _outside(share: float) -> str:
     return f"{share:.0%} of the server's CPU time was not on its CPUs"
 
 

@@ -147,7 +147,8 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "outside-cpus",
         "The server stayed on its CPUs",
-        "CPU time of the server, less the time in which its CPUs were busy",
+        "CPU time of the server that its control group counted on other CPUs, or that is more than "
+        "its CPUs were busy for",
         f"≤ {cpu.OUTSIDE_SHARE_MAX:.0%} of its CPUs' time "
         f"({cpu.OUTSIDE_SHARE_MAX_TICKS:.0%} where ticks tell it)",
         "void",

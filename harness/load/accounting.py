@@ -41,14 +41,15 @@ Task = tuple[int, int]  # a pid and when it started, which no two processes shar
 class Charged:
     """What the harness read of the kernel's accounts at an idle moment; None: there is none.
 
-    cpu_ns: the server's control group. busy_ns: all tasks on the server's CPUs. host_busy_ns: all
-    tasks on all CPUs. `*_exact_ns` is by how much a reading may be wrong, `*_source` where it is
-    from.
+    cpu_ns: the server's control group. cpu_outside_ns: what of it was not on its CPUs. busy_ns: all
+    tasks on the server's CPUs. host_busy_ns: all tasks on all CPUs. `*_exact_ns` is by how much a
+    reading may be wrong, `*_source` where it is from.
     """
 
     cpu_ns: int | None = None
     cpu_source: str | None = None
     cpu_exact_ns: int = 0
+    cpu_outside_ns: int | None = None
     busy_ns: int | None = None
     busy_source: str | None = None
     busy_exact_ns: int = 0
@@ -148,6 +149,9 @@ def account(turns: Sequence[tuple[Moment, Moment]], cpus: int) -> dict[str, Any]
         "source": source,
         "cpu_ns": family_ns if group_ns is None else group_ns,
         "exact_ns": exact_ns,
+        "outside_ns": _grown(
+            [(a.charged.cpu_outside_ns, b.charged.cpu_outside_ns) for a, b in turns]
+        ),
         "processes_ns": family_ns,
         "echoes": total("echoes"),
         "span_ns": total("stamp_ns"),

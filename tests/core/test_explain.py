@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from harness import cli, explanations, gates, schema
 from harness.conformance.suite import every_check
 from harness.errors import Exit, UsageError
-from harness.trial import SERVER_CODES
+from harness.faults import SERVER_CODES
 
 ROOT = Path(__file__).parents[2]
 # Calls whose first argument, or whose keyword `code`, is a code; and pairs that become failures.

@@ -98,7 +98,10 @@ class LoadRun:
         assert self.process.stdout is not None
         with self.process.stdout as stdout:
             for line in stdout:
-                self._queue.put(json.loads(line))
+                event = json.loads(line)
+                self._queue.put(event)
+                if event["event"] == "account":
+                    self.reply()
                 if self._hung_up.is_set():
                     break
         self._queue.put(None)
@@ -120,11 +123,12 @@ class LoadRun:
         """Follow the events to the trial's last one."""
         return self.until("done", "failure")
 
-    def hand_baton(self) -> None:
-        """Let a load that waits for its turn go on."""
+    def reply(self, **members: Any) -> None:
+        """Let a load go on that asked for its turn, or for what the kernel charged (nothing)."""
         assert self.process.stdin is not None
-        self.process.stdin.write("turn\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(OSError):  # it is gone
+            self.process.stdin.write(json.dumps(members) + "\n")
+            self.process.stdin.flush()
 
     def of(self, kind: str) -> list[Event]:
         """The events of one kind so far."""

@@ -191,7 +191,7 @@ def test_traffic_between_two_turns_is_in_no_figure_of_the_cell(run_load: Run) ->
             join = ["nsenter", "--target", str(run.process.pid), "--net"]
             hammer = [sys.executable, "-c", HAMMER, str(PORT), str(between_s)]
             subprocess.run([*join, *hammer], check=True, timeout=30)
-        run.hand_baton()
+        run.reply()
         told = run.until("turn", "done", "failure")
     assert told["event"] == "done", told
 
