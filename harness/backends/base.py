@@ -31,10 +31,8 @@ from harness.variants import Variant
 
 ADDRESS = "tcp://127.0.0.1:7000"
 LISTEN = "tcp://0.0.0.0:7000"
-# Mark everything that a campaign starts: a container's label, or a process's environment variable.
-# Not both: who sweeps the host's processes sees those in containers, too, and not their label.
+# Marks every container and volume that a campaign starts
 LABEL = "c10k.campaign"
-MARK = "C10K_CAMPAIGN"
 LOG_TAIL_LINES = 20
 # How often to look whether a server that is on its way has ended
 LOOK_AGAIN_S = 0.25

@@ -16,6 +16,7 @@ from typing import IO
 
 from harness.backends import keeper
 from harness.backends.cpu_time import CpuGroup
+from harness.backends.recorded import Recorded
 
 STATUS_BYTES = 64
 # From the keeper's SIGKILL to all that it kept until the kernel has taken the last of it away.
@@ -29,12 +30,13 @@ class KeptServer:
 
     def __init__(
         self,
+        processes: Recorded,
         prefix: Sequence[str],
         command: Sequence[str],
         *,
         group: CpuGroup | None,
         directory: Path,
-        environment: Mapping[str, str],
+        variables: Mapping[str, str],
     ) -> None:
         """Start it. `prefix` is what the keeper itself is started with."""
         self.group = group
@@ -43,18 +45,17 @@ class KeptServer:
         self._status, status = os.pipe()
         joins = str(group.members) if group else ""
         try:
-            self.process = subprocess.Popen(
+            self.process = processes.start(
                 [
                     *(*prefix, sys.executable, "-I", "-S", keeper.__file__),
                     *(str(control), str(status), joins, *command),
                 ],
+                variables=variables,
                 cwd=directory,
-                env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self.log,
                 pass_fds=(control, status),
-                start_new_session=True,
             )
         finally:
             os.close(control)

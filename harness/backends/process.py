@@ -29,11 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from harness import built, counters
-from harness.backends import cgroups, cpu_time
+from harness.backends import cgroups, cpu_time, sweeping
 from harness.backends.base import (
     ADDRESS,
     LISTEN,
-    MARK,
     NOTHING,
     Context,
     Event,
@@ -45,11 +44,12 @@ from harness.backends.base import (
     told_runtime,
 )
 from harness.backends.kept import KeptServer
+from harness.backends.recorded import Recorded
+from harness.backends.roster import Roster
 from harness.conformance.results import MAIN
 from harness.errors import HostNotFit, ServerFault
 from harness.limits import BACKLOG, SYSCTLS, clamp
 from harness.load.accounting import Charged
-from harness.lock import LOCK_VARIABLE
 from harness.variants import Variant
 
 TOOLS = ("unshare", "nsenter", "taskset", "prlimit", "setpriv")
@@ -68,6 +68,7 @@ class ProcessBackend:
         self._unshare, self._nsenter = namespace_commands()
         self._unshare_pids = pid_namespace_command()
         self.isolated = bool(self._unshare)
+        self._roster = Roster()
 
     def prepare_load(self, timeout_s: float) -> None:
         """Nothing to do: the load is this very package."""
@@ -99,20 +100,17 @@ class ProcessBackend:
         """Start the load in a namespace of its own; kill load and server on leaving."""
         if not self.isolated:
             _require_free_port()
-        trial = ProcessTrial(context, self._unshare, self._nsenter, self._unshare_pids)
+        trial = ProcessTrial(
+            context, Recorded(self._roster), self._unshare, self._nsenter, self._unshare_pids
+        )
         try:
             yield trial
         finally:
             trial.close()
 
     def sweep(self) -> list[str]:
-        """Kill processes that carry our mark: the caller holds the host's lock, so all are old."""
-        swept = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            pid = int(path.parent.name)
-            if pid != os.getpid() and _kill_marked(pid, path):
-                swept.append(f"process {pid}")
-        return swept
+        """Kill what the roster says of killed campaigns under the lock that the caller holds."""
+        return [f"process {pid}" for pid in sweeping.sweep(self._roster)]
 
     def environment(self) -> dict[str, Any]:
         """Whether trials have a network namespace of their own."""
@@ -129,11 +127,13 @@ class ProcessTrial:
     def __init__(
         self,
         context: Context,
+        processes: Recorded,
         unshare: tuple[str, ...],
         nsenter: tuple[str, ...],
         unshare_pids: tuple[str, ...],
     ) -> None:
         self._context = context
+        self._processes = processes
         self._nsenter = nsenter
         self._unshare_pids = unshare_pids
         self._servers: dict[str, KeptServer] = {}
@@ -150,13 +150,12 @@ class ProcessTrial:
             directory=None,
             tree="init" if unshare_pids else "keeper",
         )
-        self._load = subprocess.Popen(
+        self._load = self._processes.start(
             [*unshare, *self._confined(context.cpus.load), sys.executable, "-m", context.module],
-            env={**os.environ, MARK: context.campaign, **told},
+            variables=told,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._load_log,
-            start_new_session=True,
         )
         assert self._load.stdout is not None  # noqa: S101 (for the type checker)
         self._events = EventStream(iter(self._load.stdout.readline, b""))
@@ -182,17 +181,12 @@ class ProcessTrial:
         self._discard(name)
         join = [part.format(pid=self._load.pid) for part in self._nsenter]
         self._servers[name] = KeptServer(
+            self._processes,
             [*join, *self._confined(self._context.cpus.server), *self._unshare_pids],
             variant.file.process.command,
-            group=cpu_time.make(f"c10k-{self._load.pid}-{name}"),
+            group=self._processes.group(name),
             directory=variant.directory,
-            environment={
-                **os.environ,
-                MARK: self._context.campaign,
-                "LISTEN": LISTEN,
-                "BACKLOG": str(BACKLOG),
-                **variables,
-            },
+            variables={"LISTEN": LISTEN, "BACKLOG": str(BACKLOG), **variables},
         )
 
     def await_server(self, name: str, within_s: float) -> ServerExit:
@@ -225,13 +219,13 @@ class ProcessTrial:
         return tail("\n".join([*self._events.stray, _text(self._load_log)]))
 
     def close(self) -> None:
-        """Leave no process behind."""
+        """Leave no process behind, whatever session it moved to."""
         for name in self._servers:
             self.stop_server(name)
         _stop(self._load, LOAD_STOP_S)
         for name in list(self._servers):
             self._discard(name)
-        _kill_group(self._load.pid)
+        self._processes.end()
         if self._load.stdin is not None:
             self._load.stdin.close()
         self._load_log.close()
@@ -380,29 +374,6 @@ def _kill_group(group: int) -> None:
     """Kill what a process left behind in its session (workers of a server that ended)."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-
-
-def _kill_marked(pid: int, environ: Path) -> bool:
-    """Kill `pid` if it carries our mark and the lock that we hold: others may run beside us.
-
-    By file descriptor, so that a reused PID is safe.
-    """
-    try:
-        descriptor = os.pidfd_open(pid)
-    except OSError:
-        return False
-    try:
-        pairs = (entry.partition(b"=") for entry in environ.read_bytes().split(b"\0"))
-        told = {name: value for name, _, value in pairs}
-        same_lock = told.get(LOCK_VARIABLE.encode()) == os.environb.get(LOCK_VARIABLE.encode())
-        if MARK.encode() in told and same_lock:
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _text(file: Any) -> str:

@@ -28,6 +28,7 @@ class ProcessStat:
 
     state: str
     parent: int
+    session: int
     user_ticks: int
     system_ticks: int
     collected_ticks: int
@@ -52,6 +53,7 @@ def process_stat(text: str) -> ProcessStat:
     return ProcessStat(
         state=members[0],
         parent=int(members[1]),
+        session=int(members[3]),
         user_ticks=int(members[11]),
         system_ticks=int(members[12]),
         collected_ticks=int(members[13]) + int(members[14]),

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from harness.backends.roster import TOKEN_VARIABLE
 from harness.lock import LOCK_VARIABLE
 
 ROOT = Path(__file__).parents[2]
@@ -186,7 +187,7 @@ def wait_for(condition: Callable[[], Any], timeout_s: float = 60) -> Any:
 
 
 def marked_processes() -> list[int]:
-    """Processes that a campaign under our lock started, by the marks in their environment."""
+    """Processes that a campaign under our lock started, by their environment."""
     lock = os.environb.get(LOCK_VARIABLE.encode())
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
@@ -195,6 +196,6 @@ def marked_processes() -> list[int]:
         except OSError:
             continue
         told = {name: value for name, _, value in pairs}
-        if b"C10K_CAMPAIGN" in told and told.get(LOCK_VARIABLE.encode()) == lock:
+        if TOKEN_VARIABLE.encode() in told and told.get(LOCK_VARIABLE.encode()) == lock:
             found.append(int(path.parent.name))
     return found

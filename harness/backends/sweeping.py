@@ -1,0 +1,144 @@
+"""Kill the processes that a roster covers, and no others.
+
+A process belongs to a trial of the roster if it is one that the harness started, or is in the
+session of one that still runs, or has the trial's token in its environment, which children inherit.
+A server that left its session and cleared its environment has its keeper
+(harness/backends/keeper.py), which ends all that it kept when the harness ends, however that is.
+
+The sweeping process and its ancestors are spared whatever they carry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from harness.backends.roster import TOKEN_VARIABLE, Entry, Identity, Roster
+from harness.load import family, procfs
+from harness.load.family import Processes
+
+# Whoever is killed may have forked a moment before; more generations than that are a fork bomb.
+ROUNDS_MAX = 100
+# A killed process ends at once, but for one that waits for a device.
+END_S = 5.0
+ENDED = "ZX"
+
+
+def sweep(roster: Roster, token: str | None = None) -> list[int]:
+    """Kill what is left of all trials of the roster, or of one, and end those that have no more.
+
+    Args:
+        roster: of a lock that the caller holds.
+        token: of the one trial to end.
+
+    Returns:
+        The PIDs of what was killed.
+    """
+    entries = [entry for entry in roster.entries() if token in (None, entry.token)]
+    killed = _kill_all(lambda: _covered(entries)) if entries else []
+    for directory in (group for entry in entries for group in entry.groups):
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # the kernel refuses where anything runs in it
+    roster.end(entry.token for entry in entries if not _covered([entry]))
+    return killed
+
+
+def _kill_all(find: Callable[[], list[Identity]]) -> list[int]:
+    """Kill what `find` finds until it finds no more, and wait for the end of all."""
+    descriptors: dict[int, int] = {}
+    seen: set[Identity] = set()
+    try:
+        for _ in range(ROUNDS_MAX):
+            found = [one for one in find() if one not in seen]
+            if not found:
+                break
+            for one in found:
+                seen.add(one)  # it was killed, or cannot be
+                descriptor = kill(one)
+                if descriptor is not None:
+                    descriptors[one.pid] = descriptor
+        _await_end(descriptors.values())
+    finally:
+        for descriptor in descriptors.values():
+            os.close(descriptor)
+    return list(descriptors)
+
+
+def _covered(entries: Iterable[Entry]) -> list[Identity]:
+    """Living processes that belong to these trials; those that lead a session come last.
+
+    While its leader lives, a session's number cannot be that of another.
+    """
+    seen = family.processes()
+    spared = set(family.ancestors(seen, os.getpid()))
+    alive = {pid: stat for pid, stat in seen.items() if stat.state not in ENDED}
+    found = {
+        pid
+        for entry in entries
+        for pid in _of(entry, alive)
+        if pid not in spared and entry.owner in (0, _user(pid))
+    }
+    in_order = sorted(found, key=lambda pid: pid == alive[pid].session)
+    return [Identity(pid, alive[pid].started_ticks) for pid in in_order]
+
+
+def _of(entry: Entry, alive: Processes) -> Iterable[int]:
+    """The processes of one trial among those that are alive."""
+    leaders = {
+        one.pid
+        for one in entry.started
+        if one.pid in alive and alive[one.pid].started_ticks == one.start
+    }
+    for pid, stat in alive.items():
+        if pid in leaders or stat.session in leaders or _carries(pid, entry.token):
+            yield pid
+
+
+def _carries(pid: int, token: str) -> bool:
+    """Whether a process has the token in its environment; not, where that is not shown."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+    return f"{TOKEN_VARIABLE}={token}".encode() in environment.split(b"\0")
+
+
+def _user(pid: int) -> int | None:
+    try:
+        return procfs.task_status(Path(f"/proc/{pid}/status").read_text()).uid
+    except OSError:
+        return None
+
+
+def kill(one: Identity) -> int | None:
+    """Send SIGKILL; a descriptor that is readable once the process has ended, None if it was not.
+
+    The descriptor is opened first and the identity is read again then, so it holds for both.
+    """
+    try:
+        descriptor = os.pidfd_open(one.pid)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):
+        now = procfs.process_stat(Path(f"/proc/{one.pid}/stat").read_text())
+        if now.started_ticks == one.start:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _await_end(descriptors: Iterable[int]) -> None:
+    poll, deadline_s = select.poll(), time.monotonic() + END_S
+    left = set(descriptors)
+    for descriptor in left:
+        poll.register(descriptor, select.POLLIN)
+    while left and (within_s := deadline_s - time.monotonic()) > 0:
+        for descriptor, _ in poll.poll(1000 * within_s):
+            poll.unregister(descriptor)
+            left.discard(descriptor)
