@@ -15,13 +15,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import docker
 import docker.errors
 from docker.models.containers import Container
-from docker.types import LogConfig, Ulimit
+from docker.types import Ulimit
 
 from harness import counters, lock
 from harness.backends import cgroups, cpu_time, images
@@ -37,19 +36,14 @@ from harness.backends.base import (
     reply_line,
     tail,
 )
+from harness.backends.confinement import LOCK_LABEL, USER, confined, labels
 from harness.conformance.results import MAIN
 from harness.errors import HostNotFit, ServerFault
 from harness.limits import BACKLOG, SYSCTLS
 from harness.load.accounting import Charged
 from harness.variants import Variant
 
-# One uid for server and load: the load may then read the server's /proc (proc(5), ptrace(2)
-# PTRACE_MODE_READ_FSCREDS), and neither is root.
-USER = "7007:7007"
-# Campaigns with locks of their own (C10K_LOCK) may run at once: none sweeps up another one's.
-LOCK_LABEL = "c10k.lock"
 RUN_DIRECTORY = "/run/c10k"
-SECCOMP = Path(__file__).with_name("seccomp.json")
 API_TIMEOUT_S = 120
 LOAD_STOP_S = 5
 # Threads and processes of a server that is asked for its runtime only.
@@ -98,7 +92,7 @@ class DockerBackend:
     def alone(self, campaign: str) -> dict[str, Any]:
         """The options of a server outside a trial, as confined as in one."""
         return {
-            **_confined(campaign),
+            **confined(campaign),
             "network_mode": "none",
             "pids_limit": VERSION_PIDS,
             "mem_limit": self._memory_max,
@@ -156,7 +150,7 @@ class DockerTrial:
         self._context = context
         self._memory_max = memory_max
         self._name = f"c10k-{context.campaign}-{context.name}"
-        self._labels = {**_labels(context.campaign), "c10k.trial": context.name}
+        self._labels = {**labels(context.campaign), "c10k.trial": context.name}
         self._load: Container | None = None
         self._servers: dict[str, Container] = {}
         self._events: EventStream | None = None
@@ -311,7 +305,7 @@ class DockerTrial:
         """Create and start; what the engine refuses is given up once, and recorded as a clamp."""
         asked = self._context.asked
         options |= {
-            **_confined(self._context.campaign),
+            **confined(self._context.campaign),
             "pids_limit": asked.pids,
             "ulimits": [Ulimit(name="nofile", soft=asked.nofile, hard=asked.nofile)],
             "labels": self._labels,
@@ -351,32 +345,6 @@ class DockerTrial:
             left = self._client.containers.get(name)
             if self._labels.items() <= left.labels.items():
                 left.remove(force=True)
-
-
-def _labels(campaign: str) -> dict[str, str]:
-    """By which everything that we start is found again."""
-    return {
-        LABEL: campaign,
-        LOCK_LABEL: str(lock.default_path()),
-        # Compose labels the image that it builds, and containers inherit an image's labels: it
-        # would take the load for a part of its project and stop everything when a load ends.
-        "com.docker.compose.project": "",
-        "com.docker.compose.service": "",
-    }
-
-
-def _confined(campaign: str) -> dict[str, Any]:
-    """What holds for every container: no rights, and a log that can be read."""
-    return {
-        "detach": True,
-        "user": USER,
-        "read_only": True,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges", f"seccomp={SECCOMP.read_text()}"],
-        "labels": _labels(campaign),
-        # The counters come from the log, which an engine may be told to drop by default.
-        "log_config": LogConfig(type=LogConfig.types.JSON),
-    }
 
 
 def _ended(server: Container, timeout_s: int) -> ServerExit:

@@ -99,6 +99,8 @@ class KeptServer:
 
     def end(self) -> None:
         """Leave nothing of it: neither what it forked nor its control group."""
+        if self.log.closed:
+            return
         os.close(self._control)
         try:
             self.process.wait(END_S)

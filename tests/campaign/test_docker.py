@@ -19,7 +19,8 @@ from faulty_servers import CRASHES_AT_START, echo
 from harness import cpus, limits, lock, plan, variants
 from harness.backends import images
 from harness.backends.base import LABEL, TrialContext
-from harness.backends.docker import LOCK_LABEL, USER, DockerBackend
+from harness.backends.confinement import LOCK_LABEL, USER
+from harness.backends.docker import DockerBackend
 from harness.backends.process import ProcessBackend
 from harness.errors import HostNotFit, ServerFault
 from harness.profiles import profile as profiles

@@ -216,21 +216,28 @@ def readings(last: Edge) -> record.Readings:
 def test_cpu_per_echo_compares_two_rates_over_intervals_of_their_own() -> None:
     # half a CPU for 1.25 s, at 100,000 echoes a second measured over another second: 5 us each
     last = edge(1_250_000_000, server_cpu_ns=625_000_000)
-    server = record.server_members(readings(last), [1], echoes_per_s=100_000.0)
+    server = record.server_members(readings(last), [1], 100_000.0, None)
     assert server["cpu_us_per_echo"] == pytest.approx(5.0)
     assert (server["cpu_ns"], server["interval_ns"]) == (625_000_000, 1_250_000_000)
     assert server["switches"] == {"voluntary": 50, "involuntary": 1, "interval_s": 2.0}
 
 
+def test_cpu_per_echo_is_of_what_the_kernel_charged_where_that_is_known() -> None:
+    charged = {"cpu_ns": 6_000_000, "echoes": 1_000}
+    server = record.server_members(readings(edge(10**9, server_cpu_ns=5)), [1], 9.0, charged)
+    assert server["cpu_us_per_echo"] == pytest.approx(6.0)
+    assert server["charged"] == charged
+
+
 def test_busy_is_what_the_servers_cpus_were_not_idle() -> None:
     ticks = {0: {"user": 50, "idle": 0}, 1: {"user": 30, "idle": 70}}
-    server = record.server_members(readings(edge(10**9, cpu_ticks=ticks)), [1], 1.0)
+    server = record.server_members(readings(edge(10**9, cpu_ticks=ticks)), [1], 1.0, None)
     assert server["cpu_busy"] == pytest.approx(0.3)
     assert server["stat_ticks"] == {"user": 30, "idle": 70}
 
 
 def test_without_echoes_there_is_no_cpu_per_echo_and_without_ticks_no_share() -> None:
-    server = record.server_members(readings(edge(10**9, server_cpu_ns=5)), [1], 0.0)
+    server = record.server_members(readings(edge(10**9, server_cpu_ns=5)), [1], 0.0, None)
     assert server["cpu_us_per_echo"] is None
     assert server["cpu_busy"] is None
     assert server["memory_bytes"] is None

@@ -73,7 +73,8 @@ def test_the_cpu_clock_of_a_process_is_the_sum_of_its_tasks_run_time() -> None:
         time.sleep(0.05)
         run_ns = clock_ns(process.pid)
         assert run_ns == schedstat_ns(process.pid)
-        assert run_ns is not None and run_ns > 4 * 50_000_000
+        assert run_ns is not None
+        assert run_ns > 4 * 50_000_000
         assert len(list(Path(f"/proc/{process.pid}/task").iterdir())) == 5
 
 
@@ -83,7 +84,8 @@ def test_the_cpu_clock_keeps_the_time_of_threads_that_ended() -> None:
         time.sleep(0.05)
         assert len(list(Path(f"/proc/{process.pid}/task").iterdir())) == 1
         run_ns = clock_ns(process.pid)
-        assert run_ns is not None and run_ns > schedstat_ns(process.pid) + 100_000_000
+        assert run_ns is not None
+        assert run_ns > schedstat_ns(process.pid) + 100_000_000
 
 
 def test_context_switches_are_summed_over_all_tasks() -> None:

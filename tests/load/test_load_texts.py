@@ -77,9 +77,19 @@ def test_what_is_no_address_is_refused_with_the_forms_there_are(text: str) -> No
 
 
 def test_the_command_in_a_process_stat_may_hold_spaces_and_brackets() -> None:
-    fields = "S 17 9 9 0 -1 0 1 2 3 4 550 660 7 8 20 0 10001 0 99"
+    fields = "S 17 9 10 0 -1 0 1 2 3 4 550 660 7 8 20 0 10001 0 99"
     stat = procfs.process_stat(f"4711 (evil ) 1 2 (name) {fields}\n")
-    assert stat == procfs.ProcessStat("S", 17, 550, 660, 10001, 99, flags=0)
+    assert stat == procfs.ProcessStat(
+        state="S",
+        parent=17,
+        session=10,
+        user_ticks=550,
+        system_ticks=660,
+        collected_ticks=15,
+        threads=10001,
+        started_ticks=99,
+        flags=0,
+    )
 
 
 STATUS = """Name:\tserver
@@ -88,10 +98,17 @@ PPid:\t1
 Uid:\t1000\t1000\t1000\t1000
 NSpid:\t4711\t12
 VmPTE:\t      84 kB
+SigIgn:\t0000000000011000
 Cpus_allowed_list:\t1-3,8
+Mems_allowed_list:\t0
 voluntary_ctxt_switches:\t1234567
 nonvoluntary_ctxt_switches:\t89
 """
+
+
+def test_a_status_gives_the_signals_that_are_ignored_and_the_cpus_that_are_allowed() -> None:
+    assert procfs.ignored_signals(STATUS) == 1 << 16 | 1 << 12  # SIGCHLD and SIGPIPE
+    assert procfs.allowed_cpus(STATUS.encode()) == b"1-3,8"
 
 
 def test_a_status_gives_identity_cpus_page_tables_and_switches() -> None:

@@ -390,7 +390,7 @@ def test_every_gate_is_tripped_by_a_case_above() -> None:
         "little",
         "capped",
     }
-    tripped |= {"load-waited", "shared-cpu", "drift", "uneven"}
+    tripped |= {"load-waited", "shared-cpu", "drift", "uneven", "outside-cpus", "unaccounted"}
 
     assert {gate.code for gate in GATES} == tripped
 

@@ -1,0 +1,165 @@
+"""The keeper of a server: what it forked is neither lost to the accounts nor left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.backends.kept import KeptServer
+from harness.backends.process import pid_namespace_command
+from harness.backends.recorded import Recorded
+from harness.backends.roster import Roster
+from harness.load import family
+from harness.load.accounting import TICK_NS
+
+WITHIN_S = 10.0
+Start = Callable[..., KeptServer]
+
+
+@pytest.fixture(params=["namespace", "subreaper"])
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
+    """Starts a Python program as a server is started, in a PID namespace and without one."""
+    prefix = pid_namespace_command() if request.param == "namespace" else ()
+    if request.param == "namespace" and not prefix:
+        pytest.skip("PID namespaces are refused here")
+    recorded = Recorded(Roster(tmp_path / "lock"))
+    started: list[KeptServer] = []
+
+    def one(program: str, *command: str) -> KeptServer:
+        command = command or (sys.executable, "-c", program)
+        server = KeptServer(
+            recorded,
+            prefix,
+            command,
+            group=recorded.group(f"test-{len(started)}"),
+            directory=tmp_path,
+            variables={},
+        )
+        started.append(server)
+        return server
+
+    yield one
+    for server in started:
+        server.end()
+    recorded.end()
+
+
+def said(server: KeptServer) -> str:
+    return os.pread(server.log.fileno(), 65_536, 0).decode()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def kept(server: KeptServer) -> frozenset[int]:
+    """All processes from the one that was started down, those that ended left out."""
+    seen = family.processes()
+    below = family.descendants(seen, [server.process.pid])
+    return frozenset(pid for pid in below if pid in seen and seen[pid].state not in "ZX")
+
+
+@pytest.mark.parametrize(("program", "code"), [("exit(3)", 3), ("import os; os.abort()", -6)])
+def test_the_exit_code_is_the_servers(start: Start, program: str, code: int) -> None:
+    server = start(program)
+
+    assert server.wait(WITHIN_S)
+    assert server.exit_code == code
+
+
+def test_a_command_that_is_not_there_is_told_as_a_shell_tells_it(start: Start) -> None:
+    server = start("", "/no/such/server")
+
+    assert server.wait(WITHIN_S)
+    assert server.exit_code == 127
+    assert "/no/such/server: No such file or directory" in said(server)
+
+
+def test_sigterm_reaches_the_server_and_sigkill_one_that_ignores_it(start: Start) -> None:
+    polite = start("import signal; signal.pause()")
+    stubborn = start(
+        "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print('up', file=sys.stderr, flush=True); [signal.pause() for _ in iter(int, 1)]"
+    )
+    until(lambda: "up" in said(stubborn))
+
+    assert polite.stop(WITHIN_S) == -signal.SIGTERM
+    assert stubborn.stop(0.3) is None
+    assert stubborn.exit_code == -signal.SIGKILL
+
+
+def test_a_server_starts_with_no_signal_ignored_and_none_blocked(start: Start) -> None:
+    server = start(
+        "", "sh", "-c", "grep -E 'Sig(Ign|Blk)|Shd' /proc/$$/status | tr '\\n' ' ' >&2; sleep 60"
+    )
+    until(lambda: "SigIgn" in said(server))
+
+    fields = said(server).split()
+    assert int(fields[fields.index("SigIgn:") + 1], 16) == 0
+    assert int(fields[fields.index("SigBlk:") + 1], 16) == 0
+
+
+ORPHAN = """
+import os, signal, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        end = time.process_time() + {cpu_s}
+        while time.process_time() < end: pass
+        {then}
+    os._exit(0)
+os.wait()
+print("forked", file=sys.stderr, flush=True)
+signal.pause()
+"""
+
+
+def test_an_orphan_ends_with_its_keeper_and_not_with_its_server(start: Start) -> None:
+    server = start(ORPHAN.format(cpu_s=0, then="time.sleep(600)"))
+    until(lambda: "forked" in said(server))
+    assert server.stop(WITHIN_S) == -signal.SIGTERM
+    left = kept(server)
+    assert len(left) >= 2  # the keeper and the orphan
+
+    server.end()
+
+    until(lambda: not any(pid in family.processes() for pid in left))
+
+
+def test_the_cpu_time_of_an_orphan_that_ended_is_its_keepers(start: Start) -> None:
+    server = start(ORPHAN.format(cpu_s=0.3, then="os._exit(0)"))
+    until(lambda: "forked" in said(server))
+    seen = family.processes()
+    (main,) = [
+        pid
+        for pid in kept(server)
+        if b"process_time" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        and b"keeper.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        and seen[pid].session == pid
+        and seen[seen[pid].parent].session != pid
+        and pid != server.process.pid
+    ][:1]
+    keeper = seen[main].parent
+
+    until(lambda: family.processes()[keeper].collected_ticks * TICK_NS >= 0.29e9)
+
+
+def test_a_control_group_counts_the_server_and_is_gone_after_it(start: Start) -> None:
+    server = start(ORPHAN.format(cpu_s=0.3, then="os._exit(0)"))
+    group = server.group
+    if group is None:
+        pytest.skip("no control group can be made here")
+
+    until(lambda: group.cpu_ns() >= 0.29e9)
+    server.end()
+
+    assert not group.directory.exists()
