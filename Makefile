@@ -60,12 +60,21 @@ clean: ## Remove what was built; reports stay
 LOCK = $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
   --generate-hashes --custom-compile-command "make lock"
 
-# Stamps: each step is repeated only when what it depends on is newer.
-$(VENV)/dependencies: requirements/run.txt requirements/build.txt
+# Stamps: each step is repeated only when what it depends on is newer. The first stamp holds the
+# path of the checkout. An environment and CMake's cache hold it as well: those of a copied or moved
+# checkout would run and build the code of the original.
+ifneq ($(file <$(VENV)/dependencies),$(CURDIR))
+elsewhere := elsewhere
+endif
+.PHONY: elsewhere
+elsewhere:
+	rm -rf $(VENV) build/cp*
+
+$(VENV)/dependencies: requirements/run.txt requirements/build.txt $(elsewhere)
 	@.ci/check-tools $(PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r requirements/run.txt -r requirements/build.txt
-	touch $@
+	pwd -P >$@
 
 # Editable: Python changes count at once, and only a change of the engine installs again.
 $(VENV)/installed: $(VENV)/dependencies pyproject.toml $(ENGINE)

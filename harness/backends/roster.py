@@ -13,7 +13,7 @@ sweep reads the file and kills these processes and no others. Each line is one J
 that they do not know, so a line may say more, and lines that they cannot read, so a line that was
 cut short costs nothing but itself.
 
-The file is named after the lock, `/run/lock/c10k.lock.started-UID`, because whoever holds the lock
+The file is named after the lock, `/run/lock/c10k.lock.started-UID`, because the lock's holder
 must find what earlier holders left. Where the user may not create it there, it is in the directory
 for temporary files. Others may write to both directories. So each user has a file, with mode 0600,
 and a reader trusts only a regular file that the user of its name owns. Root reads the files of all

@@ -22,15 +22,15 @@ from harness.backends.roster import TOKEN_VARIABLE, Entry, Identity, Roster
 from harness.load import family, procfs
 from harness.load.family import Processes
 
-# Whoever is killed may have forked a moment before; more generations than that are a fork bomb.
+# A process may fork just before it is killed; more generations than that are a fork bomb.
 ROUNDS_MAX = 100
-# A killed process ends at once, but for one that waits for a device.
+# A killed process ends at once unless it waits for a device.
 END_S = 5.0
 ENDED = "ZX"
 
 
 def sweep(roster: Roster, token: str | None = None) -> list[int]:
-    """Kill what is left of all trials of the roster, or of one, and end those that have no more.
+    """Kill the processes of all trials of the roster, or of one; end trials that have none left.
 
     Args:
         roster: of a lock that the caller holds.
@@ -58,7 +58,7 @@ def _kill_all(find: Callable[[], list[Identity]]) -> list[int]:
             if not found:
                 break
             for one in found:
-                seen.add(one)  # it was killed, or cannot be
+                seen.add(one)  # killed now, or not permitted
                 descriptor = kill(one)
                 if descriptor is not None:
                     descriptors[one.pid] = descriptor
@@ -72,7 +72,7 @@ def _kill_all(find: Callable[[], list[Identity]]) -> list[int]:
 def _covered(entries: Iterable[Entry]) -> list[Identity]:
     """Living processes that belong to these trials; those that lead a session come last.
 
-    While its leader lives, a session's number cannot be that of another.
+    The kernel does not reuse a session's number while its leader lives.
     """
     seen = family.processes()
     spared = set(family.ancestors(seen, os.getpid()))
@@ -116,9 +116,9 @@ def _user(pid: int) -> int | None:
 
 
 def kill(one: Identity) -> int | None:
-    """Send SIGKILL; a descriptor that is readable once the process has ended, None if it was not.
+    """Send SIGKILL; return a pidfd, readable once the process ended, or None if nothing was sent.
 
-    The descriptor is opened first and the identity is read again then, so it holds for both.
+    The pidfd is opened before the start time is checked, so it cannot be that of a later process.
     """
     try:
         descriptor = os.pidfd_open(one.pid)

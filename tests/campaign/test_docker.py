@@ -255,7 +255,7 @@ def trial_of(backend: DockerBackend, name: str, nofile: int) -> TrialContext:
 def test_a_campaign_of_processes_takes_no_container_for_what_it_left_behind(
     engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Containers have no lock in their environment, as whoever uses the default one."""
+    """Processes in containers are visible on the host, and no roster has them."""
     monkeypatch.delenv(lock.LOCK_VARIABLE, raising=False)
     backend = DockerBackend()
 

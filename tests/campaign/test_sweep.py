@@ -183,7 +183,7 @@ def test_a_user_who_set_our_variables_keeps_the_shell_and_its_jobs(
         assert left.wait(WAIT_S) == -signal.SIGKILL
 
 
-def test_who_sweeps_from_inside_of_what_is_swept_survives(c10k: C10k) -> None:
+def test_a_sweep_spares_the_processes_that_it_runs_under(c10k: C10k) -> None:
     token = Roster().begin()
     run = shlex.join([sys.executable, "-m", "harness.cli", *CLEAN])
 
