@@ -6,6 +6,7 @@ its directory), so the kernel releases it however the owner ends; the text in it
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -58,7 +59,8 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
             ) from None
         text = f"{owner}, pid {os.getpid()} on {socket.gethostname()}\n"
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, text.encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without its owner's name
+            os.pwrite(descriptor, text.encode(), 0)
         try:
             yield
         finally:

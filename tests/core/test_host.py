@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 from pathlib import Path
 
@@ -89,6 +90,21 @@ def test_the_environment_names_another_lock(
 
     with lock.held("me"):
         assert "me" in named.read_text()
+
+
+def test_the_lock_is_held_on_a_full_disk_too(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with (
+            lock.held("me", path),
+            pytest.raises(HostNotFit, match="owner unknown"),
+            lock.held("you", path),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def write(path: Path, text: str) -> None:
