@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,19 @@ COLOURS = 12
 # one. (`pids` is the server's processes where it was applied, and their limit where it was asked.)
 ASKED_NAMES = {"connections": ""}
 APPLIED_NAMES = {"pids": "", "pids_max": "pids"}
+
+
+# Of `server.charged.source` and `busy_source` (harness/load/accounting.py), for readers.
+CPU_SOURCES = {
+    "cgroup-v1": "control group, version 1",
+    "cgroup-v2": "control group, version 2",
+    "processes": "clocks of the server's processes and times of its ended children",
+}
+BUSY_SOURCES = {
+    "cpuacct": "run time of all tasks in ns (cpuacct)",
+    "schedstat": "run time of all tasks in ns (/proc/schedstat)",
+    "stat": "ticks of 10 ms (/proc/stat)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,3 +287,30 @@ def limits(records: Sequence[Record]) -> tuple[Limit, ...]:
 def _named(limits: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
     """The limits, flattened, under the names of the report."""
     return {named: text for name, text in flat(limits) if (named := names.get(name, name))}
+
+
+def accounts(records: Sequence[Record]) -> tuple[Fact, ...]:
+    """From which sources the servers' CPU time and that of their CPUs are, and how exactly."""
+    charged = [
+        account
+        for record in records
+        if (account := (record.get("server") or {}).get("charged")) is not None
+    ]
+    found = []
+    for name, key, words in (
+        ("CPU time of a server", "source", CPU_SOURCES),
+        ("busy time of its CPUs", "busy_source", BUSY_SOURCES),
+    ):
+        exact = {"source": "exact_ns", "busy_source": "busy_exact_ns"}[key]
+        parts = []
+        for source, count in sorted(Counter(str(one.get(key)) for one in charged).items()):
+            shares = [
+                (number(one, exact) or 0.0) / cpu_ns
+                for one in charged
+                if str(one.get(key)) == source and (cpu_ns := number(one, "cpu_ns"))
+            ]
+            worst = f", to ± {max(shares, default=0.0):.2%} of the CPU time or better"
+            parts.append(f"{words.get(source, 'not observed')}: {count:,} cells{worst}")
+        if parts:
+            found.append(Fact(name, "; ".join(parts)))
+    return tuple(found)

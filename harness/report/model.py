@@ -149,7 +149,7 @@ def build(
         failures=checks.failures(outcomes),
         checks=checks.checks(campaign, records, outcomes),
         shapes=shapes.check(campaign, analysis),
-        facts=background.facts(campaign),
+        facts=(*background.facts(campaign), *background.accounts(records)),
         limits=background.limits(records),
         fitness=doctor.fitness(campaign),
         variants=variants,
