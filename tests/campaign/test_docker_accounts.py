@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ ALL = SERVERS | CHURNING
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
+def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Each server's cell."""
     found: dict[str, dict[str, Any]] = {}
     for scenario, servers in (("idle", SERVERS), ("churn", CHURNING)):
@@ -43,7 +42,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[s
             done = c10k(*arguments, "--profile", profile(c10k, scenario, window_s=1.5))
         assert not any(outcome["code"] for outcome in done.outcomes), done.outcomes
         found |= {cell["variant"]: cell for cell in done.cells}
-    yield found
+    return found
 
 
 @pytest.mark.parametrize("name", ALL)

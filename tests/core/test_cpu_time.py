@@ -1,0 +1,181 @@
+"""Where the kernel's accounts of CPU time are, and what their texts say."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.backends import cpu_time
+from harness.backends.cpu_time import SOURCE_VARIABLE, V1, V2, Busy, CpuGroup
+
+CONTAINER = "f" * 64
+STAT = """cpu  9 9 9 9 9 9 9 9 0 0
+cpu0 100 1 20 900 5 {irq} 30 7 0 0
+cpu1 300 0 50 600 5 0 40 7 0 0
+intr 12345
+"""
+# Version 15 of the file; sched-stats.rst: the seventh number is the run time in ns
+SCHEDSTAT = """version 15
+timestamp 4295000000
+cpu0 0 0 0 0 11 12 5000000001 77 8
+domain0 03 1 2 3
+cpu1 0 0 0 0 11 12 7000000002 77 8
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "cgroup"
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_group_of_either_version_tells_its_cpu_time(tmp_path: Path) -> None:
+    write(tmp_path / "cpuacct.usage", "123456789\n")
+    write(tmp_path / "cpuacct.usage_percpu", "23456789 100000000 \n")
+    write(tmp_path / "cpu.stat", "usage_usec 4567\nuser_usec 4000\nsystem_usec 567\n")
+
+    assert CpuGroup(tmp_path, V1).cpu_ns() == 123_456_789
+    assert CpuGroup(tmp_path, V1).outside_ns([1]) == 23_456_789
+    assert CpuGroup(tmp_path, V2).cpu_ns() == 4_567_000
+    assert CpuGroup(tmp_path, V2).outside_ns([1]) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "file", "source"),
+    [
+        (f"cpuacct/docker/{CONTAINER}", "cpuacct.usage", V1),
+        (f"cpu,cpuacct/docker/{CONTAINER}", "cpuacct.usage", V1),
+        (f"system.slice/docker-{CONTAINER}.scope", "cpu.stat", V2),
+        (f"unified/docker/{CONTAINER}", "cpu.stat", V2),
+    ],
+)
+def test_a_containers_group_is_found_in_every_hierarchy(
+    root: Path, place: str, file: str, source: str
+) -> None:
+    write(root / place / file, "usage_usec 1\n" if file == "cpu.stat" else "1000\n")
+
+    found = cpu_time.of_container(CONTAINER, root)
+
+    assert found == CpuGroup(root / place, source)
+    assert found.cpu_ns() == 1_000
+    assert cpu_time.of_container("e" * 64, root) is None
+
+
+def test_the_source_that_is_asked_for_is_the_only_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root / f"cpuacct/docker/{CONTAINER}/cpuacct.usage", "1\n")
+    monkeypatch.setenv(SOURCE_VARIABLE, "processes")
+
+    assert cpu_time.of_container(CONTAINER, root) is None
+
+
+def group_in(root: Path, own: str) -> CpuGroup | None:
+    """The group that is made for a process whose /proc/self/cgroup is `own`."""
+    write(root / "self", own)
+    return cpu_time.make("c10k-test", root, root / "self")
+
+
+@pytest.mark.parametrize(
+    ("own", "file", "content"),
+    [
+        ("4:cpu,cpuacct:/a\n", "cpu,cpuacct/a/cpuacct.usage", "0\n"),
+        ("0::/a\n", "a/cgroup.subtree_control", "cpuset cpu memory\n"),
+    ],
+)
+def test_no_group_is_made_that_the_scheduler_would_share_the_cpu_by(
+    root: Path, own: str, file: str, content: str
+) -> None:
+    write(root / file, content)
+
+    assert group_in(root, own) is None
+    assert list(root.rglob("c10k-test")) == []
+
+
+def test_a_directory_that_turns_out_to_count_nothing_is_removed_again(root: Path) -> None:
+    (root / "cpuacct/a").mkdir(parents=True)
+
+    assert group_in(root, "2:cpuacct:/a\n") is None
+    assert list(root.rglob("c10k-test")) == []
+
+
+@pytest.mark.parametrize("source", [V1, V2])
+def test_a_group_that_is_made_here_counts_and_settles(
+    monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setenv(SOURCE_VARIABLE, source)
+    group = cpu_time.make(f"c10k-test-{os.getpid()}")
+    if group is None:
+        pytest.skip(f"no group of {source} can be made here")
+    try:
+        assert group.source == source
+        before_s = time.monotonic()
+        charged = cpu_time.settled(group, [0])
+        waited_s = time.monotonic() - before_s
+
+        assert (charged.cpu_ns, charged.cpu_source) == (0, source)
+        assert charged.cpu_exact_ns == group.exact_ns  # it stood still
+        assert waited_s >= time.clock_getres(cpu_time.CLOCK_MONOTONIC_COARSE)
+        assert charged.cpu_outside_ns == (0 if source == V1 else None)
+    finally:
+        group.directory.rmdir()
+
+
+def test_a_group_that_goes_on_running_is_known_to_a_tick(tmp_path: Path) -> None:
+    write(tmp_path / "cpuacct.usage", "0\n")
+    write(tmp_path / "cpuacct.usage_percpu", "0\n")
+    stop = threading.Event()
+
+    def run() -> None:
+        ran_ns = 0
+        while not stop.is_set():
+            ran_ns += 1_000_000
+            (tmp_path / "next").write_text(f"{ran_ns}\n")
+            (tmp_path / "next").replace(tmp_path / "cpuacct.usage")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        charged = cpu_time.settled(CpuGroup(tmp_path, V1), [0])
+    finally:
+        stop.set()
+        thread.join()
+
+    tick_ns = time.clock_getres(cpu_time.CLOCK_MONOTONIC_COARSE) * 1e9
+    assert charged.cpu_ns
+    assert charged.cpu_exact_ns == pytest.approx(tick_ns)
+
+
+def test_a_group_that_is_gone_is_no_figure(tmp_path: Path) -> None:
+    charged = cpu_time.settled(CpuGroup(tmp_path / "gone", V1), [0])
+
+    assert (charged.cpu_ns, charged.cpu_source) == (None, None)
+
+
+def busy_in(root: Path, proc: Path, cpus: list[int]) -> Busy | None:
+    return cpu_time.busy(cpus, root, proc)
+
+
+def test_busy_time_is_from_the_best_source_that_there_is(root: Path, tmp_path: Path) -> None:
+    proc = tmp_path / "proc"
+    assert busy_in(root, proc, [1]) is None
+
+    write(proc / "stat", STAT.format(irq=0))
+    # Without CONFIG_IRQ_TIME_ACCOUNTING a task's run time has the softirq of its CPU in it
+    assert busy_in(root, proc, [1]) == Busy(3_900_000_000, 5_410_000_000, "stat", 50_000_000)
+    write(proc / "stat", STAT.format(irq=3))
+    assert busy_in(root, proc, [1]) == Busy(3_500_000_000, 4_710_000_000, "stat", 30_000_000)
+
+    write(proc / "schedstat", SCHEDSTAT)
+    assert busy_in(root, proc, [1]) == Busy(7_000_000_002, 12_000_000_003, "schedstat", 0)
+
+    write(root / "cpuacct/cpuacct.usage_percpu", "5 7 11 \n")
+    assert busy_in(root, proc, [1, 2]) == Busy(18, 23, "cpuacct", 0)

@@ -1,0 +1,143 @@
+"""Which processes are the server's, and what their accounts add up to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.load import accounting, family
+from harness.load.accounting import TICK_NS, Charged, Moment
+from harness.load.procfs import ProcessStat
+
+ME = os.getpid()
+PLAIN = ProcessStat(
+    state="S",
+    parent=0,
+    session=1,
+    user_ticks=0,
+    system_ticks=0,
+    collected_ticks=0,
+    threads=1,
+    started_ticks=5,
+    flags=0,
+)
+
+
+def tree(**parents: int) -> dict[int, ProcessStat]:
+    """{pid: stat} of processes that are written `_PID=PARENT`."""
+    return {int(pid[1:]): replace(PLAIN, parent=parent) for pid, parent in parents.items()}
+
+
+def below_a_harness(**parents: int) -> dict[int, ProcessStat]:
+    """This load (with a child, 90) and others, all below the harness 50 below a shell 40."""
+    return tree(_1=0, _40=1, _50=40, _90=ME, **parents) | {ME: replace(PLAIN, parent=50)}
+
+
+# A keeper 60 with a server 61, its worker 62, and an orphan 63 that the keeper inherited.
+KEPT = {"_60": 50, "_61": 60, "_62": 61, "_63": 60}
+# The same where `unshare --fork`, 59, started the keeper.
+NAMESPACED = KEPT | {"_59": 50, "_60": 59}
+
+
+@pytest.mark.parametrize(("way", "parents"), [("keeper", KEPT), ("init", NAMESPACED)])
+@pytest.mark.parametrize("holder", [61, 62, 63])
+def test_all_below_the_keeper_is_the_servers_whoever_listens(
+    way: Any, parents: dict[str, int], holder: int
+) -> None:
+    seen = below_a_harness(**parents, _70=40, _71=70)
+
+    keeper = family.keeper_of(seen, way, holder)
+    found = family.of(seen, way, [holder], keeper)
+
+    assert keeper == 60
+    assert found.pids == {61, 62, 63}
+    assert found.collectors == {60, 61, 62, 63}
+
+
+def test_a_process_that_calls_itself_a_keeper_inside_the_tree_is_none() -> None:
+    seen = below_a_harness(**NAMESPACED, _64=62, _65=64)
+
+    assert family.keeper_of(seen, "init", 65) == 60
+
+
+def test_in_a_shared_namespace_all_that_is_not_the_loads_is_the_servers() -> None:
+    seen = tree(_1=0, _90=ME, _20=0, _21=20, _22=1) | {ME: replace(PLAIN, parent=1)}
+
+    found = family.of(seen, "namespace", [20], family.keeper_of(seen, "namespace", 20))
+
+    assert found.pids == {20, 21, 22}
+    assert found.collectors == {1, 20, 21, 22}
+
+
+def test_a_server_that_nobody_started_is_who_listens_and_what_that_forked() -> None:
+    seen = below_a_harness(_70=1, _71=70, _72=1)
+
+    assert family.keeper_of(seen, "server", 70) is None
+    assert family.of(seen, "server", [70], None).pids == {70, 71}
+
+
+def test_the_host_is_in_view_where_its_kernel_threads_are() -> None:
+    assert family.is_host_in_view(tree(_1=0) | {2: replace(PLAIN, flags=family.PF_KTHREAD)})
+    assert not family.is_host_in_view(tree(_1=0, _2=1))
+    assert not family.is_host_in_view(tree(_1=0))
+
+
+def at(stamp_ns: int, **members: Any) -> Moment:
+    return Moment(
+        **{"stamp_ns": stamp_ns, "echoes": 0, "charged": Charged(), "family_ns": 0} | members
+    )
+
+
+def test_an_account_is_the_sum_of_its_turns_and_of_nothing_between_them() -> None:
+    turns = [
+        (at(0, family_ns=10, echoes=0), at(100, family_ns=70, echoes=5)),
+        (at(1_000, family_ns=900, echoes=5), at(1_100, family_ns=950, echoes=9)),
+    ]
+
+    account = accounting.account(turns, 1)
+
+    assert account is not None
+    assert (account["cpu_ns"], account["echoes"], account["span_ns"]) == (110, 9, 200)
+    assert (account["source"], account["exact_ns"], account["busy_ns"]) == ("processes", 0, None)
+    assert accounting.account([], 1) is None
+
+
+def test_a_control_group_decides_and_the_processes_stand_beside_it() -> None:
+    first = Charged(1_000, "cgroup-v2", 7, 300, 5_000, "cpuacct", 0, 9_000)
+    last = replace(first, cpu_ns=4_000, cpu_outside_ns=400, busy_ns=9_000, host_busy_ns=19_000)
+    turns = [(at(0, charged=first, family_ns=0), at(10, charged=last, family_ns=2_500))]
+
+    account = accounting.account(turns, 2)
+
+    assert account is not None
+    expected = {"source": "cgroup-v2", "cpu_ns": 3_000, "exact_ns": 14, "processes_ns": 2_500}
+    expected |= {"outside_ns": 100, "busy_ns": 4_000, "host_busy_ns": 10_000, "cpus": 2}
+    assert account == account | expected
+
+
+def test_a_group_that_was_not_read_at_every_edge_decides_nothing() -> None:
+    turns = [(at(0, charged=Charged(1, "cgroup-v1")), at(1, family_ns=3))]
+
+    account = accounting.account(turns, 1)
+
+    assert account is not None
+    assert (account["source"], account["cpu_ns"]) == ("processes", 3)
+
+
+def test_each_process_that_collected_children_rounds_by_itself() -> None:
+    task, other = (61, 5), (62, 5)
+    turn = (at(0, collected={task: 3, other: 1}), at(1, collected={task: 9, other: 1}))
+
+    assert accounting.account([turn], 1)["exact_ns"] == 2 * TICK_NS  # type: ignore[index]
+    assert accounting.account([turn] * 4, 1)["exact_ns"] == 4 * TICK_NS  # type: ignore[index]
+
+
+def test_the_others_are_known_where_they_were_at_every_edge() -> None:
+    old, new = (70, 5), (71, 900)
+    turn = (at(0, others={old: 100, (72, 5): 50}), at(1, others={old: 130, new: 7}))
+
+    assert accounting.account([turn], 1)["others_ns"] == 37  # type: ignore[index]
+    assert accounting.account([turn, (at(0), at(1))], 1)["others_ns"] is None  # type: ignore[index]
