@@ -8,7 +8,7 @@ export CXX
 
 .DEFAULT_GOAL := help
 .PHONY: help install bench test lint format bench-engine bench-independent bench-self \
-  bench-backends bench-profile lock clean
+  bench-backends bench-accounts bench-profile lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench-self: install ## Compare a server with itself in ten campaigns
 
 bench-backends: install ## Compare the CPU per echo of containers with that of processes
 	$(BIN)/python bench/bench_backends.py
+
+bench-accounts: install ## Hold the sources of CPU time against each other, in both backends
+	$(BIN)/python bench/bench_accounts.py
 
 bench-profile: install ## Tell where the servers' CPU time goes, by system call; needs perf
 	$(BIN)/python bench/bench_profile.py

@@ -47,6 +47,7 @@ NOT_RUN = {
     "make bench-independent": "takes minutes, and its figures are read by people",
     "make bench-self": "takes half an hour, and its figures are read by people",
     "make bench-backends": "takes half an hour, and its figures are read by people",
+    "make bench-accounts": "takes half an hour on a host that does nothing else",
     "make bench-profile": "takes minutes and perf, and its figures are read by people",
 }
 
