@@ -30,6 +30,8 @@ from typing import Any, Self
 import pytest
 from serving_network import libc
 
+from harness.variants import ProcessRun
+
 SERVERS = Path(__file__).resolve().parents[2] / "servers"
 READY_S = 10.0  # a sanitizer's runtime takes its time on a busy machine
 PATIENCE_S = 10.0  # for any one reply: a server that is slower than this hangs
@@ -47,12 +49,8 @@ SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438  # the same on every architecture sin
 @functools.cache
 def variants() -> dict[str, dict[str, Any]]:
     """Name → variant.toml of every variant that servers/Makefile builds."""
-    files = sorted(SERVERS.glob("*/server.cpp"))
-    return {
-        file.parent.name: tomllib.loads((file.parent / "variant.toml").read_text())
-        for file in files
-        if (file.parent / "variant.toml").exists()
-    }
+    files = (path.with_name("variant.toml") for path in sorted(SERVERS.glob("*/server.cpp")))
+    return {file.parent.name: tomllib.loads(file.read_text()) for file in files if file.exists()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +77,7 @@ class Flavour:
     def binary(self) -> Path:
         """The built program; builds all of its kind at the first call."""
         build(self.sanitizer)
-        if self.variant in skipped():
-            pytest.skip(f"{self.variant} was not built: liburing is not installed")
+        require_packages(self.variant)
         return SERVERS / "build" / self.sanitizer / self.variant
 
 
@@ -115,9 +112,22 @@ def build(sanitizer: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def missing_packages(variant: str) -> str:
+    """The packages that the variant requires and this host lacks; empty where it has all."""
+    return " ".join(ProcessRun(**variants()[variant]["process"]).missing_packages())
+
+
+def require_packages(variant: str) -> None:
+    """Skip, and name the packages, where this host lacks what the variant requires."""
+    if missing := missing_packages(variant):
+        pytest.skip(f"not installed: {missing}")
+    if variant in skipped():
+        pytest.skip(f"{variant}: `make all` leaves it out here, and says why")
+
+
 @functools.cache
 def skipped() -> frozenset[str]:
-    """The variants that `make all` leaves out here, for want of a library."""
+    """The variants that `make all` leaves out here, because a library is missing or too old."""
     command = ["make", "-C", str(SERVERS), "-n", "all"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_S, check=True)
     return frozenset(re.findall(r'echo "([a-z-]+): skipped: ', done.stdout))

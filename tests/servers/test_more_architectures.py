@@ -26,6 +26,7 @@ from serving import (
     echo,
     fill,
     free_port,
+    missing_packages,
     pattern,
     receive_all,
     reset,
@@ -280,7 +281,7 @@ def test_without_liburing_the_others_are_built_and_that_is_said(tmp_path: Path) 
 
 
 def test_with_liburing_nothing_is_skipped() -> None:
-    if not Path("/usr/include/liburing.h").exists():
-        pytest.skip("liburing is not installed")
+    if missing := missing_packages(RING):
+        pytest.skip(f"not installed: {missing}")
 
     assert skipped() == frozenset()
