@@ -78,7 +78,9 @@ def test_a_server_that_drops_one_connection_in_a_hundred_is_caught(run_load: Run
 
     assert record["churn"]["failed"] > 0
     assert record["errors"] == {"eof": record["churn"]["failed"]}
-    assert reasons(record) == {"cycles"}
+    # One that is dropped as the traffic ends has no further cycle, and stays lost
+    assert 0 <= record["lost"] <= min(record["active"], record["churn"]["failed"])
+    assert reasons(record) == ({"cycles", "lost"} if record["lost"] else {"cycles"})
     assert gates.judge(record, VariantFacts()).status == "void"
 
 
