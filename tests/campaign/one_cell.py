@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 import pytest
 from command import C10k, Finished
 
+from harness.gates import GATES
+
+EFFECTS = {gate.code: gate.effect for gate in GATES}
 PROFILE = """
 summary = "One gate."
 ranked = false
@@ -50,6 +53,23 @@ def tripped(cell: dict[str, Any], gate: str) -> str:
     reasons = dict(cell["reasons"])
     assert gate in reasons, cell
     return str(reasons[gate])
+
+
+def status_by(cell: dict[str, Any], *gates: str) -> str:
+    """The status that these gates alone give a cell, which has to have failed each of them.
+
+    On a host with other work a cell may fail a further gate for a true reason. Its status is then
+    the worst effect of all gates that it failed.
+    """
+    failed = [code for code, _ in cell["reasons"]]
+    assert set(gates) <= set(failed), cell
+    assert cell["status"] == _worst(*failed), cell
+    return _worst(*gates)
+
+
+def _worst(*gates: str) -> str:
+    effects = {EFFECTS[gate] for gate in gates}
+    return "void" if "void" in effects else "noisy"
 
 
 def lacking(reason: str) -> NoReturn:
