@@ -28,6 +28,7 @@ from clients import ROOT
 from short_campaigns import CAMPAIGN_TIMEOUT_S, FINISHED
 
 from harness.backends.cpu_time import SOURCE_VARIABLE, V1, V2
+from harness.errors import Exit
 from harness.load.accounting import PROCESSES
 from harness.store import campaigns
 
@@ -118,7 +119,7 @@ def cells(part: Part, backend: str, source: str, options: argparse.Namespace) ->
             check=False,
             timeout=CAMPAIGN_TIMEOUT_S,
         )
-        if done.returncode not in (*FINISHED, Exit.SERVER_FAILED):
+        if done.returncode not in (*FINISHED, Exit.SERVER_FAULT):
             sys.exit(f"the campaign ended with {done.returncode}: {done.stderr.strip()}")
         (campaign,) = campaigns(reports)
         yield from campaign.cells()

@@ -236,8 +236,14 @@ def _is_token(line: dict[str, Any]) -> bool:
 
 @functools.cache
 def boot_id() -> str:
-    """A random number that the kernel makes at each boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    """A random number that the kernel makes at each boot; empty where /proc does not show it.
+
+    Then a token, or the start time beside a PID, has to tell a process from one of another boot.
+    """
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 @functools.cache

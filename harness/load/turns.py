@@ -96,7 +96,14 @@ class Traffic:
         order = self._fleet.start(cell, seed, start_ns, start_ns + 1, spin=self._trial.may_spin)
         self._watch.sleep_until(now_ns + int(cell.warmup_s * 1e9))
         self._fleet.stop()
-        return self._drain(order)
+        problem = self._drain(order)
+        if problem is None and self._fleet.status().established < cell.connections:
+            # The cell goes on without those that it lost, unless the server died, or too few remain
+            gevent.sleep(DEATH_S)
+            self._watch.check()
+            if self._fleet.status().established < cell.active:
+                problem = problems.obstacle(cell, self._fleet.status())
+        return problem
 
     def run(self, cell: Cell, rest: Callable[[], None], account: Account | None) -> Seen:
         """All turns of a cell; `rest` between two of them.
