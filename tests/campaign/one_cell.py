@@ -17,7 +17,7 @@ summary = "One gate."
 ranked = false
 trials = 1
 conformance = "off"
-timing = {{ warmup_s = 0.1, window_s = {window_s} }}
+timing = {{ warmup_s = {warmup_s}, window_s = {window_s} }}
 timeouts = {{ ready_s = 10, connect_s = 6, settle_s = {settle_s}, stop_s = 2 }}
 
 [[scenarios]]
@@ -34,10 +34,15 @@ def profile(
     window_s: float = 0.5,
     connections: int = 50,
     settle_s: float = 1.0,
+    warmup_s: float = 0.1,
 ) -> Path:
-    """A profile of one cell; `more` are further keys of its scenario."""
+    """A profile of one cell; `more` are further keys of its scenario.
+
+    With a warm-up of 0.05 s or less the first message of the cell is one of its turn.
+    """
     path = c10k.directory / "one.toml"
     settings = {"window_s": window_s, "connections": connections, "settle_s": settle_s}
+    settings |= {"warmup_s": warmup_s}
     path.write_text(PROFILE.format(scenario=scenario, more=more, **settings))
     return path
 
