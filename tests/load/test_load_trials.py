@@ -191,8 +191,9 @@ def test_a_server_that_is_killed_ends_the_trial_and_keeps_the_cells_before(run_l
 
 def test_a_corrupt_byte_is_counted_and_the_trial_goes_on(run_load: Run) -> None:
     run = run_load(spec(step(20), step(30)))
-    # Behind the readiness probe's 59,450 bytes and the 20 hellos: inside the first traffic
-    run.serve_frail("--corrupt-after", "100000")
+    # Soon after the readiness probe and the 20 hellos, 60,730 bytes in all: the first traffic gets
+    # that far on a slow host, too
+    run.serve_frail("--corrupt-after", "61000")
     assert run.to_end()["event"] == "done"
     corrupt = [record["corrupt_bytes"] for record in run.of("cell")]
     assert corrupt[0] == 0
