@@ -157,6 +157,28 @@ def outcomes(head: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def multiplied(
+    head: dict[str, Any], lines: list[dict[str, Any]], count: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A campaign and its records with `count` servers: the toys again and again, numbered."""
+    known = [variant["name"] for variant in head["variants"]]
+    names = [(known[place % len(known)], place // len(known)) for place in range(count)]
+
+    def copies(found: list[dict[str, Any]], key: str, *named: str) -> list[dict[str, Any]]:
+        return [
+            one | {field: one[field].replace(name, f"{name}-{again}") for field in (key, *named)}
+            if again
+            else one
+            for name, again in names
+            for one in found
+            if one[key] == name
+        ]
+
+    variants = copies(head["variants"], "name")
+    plan = copies(head["plan"], "variant", "id")
+    return head | {"variants": variants, "plan": plan}, copies(lines, "variant", "trial")
+
+
 def failed_cell(line: dict[str, Any], code: str, text: str) -> dict[str, Any]:
     """What is left of a cell that failed: who it was, and why."""
     kept = ("schema", "campaign", "variant", "block", "trial", "attempt", "cell", "scenario")

@@ -153,6 +153,25 @@ def test_a_row_under_the_pointer_dims_the_other_lines(browser: Browser, report: 
     assert {stroke for stroke, shown in after if shown != "0.12"} == {"var(--s2)"}
 
 
+def test_without_a_script_too_a_row_under_the_pointer_dims_the_other_lines(
+    browser: Browser, report: Path
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 1260, "height": 800}, java_script_enabled=False
+    )
+    opened = context.new_page()
+    opened.goto(report.as_uri())
+
+    opened.locator('.ranked [data-v="2"]').hover()
+    shown = opened.evaluate(
+        "[...document.querySelectorAll('svg.chart [stroke^=\"var(--s\"]')]"
+        ".map(e => [e.getAttribute('stroke'), getComputedStyle(e).opacity])"
+    )
+    context.close()
+
+    assert {stroke for stroke, opacity in shown if opacity != "0.12"} == {"var(--s2)"}
+
+
 @pytest.fixture
 def live(browser: Browser, report: Path) -> Iterator[Page]:
     """The page with its script, which must not complain."""
@@ -184,6 +203,22 @@ def test_a_table_is_sorted_by_its_column_and_what_has_no_number_stays_below(live
     assert up[:-1] == down[-2::-1]
     assert live.locator("#ranked th[aria-sort=descending]").inner_text().startswith("KiB/conn")
     assert live.url.endswith("#sort=ranked.7.descending")
+
+
+def test_a_sort_button_is_named_by_the_words_of_its_header(live: Page) -> None:
+    """Those inside a closed `<details>` too, where innerText is empty."""
+    names = live.evaluate(
+        """() => [...document.querySelectorAll('th button.sort')].map(button => {
+          const {innerText} = button.parentElement;
+          return [button.getAttribute('aria-label'), innerText.replace(/[\\s]+/g, ' ').trim()];
+        })"""
+    )
+
+    shown = [(name, words) for name, words in names if words]
+    assert len(names) > len(shown) > 50
+    assert ("sort by echoes/s of server CPU", "echoes/s of server CPU") in shown
+    assert [name for name, words in shown if name != f"sort by {words}"] == []
+    assert "sort by " not in {name for name, _ in names}
 
 
 def test_a_server_that_is_left_out_leaves_tables_and_charts(live: Page) -> None:
@@ -219,6 +254,10 @@ def test_a_point_under_the_pointer_says_its_value_and_its_server_stands_out(live
     assert words.startswith("thread-per-connection at 10,000: ")
     assert " ".join(words.split()[3:5]) in row
     assert live.locator("body").get_attribute("data-hot") == "5"
+
+    live.locator("h1").hover()
+    assert not live.locator(".tip").is_visible()
+    assert live.locator("body").get_attribute("data-hot") is None
 
 
 def test_a_point_says_its_value_where_its_line_is_drawn(live: Page) -> None:

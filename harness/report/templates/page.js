@@ -8,12 +8,23 @@ const colourOf = node => {
   const found = node.closest("[data-v]");
   return found ? found.dataset.v : "";
 };
-const set = (name, values) => values.length
-  ? body.setAttribute(name, values.join(" ")) : body.removeAttribute(name);
+const set = (name, values) => {
+  const text = values.join(" "); // setting the same value again would cost a style pass
+  if (text === (body.getAttribute(name) || "")) return;
+  if (text) body.setAttribute(name, text);
+  else body.removeAttribute(name);
+};
 const colours = names => [...names].map(name => servers.get(name));
+// The same text as innerText, which lays the page out again after each change.
+const words = node => [...node.childNodes].map(
+  one => one.data ?? (one.tagName === "BR" ? " " : words(one))).join("");
 
 function show(under) {
   set("data-hot", under ? [under] : colours(state.pin));
+}
+
+function showAll() {
+  show();
   set("data-off", colours(state.off));
   $(document, "#pick button").forEach(button => {
     button.setAttribute("aria-pressed", String(!state.off.has(button.dataset.pick)));
@@ -39,7 +50,7 @@ function read() {
   const [table, column, way] = (words.get("sort") || "").split(".");
   const found = document.getElementById(table);
   if (found && found.tHead && found.tHead.rows[0].cells[column]) sort(found, +column, way);
-  show();
+  showAll();
 }
 
 const SUFFIX = {k: 1e3, M: 1e6, G: 1e9, ms: 1e-3, "µs": 1e-6};
@@ -77,7 +88,7 @@ function sortable(table) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "sort";
-    button.setAttribute("aria-label", "sort by " + head.innerText.replace(/\s+/g, " ").trim());
+    button.setAttribute("aria-label", "sort by " + words(head).replace(/\s+/g, " ").trim());
     head.setAttribute("aria-sort", "none");
     button.onclick = () => {
       const isUp = head.getAttribute("aria-sort") === "ascending";
@@ -90,7 +101,7 @@ function sortable(table) {
 
 function toggle(names, name) {
   if (!names.delete(name)) names.add(name);
-  show();
+  showAll();
   write();
 }
 
@@ -102,6 +113,7 @@ for (const [name, colour] of servers) {
   swatch.style.background = `var(--s${colour})`;
   button.type = "button";
   button.dataset.pick = name;
+  button.setAttribute("aria-pressed", "true");
   button.append(name);
   button.onclick = () => toggle(state.off, name);
   pick.append(button);
@@ -117,19 +129,27 @@ for (const title of $(document, ".hits title")) {
   title.remove(); // the browser's own would come late, over ours
 }
 
-for (const [enter, leave] of [["pointerover", "pointerout"], ["focusin", "focusout"]]) {
-  body.addEventListener(enter, event => {
-    const colour = colourOf(event.target), words = event.target.dataset.tip;
-    if (colour) show(colour);
-    if (!words) return;
-    const box = event.target.getBoundingClientRect();
-    tip.textContent = words;
-    tip.hidden = false;
-    const room = document.documentElement.clientWidth - tip.offsetWidth - 8;
-    tip.style.left = Math.max(8, Math.min(box.right + 6, room)) + scrollX + "px";
-    tip.style.top = Math.max(8, box.top - tip.offsetHeight - 4) + scrollY + "px";
-  });
-  body.addEventListener(leave, () => { tip.hidden = true; show(); });
+// Reading a size after a change lays the page out again, so sizes are read before anything changes.
+// The tip is the exception: its size is known only once it has its text.
+function point(target) {
+  const told = target ? target.dataset.tip : "";
+  const box = told && target.getBoundingClientRect();
+  const {scrollX, scrollY} = window, {clientWidth} = document.documentElement;
+  show(target ? colourOf(target) : "");
+  tip.hidden = !told;
+  if (!told) return;
+  tip.textContent = told;
+  const {offsetWidth, offsetHeight} = tip;
+  const left = Math.max(8, Math.min(box.right + 6, clientWidth - offsetWidth - 8));
+  tip.style.left = left + scrollX + "px";
+  tip.style.top = Math.max(8, box.top - offsetHeight - 4) + scrollY + "px";
+}
+
+for (const enter of ["pointerover", "focusin"]) {
+  document.addEventListener(enter, event => point(event.target));
+}
+for (const leave of ["pointerout", "focusout"]) { // null: the pointer or focus left the page
+  document.addEventListener(leave, event => { if (!event.relatedTarget) point(null); });
 }
 body.addEventListener("click", event => {
   if (event.target.closest("a,button,summary")) return;
@@ -141,7 +161,7 @@ body.addEventListener("keydown", event => {
   if (event.key !== "Escape") return;
   state.pin.clear();
   state.off.clear();
-  show();
+  showAll();
   write();
 });
 addEventListener("hashchange", read);
