@@ -80,7 +80,7 @@ class Finding:
 def find(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Finding, ...]:
     """All findings of a campaign, the most important first."""
     found = [
-        *_winners(campaign, analysis),
+        *_winners(analysis),
         *_growth(analysis),
         *_ceilings(analysis),
         *_outliers(analysis),
@@ -161,10 +161,10 @@ def _shape_sentence(kept: Mapping[str, float], smallest: int, largest: int) -> F
     return Finding("shape", parts)
 
 
-def _winners(campaign: Mapping[str, Any], analysis: Analysis) -> Iterable[Finding]:
+def _winners(analysis: Analysis) -> Iterable[Finding]:
     ranked = [group for group in analysis.groups if any(row.is_best for row in group.rows)]
     if not ranked:
-        yield _unranked(campaign, analysis)
+        yield _unranked(analysis)
         return
     key = analysis.headline.key
     assert key is not None  # noqa: S101 (a group has a best only at a headline)
@@ -174,13 +174,10 @@ def _winners(campaign: Mapping[str, Any], analysis: Analysis) -> Iterable[Findin
         yield _tie(first, key, width) if len(first) > 1 else _alone(group, key, width)
 
 
-def _unranked(campaign: Mapping[str, Any], analysis: Analysis) -> Finding:
-    if not any(cell.rate or cell.ramp for cell in analysis.cells):
-        return Finding("unranked", ("Nothing is measured yet.",))
-    reasons = [row.note for row in analysis.rows if row.cell and row.cell.efficiency]
-    why = analysis.headline.why_not or next(iter(reasons), "no server has a valid headline cell")
-    yet = " yet" if campaign.get("state") == "running" else ""
-    return Finding("unranked", _fill("No ranking" + yet + ": {}.", Quote(why)))
+def _unranked(analysis: Analysis) -> Finding:
+    """The reason is in the validity line alone."""
+    yet = " yet" if analysis.unranked and analysis.unranked.waits else ""
+    return Finding("unranked", (f"No server is ranked{yet}.",))
 
 
 def _tie(first: Sequence[Row], key: CellKey, width: tuple[Part, ...]) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.analysis import control, xrays
+from harness.analysis import control, unranked, xrays
 from harness.analysis.cells import cells
 from harness.analysis.frame import frame
 from harness.analysis.ranking import contrasts, headline, rank
@@ -47,6 +47,7 @@ def analyse(
         contrasts=contrasts(groups, found),
         superseded=superseded,
         ranked_void=ranked_void,
+        unranked=unranked.why(campaign, chosen, groups, found),
         control=again,
         floor=control.floor(campaign, found, again),
     )

@@ -23,6 +23,9 @@ from harness.record import is_nonconforming
 HEADLINE_SCENARIO = "idle"
 HEADLINE_CONNECTIONS = 10_000
 HEADLINE_ACTIVE = 100
+HEADLINE = f"{HEADLINE_CONNECTIONS:,} connections, {HEADLINE_ACTIVE} of them active"
+PLAN_IT = "Add one to the profile, or use `c10k run --profile quick`"
+PROVE_IT = "End other programs on this host, check it with `c10k selftest`, then run again"
 UNRANKED = "—"
 NONCONFORMING = "does not conform: never ranked"
 
@@ -58,29 +61,31 @@ def headline(campaign: Mapping[str, Any], cells: Sequence[Cell]) -> Headline:
         (key for key in planned if key.scenario == HEADLINE_SCENARIO), key=lambda key: key.order
     )
     if not idle:
-        return Headline(None, False, "the plan has no idle cell")
+        return Headline(None, False, "the plan has no idle cell", "headline", PLAN_IT)
     exact = [
         key
         for key in idle
         if (key.connections, key.active) == (HEADLINE_CONNECTIONS, HEADLINE_ACTIVE)
     ]
-    why_not = _why_not(campaign, is_exact=bool(exact))
-    return Headline((exact or idle[-1:])[0], not why_not, why_not)
+    code, why_not, advice = _why_not(campaign, is_exact=bool(exact))
+    return Headline((exact or idle[-1:])[0], not why_not, why_not, code, advice)
 
 
-def _why_not(campaign: Mapping[str, Any], *, is_exact: bool) -> str:
-    """Why this campaign cannot rank; empty when it can."""
+def _why_not(campaign: Mapping[str, Any], *, is_exact: bool) -> tuple[str, str, str]:
+    """Why this campaign cannot rank: code, reason and advice; empty when it can."""
     profile = campaign.get("profile") or {}
     if profile.get("ranked") is False:
-        return f"profile {profile_name(campaign)} is never ranked"
+        why = f"profile {profile_name(campaign)} is never ranked"
+        return "profile", why, "Run one that ranks, such as `c10k run --profile quick`"
     if because := selftest.why_not(campaign.get("selftest")):
-        return because
+        return "selftest", because, PROVE_IT
     if not is_exact:
-        return f"only {HEADLINE_CONNECTIONS:,} connections with {HEADLINE_ACTIVE} active rank"
+        return "headline", f"the plan has no idle cell with {HEADLINE}", PLAN_IT
     blocks = {trial.get("block") for trial in campaign.get("plan") or ()} - {CALIBRATION_BLOCK}
     if blocks and len(blocks) < TRIALS_MIN:
-        return f"ranking needs {TRIALS_MIN} trials, the plan has {len(blocks)}"
-    return ""
+        why = f"ranking needs {TRIALS_MIN} trials, the plan has {len(blocks)}"
+        return "trials", why, f"Run with `trials = {TRIALS_MIN}` or more in the profile"
+    return "", "", ""
 
 
 def rank(

@@ -199,12 +199,36 @@ class Headline:
     Attributes:
         key: the cell, or None when the plan has no idle cell.
         is_ranked: whether this campaign can rank at all.
-        why_not: one sentence when it cannot.
+        why_not: one sentence when it cannot; `advice` says what to do and `code` names the reason.
     """
 
     key: CellKey | None
     is_ranked: bool
     why_not: str
+    code: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unranked:
+    """Why nothing is ranked.
+
+    Attributes:
+        code: names the reason for programs, such as `profile`, `usable-trials` or `void:lost`.
+        why: the reason, without a full stop.
+        advice: what to do about it, without a full stop.
+        waits: whether the campaign is running, so that a ranking may follow.
+    """
+
+    code: str
+    why: str
+    advice: str
+    waits: bool = False
+
+    @property
+    def title(self) -> str:
+        """`Not ranked`, or `Not ranked yet` while the campaign runs."""
+        return "Not ranked yet" if self.waits else "Not ranked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +289,7 @@ class Analysis:
     Attributes:
         superseded: records of attempts that a later one replaced; in the data, in no figure.
         ranked_void: whether a cell that was to be ranked is void.
+        unranked: why nothing is ranked; None when something is.
         control: cells of the second run of the variant that runs twice; in no figure.
         floor: that variant against itself, the noise floor; empty without such a pair.
     """
@@ -275,6 +300,7 @@ class Analysis:
     contrasts: tuple[Contrast, ...]
     superseded: int
     ranked_void: bool
+    unranked: Unranked | None = None
     control: tuple[Cell, ...] = ()
     floor: tuple[Contrast, ...] = ()
 

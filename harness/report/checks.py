@@ -30,6 +30,8 @@ class Validity:
 
     Attributes:
         level: ok, warn or bad; `headline` says it in words.
+        because: the reason, where the headline needs one; without a full stop.
+        advice: what to do about it; without a full stop.
         caveats: what to keep in mind, one phrase each.
         counts: `(status in words, cells)` over all trials, without the zeros.
         watermark: for all of the page; empty where the campaign is a benchmark.
@@ -42,6 +44,8 @@ class Validity:
     counts: tuple[tuple[str, int], ...]
     watermark: str
     noise: str = ""
+    because: str = ""
+    advice: str = ""
 
     @property
     def cells(self) -> int:
@@ -55,9 +59,24 @@ class Validity:
         return f"{self.cells:,} cells: {words}"
 
     @property
+    def statement(self) -> str:
+        """The headline with its reason and what to do: `Not ranked: … . Run … .`."""
+        return f"{self.headline}: {self.because}. {self.advice}." if self.because else self.headline
+
+    @property
+    def caveats_text(self) -> str:
+        """The caveats as the words that follow the statement; empty without any."""
+        if not self.caveats:
+            return ""
+        if not self.because:
+            return f": {'; '.join(self.caveats)}."
+        plural = "" if len(self.caveats) == 1 else "s"
+        return f" {len(self.caveats)} caveat{plural}: {'; '.join(self.caveats)}."
+
+    @property
     def text(self) -> str:
         """The validity line."""
-        line = f"{self.headline}: {'; '.join(self.caveats)}." if self.caveats else self.headline
+        line = self.statement + self.caveats_text
         line = f"{line.removesuffix('.')}. {self.counted}." if self.counts else line
         return f"{line} {self.noise}" if self.noise else line
 
@@ -101,11 +120,10 @@ def validity(campaign: Mapping[str, Any], analysis: Analysis, found: Sequence[Fi
     for cell in (*analysis.cells, *analysis.control):
         counted.update(dict(cell.counts))
     caveats = [*_caveats(campaign, analysis, counted), *_generator(found)]
-    watermark = _watermark(campaign)
-    if watermark:
-        level, headline = "bad", "Not a benchmark result"
-    elif not sum(counted[status] for status in ("valid", "noisy")):
-        level, headline = "bad", "No valid cell"
+    because = advice = ""
+    if unranked := analysis.unranked:
+        level, headline = "warn", unranked.title
+        because, advice = unranked.why, unranked.advice
     elif analysis.ranked_void:
         level, headline = "bad", "A ranked cell is void"
     elif any(one.comparison.outcome == "different" for one in analysis.floor):
@@ -121,7 +139,16 @@ def validity(campaign: Mapping[str, Any], analysis: Analysis, found: Sequence[Fi
         if counted[status]
     )
     noise = " ".join(finding.text for finding in found if finding.kind == "noise")
-    return Validity(level, headline, tuple(caveats), counts, watermark, noise)  # type: ignore[arg-type]
+    return Validity(
+        level,  # type: ignore[arg-type]
+        headline,
+        tuple(caveats),
+        counts,
+        _watermark(campaign),
+        noise,
+        because,
+        advice,
+    )
 
 
 def banners(campaign: Mapping[str, Any]) -> tuple[Banner, ...]:

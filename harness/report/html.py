@@ -67,6 +67,7 @@ def environment() -> Environment:
     )
     found.filters["sentence"] = sentence
     found.filters["slug"] = slug
+    found.filters["code"] = code
     return found
 
 
@@ -77,6 +78,14 @@ def sentence(finding: Finding) -> Markup:
         if isinstance(part, Name)
         else (part if isinstance(part, str) else part.text)
         for part in finding.parts
+    )
+
+
+def code(words: str) -> Markup:
+    """Words with what stands in backticks as code, escaped."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part
+        for place, part in enumerate(words.split("`"))
     )
 
 
@@ -94,7 +103,7 @@ def summary(model: Model) -> dict[str, Any]:
         "state": model.state,
         "host": model.host,
         "verdict": " ".join(model.verdict_lines),
-        "validity": model.validity.headline,
+        "validity": model.validity.statement,
         "level": model.validity.level,
         "watermark": model.validity.watermark,
         "history": model.history,

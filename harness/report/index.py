@@ -120,7 +120,7 @@ def _entry(known: dict[str, Any], href: str) -> Entry:
         state=str(known.get("state") or ""),
         host=str(known.get("host") or ""),
         verdict=str(known.get("verdict") or ""),
-        validity=str(known.get("watermark") or known.get("validity") or ""),
+        validity=str(known.get("validity") or known.get("watermark") or ""),
         level=level if level in ("ok", "warn", "bad") else "bad",
         href=href,
         history=told if isinstance(told := known.get("history"), Mapping) else {},

@@ -22,6 +22,7 @@ def document(model: Model) -> dict[str, Any]:
     return {
         "schema": 1,
         **summary(model),
+        "not_ranked": compact(model.analysis.unranked),
         "findings": [finding.text for finding in model.findings],
         "failures": compact(model.failures),
         "checks": compact(model.checks),

@@ -87,16 +87,15 @@ def caption(analysis: Analysis) -> str:
     """What the ranked table is about."""
     key = analysis.headline.key
     if key is None:
-        return "No idle cell: nothing to rank."
+        return "Not ranked. The cells of each server are below."
     where = f"{key.connections:,} open connections, {key.active:,} active"
     if any(row.is_best for row in analysis.rows):
         return f"Ranked at {where}. Equal rank: not shown to differ."
-    why = _why_not(analysis)
-    return f"Not ranked{f' ({why})' if why else ''}. Figures at {where}."
+    return f"Not ranked. Figures at {where}."
 
 
 def _why_not(analysis: Analysis) -> str:
-    """Why nobody is ranked, where it is one reason for all: it is said once, above the table."""
+    """The note of every row where one reason holds for all: the validity line states it once."""
     if analysis.headline.why_not or any(row.is_best for row in analysis.rows):
         return analysis.headline.why_not
     reasons = {row.note for row in analysis.rows if row.cell and row.cell.efficiency}
@@ -177,7 +176,7 @@ def _ranked(row: Row, variant: Variant | None, why_not: str) -> RankedRow:
 def _words(row: Row, why_not: str) -> tuple[str, str]:
     """What the last column says: failures as words, "none" when there are none.
 
-    `why_not`, why nobody is ranked, is said once, above the table.
+    `why_not`, the reason that no server is ranked, is in the validity line and not repeated here.
     """
     cell = row.cell
     if cell is None:

@@ -165,7 +165,7 @@ def measured_in(blocks: dict[str, set[int]]) -> tuple[Finding, ...]:
 def test_two_servers_that_share_too_few_blocks_are_not_ranked_and_no_reason_to_fail() -> None:
     found = measured_in({"epoll-lt": {1, 2, 3}, "poll": {3, 4, 5}})
 
-    assert one(found, "unranked") == "No ranking: nothing to compare it with."
+    assert one(found, "unranked") == "No server is ranked."
 
 
 def test_the_best_is_the_best_of_those_that_can_be_compared() -> None:
@@ -195,12 +195,12 @@ def test_a_verdict_has_at_most_three_sentences(
 @pytest.mark.parametrize(
     ("state", "trials", "text"),
     [
-        ("running", 0, "Nothing is measured yet."),
-        ("running", 1, "No ranking yet: 1 usable trial, ranking needs 3."),
-        ("interrupted", 2, "No ranking: 2 usable trials, ranking needs 3."),
+        ("running", 0, "No server is ranked yet."),
+        ("running", 1, "No server is ranked yet."),
+        ("interrupted", 2, "No server is ranked."),
     ],
 )
-def test_without_a_ranking_the_verdict_says_why(state: str, trials: int, text: str) -> None:
+def test_without_a_ranking_the_verdict_says_so(state: str, trials: int, text: str) -> None:
     head = synthetic.campaign(state=state)
     lines = [line for line in synthetic.records(head) if line["block"] <= trials]
 

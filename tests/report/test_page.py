@@ -130,7 +130,7 @@ def test_every_gate_is_printed_with_how_often_it_tripped(
     ("changes", "why"),
     [
         ({"profile": {"name": "smoke", "ranked": False}}, "profile smoke is never ranked"),
-        ({}, "1 usable trial, ranking needs 3"),
+        ({}, "ranking needs 3 usable trials"),
     ],
 )
 def test_why_nobody_is_ranked_is_said_once_and_not_in_every_row(
@@ -140,7 +140,8 @@ def test_why_nobody_is_ranked_is_said_once_and_not_in_every_row(
     built = model.build(head | changes, first, [])
     words = [row.words for group in built.groups for row in group.rows]
 
-    assert f"({why})" in built.caption
+    assert f"Not ranked: {why}" in built.validity.text
+    assert built.caption.startswith("Not ranked. ")
     assert not any(why in said for said in words)
     assert sum("FD_SETSIZE" in said for said in words) == 1
 
@@ -343,8 +344,8 @@ def test_a_campaign_cut_anywhere_is_drawn(head: dict[str, Any], records: Lines, 
 def test_a_campaign_without_anything_is_drawn(campaign: dict[str, Any]) -> None:
     built = model.build(campaign, [], [])
 
-    assert "Nothing is measured yet." in Elements(html.render(built)).text
-    assert "Nothing is measured yet." in text.render(built)
+    assert "the plan has no idle cell" in Elements(html.render(built)).text
+    assert "Not ranked: the plan has no idle cell" in text.render(built)
     assert built.ranked_void is False
 
 

@@ -1,0 +1,195 @@
+"""Why nothing is ranked, and what to do about it.
+
+Rule 1: pure, and the only place that states the reason: the validity line of every format prints
+it, and nothing else repeats it.
+Rule 2: reasons that hold before any cell is measured (profile, self-test, plan) come first, then
+those of the servers, then those of the cells.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.analysis.intervals import TRIALS_MIN
+from harness.analysis.results import Cell, Headline, RankGroup, Row, Unranked
+from harness.gates import GATES
+from harness.record import is_nonconforming
+
+# What to do about the gates that most often void a whole campaign; `c10k explain` has the others.
+GATE_ADVICE: Mapping[str, str] = {
+    "failure": "The report lists the failures with their last log lines: mend the cause, then run "
+    "again",
+    "evidence": "This kernel hides the counters that a cell needs: run on a host whose /proc shows "
+    "them (`c10k doctor`)",
+    "established": "Run `c10k doctor` to see which limit stops the connections, then run again",
+    "cpu-time": "Run again with a longer `window_s` in the profile",
+    "little": "End other programs on this host, check it with `c10k selftest`, then run again",
+    "corrupt": "Run `c10k check` to find the server's fault, then run again",
+    "restarted": "Run `c10k check` and read the server's last log lines, then run again",
+    "silent": "Run `c10k check` to find the server's fault, then run again",
+    "lost": "Run `c10k check` and read the server's last log lines, then run again",
+}
+
+
+# Only these can void a cell; the others of its reasons are about noise.
+VOIDING = frozenset(gate.code for gate in GATES if gate.effect == "void")
+Reason = tuple[str, str, str]  # code, why, advice
+
+
+def why(
+    campaign: Mapping[str, Any],
+    chosen: Headline,
+    groups: Sequence[RankGroup],
+    cells: Sequence[Cell],
+) -> Unranked | None:
+    """The reason that no server of any group has a rank; None when one has."""
+    if any(row.is_best for group in groups for row in group.rows):
+        return None
+    if chosen.why_not:
+        return Unranked(chosen.code, chosen.why_not, chosen.advice)
+    bars = _bars(campaign)
+    able = [[row for row in group.rows if row.variant not in bars] for group in groups]
+    found = (
+        _nothing(campaign, cells)
+        or _servers(able, bars)
+        or _unusable(campaign, [row for group in able for row in group])
+        or _usable(campaign, able)
+    )
+    return Unranked(*found, waits=campaign.get("state") == "running")
+
+
+def _bars(campaign: Mapping[str, Any]) -> dict[str, str]:
+    """Servers that are never ranked, whatever was measured, and why."""
+    bars = {}
+    for variant in campaign.get("variants") or ():
+        if variant.get("status") == "experimental":
+            bars[str(variant.get("name"))] = "experimental"
+        elif is_nonconforming(variant):
+            bars[str(variant.get("name"))] = "nonconforming"
+    return bars
+
+
+def _nothing(campaign: Mapping[str, Any], cells: Sequence[Cell]) -> Reason | None:
+    if any(cell.rate or cell.ramp or cell.count("void") for cell in cells):
+        return None
+    yet = "" if campaign.get("state") in ("done", "failed") else " yet"
+    return "nothing-measured", f"nothing is measured{yet}", _go_on(campaign)
+
+
+def _servers(able: Sequence[Sequence[Row]], bars: Mapping[str, str]) -> Reason | None:
+    """Reasons that no trial can change: which servers the campaign has."""
+    rows = [row for group in able for row in group]
+    if not rows and "nonconforming" in bars.values():
+        failing = sorted(name for name, bar in bars.items() if bar == "nonconforming")
+        rest = "" if len(failing) == len(bars) else ", and the others are experimental"
+        return (
+            "nonconforming",
+            f"no server passes every conformance check{rest}",
+            f"`c10k check {failing[0]}` shows what fails: mend it, then run again",
+        )
+    if not rows:
+        return (
+            "experimental",
+            "every server is experimental",
+            "Add stable servers to `--servers`",
+        )
+    if len(rows) == 1:
+        others = "; the others are experimental or fail a conformance check" if bars else ""
+        return (
+            "one-server",
+            f"{rows[0].variant} is the only server that can be ranked, and a rank compares two"
+            f"{others}",
+            "Add another to `--servers`",
+        )
+    if all(len(group) < 2 for group in able):
+        return (
+            "widths",
+            "no two servers have the same number of workers, and only those are compared",
+            "Add servers with the same number of workers to `--servers`",
+        )
+    return None
+
+
+def _unusable(campaign: Mapping[str, Any], rows: Sequence[Row]) -> Reason | None:
+    """No server has a figure at the headline."""
+    cells = [row.cell for row in rows if row.cell]
+    if any(cell.efficiency for cell in cells):
+        return None
+    states = Counter(cell.status for cell in cells)
+    if states["void"]:
+        code, text = _worst(cells)
+        which = "every headline cell is void"
+        if states["void"] < len(rows):
+            which = f"no headline cell has a figure and {states['void']} of {len(rows)} are void"
+        return f"void:{code}", f"{which}, most often by `{code}` ({text})", _mend(code)
+    if states["capped"] == len(rows):
+        return (
+            "capped",
+            "every server stops below the connections of the headline cell",
+            "Add one that holds them to `--servers`, such as epoll-lt",
+        )
+    told = Counter(
+        reason.text for cell in cells for reason in cell.reasons if cell.count("missing")
+    )
+    because = f" ({told.most_common(1)[0][0]})" if told else ""
+    return "missing", f"no server has a figure of the headline cell{because}", _go_on(campaign)
+
+
+def _usable(campaign: Mapping[str, Any], able: Sequence[Sequence[Row]]) -> Reason:
+    """Some servers have figures at the headline, but no two of them can be compared."""
+    enough = max(([row for row in group if _blocks(row) >= TRIALS_MIN] for group in able), key=len)
+    if len(enough) >= 2:
+        return (
+            "blocks",
+            f"no two servers share {TRIALS_MIN} blocks with usable trials",
+            "Run again with more `trials` in the profile",
+        )
+    rows = [row for group in able for row in group]
+    most = max(map(_blocks, rows))
+    has = f"only {enough[0].variant} has them" if enough else f"the most that one has is {most}"
+    width = " with the same number of workers" if len(able) > 1 else ""
+    code, text = _worst([row.cell for row in rows if row.cell and row not in enough])
+    because = f"; trials are void most often by `{code}` ({text})" if code else ""
+    return (
+        "usable-trials",
+        f"ranking needs {TRIALS_MIN} usable trials of the headline cell from two servers{width}, "
+        f"and {has}{because}",
+        _mend(code) if code else _go_on(campaign),
+    )
+
+
+def _blocks(row: Row) -> int:
+    return len(row.cell.efficiency.blocks) if row.cell and row.cell.efficiency else 0
+
+
+def _worst(cells: Sequence[Cell]) -> tuple[str, str]:
+    """The gate that voids most trials of these cells, and one text of it."""
+    counted: Counter[str] = Counter()
+    texts: dict[str, str] = {}
+    for cell in cells:
+        for reason in cell.reasons:
+            if cell.count("void") and reason.code in VOIDING:
+                counted[reason.code] += reason.trials
+                texts.setdefault(reason.code, reason.text)
+    if not counted:
+        return "", ""
+    code = counted.most_common(1)[0][0]
+    return code, texts[code]
+
+
+def _mend(code: str) -> str:
+    """What to do about a gate."""
+    return GATE_ADVICE.get(
+        code, f"`c10k explain {code}` says what it means: mend it, then run again"
+    )
+
+
+def _go_on(campaign: Mapping[str, Any]) -> str:
+    """What to do where trials are missing."""
+    if campaign.get("state") == "running":
+        return "Wait for the campaign to end"
+    if campaign.get("state") in ("interrupted", "failed"):
+        return f"Finish it with `c10k run --resume {campaign.get('campaign') or 'CAMPAIGN'}`"
+    return "The report lists the failures with their last log lines: mend the cause, then run again"
