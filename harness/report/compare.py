@@ -53,7 +53,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One server: its figures and what became of them, as text; `tone` is ok, warn or bad."""
+    """One server: its figures and what became of them, as text.
+
+    `tone` is ok, warn, bad, or neutral where nothing is compared.
+    """
 
     variant: str
     before: str
@@ -103,6 +106,16 @@ class Compared:
     elsewhere: tuple[Elsewhere, ...]
     lost: tuple[str, ...]
 
+    @property
+    def tone(self) -> str:
+        """Of the verdict: bad, warn, ok, or neutral where nothing is compared."""
+        if self.regressed(0):
+            return "bad"
+        outcomes = {one.comparison.outcome for one in self.changes if one.comparison}
+        if not outcomes:
+            return "neutral"
+        return "warn" if outcomes == {"inconclusive"} else "ok"
+
     def regressed(self, percent: float) -> tuple[str, ...]:
         """Servers that are different and slower by at least `percent`, and those that were lost."""
         slower = [
@@ -143,7 +156,7 @@ def build(
     return Compared(
         before=_side(before[1]),
         after=_side(after[1]),
-        verdict=_verdict(changes),
+        verdict=_verdict(changes, one, other),
         banners=_banners(unlike),
         unlike=unlike,
         environment=tuple(
@@ -212,8 +225,10 @@ def _caption(key: CellKey | None) -> str:
     )
 
 
-def _verdict(changes: tuple[Change, ...]) -> Finding:
-    """Who changed, who could not be told, and then the others, in one sentence."""
+def _verdict(changes: tuple[Change, ...], before: Analysis, after: Analysis) -> Finding:
+    """Which servers changed, which are inconclusive, and then the others, in one sentence."""
+    if not any(one.comparison for one in changes):
+        return Finding("shape", (f"Nothing is compared: {_nothing(changes, before, after)}.",))
     outcomes: dict[str, list[Change]] = {}
     for one in changes:
         outcomes.setdefault(one.comparison.outcome if one.comparison else "", []).append(one)
@@ -226,10 +241,26 @@ def _verdict(changes: tuple[Change, ...]) -> Finding:
     if same:
         who: Part = Name(same[0].variant) if len(same) == 1 else "others" if groups else "all"
         groups.append([who, f" {UNCHANGED}"])
-    if not groups:
-        return Finding("shape", ("Nothing to compare.",))
     parts = [part for group in groups for part in (", ", *group)][1:]
     return Finding("shape", (*parts, "."))
+
+
+def _nothing(changes: tuple[Change, ...], before: Analysis, after: Analysis) -> str:
+    """Why nothing is compared, and what to do about it."""
+    names = [{cell.variant for cell in side.cells} for side in (before, after)]
+    if not all(names):
+        empty = " and ".join(
+            name for name, found in zip(("before", "after"), names, strict=True) if not found
+        )
+        return f"nothing is measured in the campaign {empty}. Compare campaigns that have figures"
+    if not names[0] & names[1]:
+        return "the campaigns have no server in common. Compare two that share servers"
+    if not changes:
+        return "the campaigns have no cell in common. Compare two of the same profile"
+    return (
+        f"no server has {TRIALS_MIN} usable trials in both campaigns. Run a profile with "
+        f"{TRIALS_MIN} trials or more, and compare again"
+    )
 
 
 def _names(changes: list[Change]) -> list[Part]:
@@ -260,6 +291,8 @@ def _row(change: Change, before: Analysis, after: Analysis) -> Row:
     one, other = (side.cell(change.variant, change.key) for side in (before, after))
     found = change.comparison
     outcome, tone = _outcome(found, one, other)
+    if found is None and change.before is not None and change.after is None:
+        tone = "bad"  # a figure was lost
     return Row(
         variant=change.variant,
         before=_rate(change.before),
@@ -288,7 +321,7 @@ def _ends(found: Comparison) -> tuple[float, float]:
 
 def _outcome(found: Comparison | None, before: Cell | None, after: Cell | None) -> tuple[str, str]:
     if found is None:
-        return f"not compared: {_reasons(_why(before), _why(after))}", "bad"
+        return f"not compared: {_reasons(_why(before), _why(after))}", "neutral"
     if found.outcome == "different":
         return ("slower", "bad") if found.ratio < 1 else ("faster", "ok")
     return ("unchanged", "ok") if found.outcome == "equivalent" else ("inconclusive", "warn")

@@ -43,6 +43,7 @@ def document(compared: Compared) -> dict[str, Any]:
         "before": compact(compared.before),
         "after": compact(compared.after),
         "verdict": compared.verdict.text,
+        "level": compared.tone,
         "unlike": compact(compared.unlike),
         "environment": compact(compared.environment),
         "changes": compact(compared.changes),

@@ -100,6 +100,68 @@ def test_the_same_figures_twice_are_unchanged() -> None:
     assert found.regressed(0) == ()
 
 
+def thin(name: str) -> tuple[dict[str, Any], Lines]:
+    """A campaign with one trial."""
+    head, lines = side(name, seed=1)
+    return head, [line for line in lines if line["block"] == 1]
+
+
+def renamed(name: str) -> tuple[dict[str, Any], Lines]:
+    """A campaign of other servers."""
+    head, lines = side(name, seed=1)
+    for one, key in [(one, "name") for one in head["variants"]] + [
+        (one, "variant") for one in (*lines, *head["plan"])
+    ]:
+        one[key] = f"{one[key]}-2"
+    return head, lines
+
+
+def in_other_cells(name: str) -> tuple[dict[str, Any], Lines]:
+    head = synthetic.campaign(trials=TRIALS, connections=(200,)) | {"campaign": name}
+    return head, synthetic.records(head)
+
+
+@pytest.mark.parametrize(
+    ("after", "why", "advice"),
+    [
+        (lambda: thin("two"), "no server has 3 usable trials in both campaigns", "3 trials"),
+        (lambda: renamed("two"), "the campaigns have no server in common", "share servers"),
+        (lambda: in_other_cells("two"), "no cell in common", "the same profile"),
+        (
+            lambda: (side("two", seed=1)[0] | {"plan": []}, []),
+            *("nothing is measured in the campaign after", "have figures"),
+        ),
+    ],
+    ids=["thin", "servers", "cells", "empty"],
+)
+def test_a_comparison_of_nothing_says_why_and_is_neither_good_nor_bad(
+    after: Callable[[], tuple[dict[str, Any], Lines]], why: str, advice: str
+) -> None:
+    head, lines = after()
+    head["variants"] = [one for one in head["variants"] if lines or one["name"] != "poll"]
+    head["variants"] = head["variants"] if lines else []
+    found = compared(side("one", seed=1), (head, lines))
+    page = compare_formats.page(found)
+
+    assert found.verdict.text.startswith("Nothing is compared: ")
+    assert why in found.verdict.text
+    assert advice in found.verdict.text
+    assert found.tone == "neutral"
+    assert '<p class="verdict neutral" id="verdict">' in page
+    assert {row.tone for row in found.rows} <= {"neutral", "bad"}
+    for text in (compare_formats.text(found), compare_formats.markdown(found), page):
+        assert text.count(found.verdict.text) == 1
+    assert compare_formats.document(found)["level"] == "neutral"
+
+
+def test_the_colour_of_a_comparison_is_that_of_its_outcome(slower_poll: Compared) -> None:
+    assert slower_poll.tone == "bad"
+    assert compared(side("one", seed=1), side("two", seed=1)).tone == "ok"
+    lost = thin("two")
+    lost = (lost[0], [line for line in lost[1] if line["variant"] != "poll"])
+    assert compared(side("one", seed=1), lost).tone == "bad"
+
+
 def test_the_other_cells_are_compared_too_and_decide_nothing(slower_poll: Compared) -> None:
     found = {cell.what: cell for cell in slower_poll.elsewhere}
 
