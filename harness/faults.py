@@ -29,7 +29,7 @@ SERVER_CODES = frozenset(
 )
 
 # What a server exits with where the host lacks what it is about (EX_UNAVAILABLE of sysexits.h); its
-# last line says what. Nobody's fault: the campaign goes on without it.
+# last line says what. That is no fault of the server: the campaign goes on without it.
 EXIT_UNAVAILABLE = 69
 NOT_AVAILABLE = "not-available"
 

@@ -144,7 +144,7 @@ class TrialRun:
         self._seen.failure = ("load-died", f"the load process ended before its time: {log}")
 
     def _observe(self, event: Event, opened: OpenTrial) -> None:
-        """What the load tells or asks of a server that is under way."""
+        """React to what the load reports or asks while the server runs."""
         kind = event.get("event")
         if kind == "account":
             opened.reply(**asdict(opened.charged()))

@@ -107,9 +107,9 @@ def _outside(share: float) -> str:
 def unaccounted(record: Record, facts: VariantFacts) -> str | None:
     """Asked where no control group counts for the server, and all processes are in view.
 
-    Where a process ran is not known, only for how long. What nobody is known to have run on the
-    server's CPUs is therefore at most what those ran beside the server, and at most what the whole
-    host ran beside all processes.
+    The kernel says for how long a process ran, not where. The unknown time on the server's CPUs is
+    therefore taken as the smaller of two bounds: the time that these CPUs ran other tasks, and the
+    time that all CPUs ran tasks of no known process.
     """
     found = balance(record)
     others_ns = number(record, "server", "charged", "others_ns")

@@ -136,8 +136,8 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "cpu-time",
         "Enough CPU time behind a CPU figure",
-        "closed loop: CPU time of the server, and how exactly its source tells it; below it an "
-        "open loop, which is about latency, has no CPU figure",
+        "closed loop: CPU time of the server, and how exact its source is; below it an open loop, "
+        "which is about latency, has no CPU figure",
         f"≥ {cpu.SERVER_CPU_MS_MIN:.0f} ms, exact to {cpu.EXACT_SHARE_MAX:.0%}",
         "void",
         is_closed_loop,

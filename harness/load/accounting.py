@@ -1,4 +1,4 @@
-"""The server's CPU time between idle moments: what the kernel charged, not what was seen of it.
+"""Account for the server's CPU time between idle moments: all that the kernel charged to it.
 
 A cell's traffic runs in turns, and before and after each the server is idle. At these moments
 
@@ -9,10 +9,10 @@ A cell's traffic runs in turns, and before and after each the server is idle. At
   (`cutime` and `cstime` in proc(5)), which come in ticks of 10 ms;
 - the harness reads how long the server's CPUs, and all CPUs of the host, ran any task at all.
 
-Rule 1: the control group decides where there is one; the sum of the family does where there is not.
-Rule 2: both are spans from one idle moment to the next, over all the traffic in between. What is
-between two turns is in none.
-Rule 3: a source says how exact it is. What no source has is for the gates to find in the balance.
+Rule 1: the figure is the control group's where there is one, else the sum of the family.
+Rule 2: a span lasts from one idle moment to the next and holds all traffic in between. The time
+between two turns is in no span.
+Rule 3: each source states how exact it is. The gates find in the balance what no source has.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def _others_grown(turns: Sequence[tuple[Moment, Moment]]) -> int | None:
 
 
 def _loses_children(pids: Iterable[int]) -> bool:
-    """Whether a process ignores SIGCHLD: the kernel then adds its children's time to nobody's."""
+    """Whether a process ignores SIGCHLD: the kernel then drops the time of its ended children."""
     for pid in pids:
         try:
             status = Path(f"/proc/{pid}/status").read_text()

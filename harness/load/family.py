@@ -1,14 +1,14 @@
-"""Which processes are the server's: a tree that a server may bend, so it is read anew each time.
+"""Find the server's processes, each time anew.
 
-A server forks, double-forks and replaces its workers. What decides is never a name and never a list
-made earlier, but where the server was started:
+A server forks, double-forks and replaces its workers, so neither a name nor an earlier list decides
+which processes are its own. The place where it was started does:
 
 - `keeper` (process backend): a keeper process started it and inherits its orphans. Everything below
   the keeper is the server's; what the keeper waited for, it collects. `init` is the same where the
   keeper is the first process of a PID namespace.
 - `namespace` (containers): load and server share a PID namespace. Everything in it that
   is not the load's is the server's; its first process collects the orphans.
-- `server` (started by nobody that we know): whoever holds the listening socket, and descendants.
+- `server` (a server that runs already): the holder of the listening socket, and its descendants.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Family:
 
 
 def processes() -> dict[int, ProcessStat]:
-    """Every process that is visible here, ended ones that nobody waited for included."""
+    """Every process that is visible here, zombies included."""
     found = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():

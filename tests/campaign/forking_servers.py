@@ -54,7 +54,7 @@ while True:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peers[peer.fileno()] = peer
             accepted += 1
-            # The first ones answer whoever asks whether the server is ready
+            # The first ones are the readiness probe's
             if accepted > 5 and accepted % LENT_OF == 0:
                 lent.add(peer.fileno())
                 poller.register(peer, 0)
@@ -119,7 +119,7 @@ while True:
 
 
 def forks(*, collects: bool = True) -> str:
-    """A process per connection, as inetd makes; maybe nobody waits for their ends."""
+    """A process per connection, as inetd makes; the parent may ignore their ends."""
     return _FORKS.replace("{on_child}", "collect" if collects else "signal.SIG_IGN")
 
 
