@@ -18,6 +18,7 @@ from one_cell import lacking, profile, tripped
 
 from harness.backends import cpu_time
 from harness.backends.cpu_time import SOURCE_VARIABLE
+from harness.load.accounting import COLLECTED_EXACT_NS
 
 # A server, and whether each of its ended children was waited for.
 SERVERS = {
@@ -43,7 +44,7 @@ def campaigns(directory: Path) -> dict[str, dict[str, Any]]:
         with commands(place) as c10k:
             for name, (program, _) in servers.items():
                 c10k.add_server(name, program)
-            done = c10k.run(profile(c10k, scenario, window_s=1.5))
+            done = c10k.run(profile(c10k, scenario, window_s=1.5, settle_s=10))
         assert not any(outcome["code"] for outcome in done.outcomes), done.outcomes
         cells |= {cell["variant"]: cell for cell in done.cells}
     return cells
@@ -56,6 +57,15 @@ def source_here() -> str:
         lacking("no control group for CPU time can be made here")
     group.directory.rmdir()
     return group.source
+
+
+def assert_agree(charged: dict[str, Any]) -> None:
+    """Control group and processes: within 5 %, and two ticks of those that collect children.
+
+    A supervisor and its keeper may both collect some.
+    """
+    missing_ns = charged["cpu_ns"] - charged["processes_ns"]
+    assert abs(missing_ns) <= 0.05 * charged["cpu_ns"] + 2 * COLLECTED_EXACT_NS
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +100,7 @@ def test_a_control_group_counts_all_that_a_server_forks(
 def test_processes_that_are_waited_for_add_up_to_what_the_kernel_charged(
     grouped: dict[str, dict[str, Any]], name: str
 ) -> None:
-    charged = grouped[name]["server"]["charged"]
-
-    assert charged["processes_ns"] == pytest.approx(charged["cpu_ns"], rel=0.05)
+    assert_agree(grouped[name]["server"]["charged"])
 
 
 @pytest.mark.parametrize("name", UNWAITED)
@@ -128,7 +136,7 @@ def test_without_a_control_group_lost_children_make_the_cell_void(
 
 def test_ended_children_are_told_to_a_tick(ungrouped: dict[str, dict[str, Any]]) -> None:
     assert ungrouped["plain"]["server"]["charged"]["exact_ns"] == 0
-    assert ungrouped["forks"]["server"]["charged"]["exact_ns"] == 2 * 10_000_000
+    assert ungrouped["forks"]["server"]["charged"]["exact_ns"] == COLLECTED_EXACT_NS
 
 
 EVERYWHERE = "os.sched_setaffinity(0, range(os.cpu_count()))"
