@@ -76,6 +76,12 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "A figure per CPU means nothing where the server takes the load's CPU. It is started on "
         "its CPUs: leave out `taskset`, and do not widen an affinity. A task may be given fewer.",
     ),
+    "escaped": (
+        "the server left the process that keeps it",
+        "The harness starts every server below a keeper, which counts its processes and ends them. "
+        "What listens is elsewhere, so its CPU time cannot be counted. Stay in the foreground, and "
+        "let no other service start the server.",
+    ),
     "unanswered": (
         "messages were not answered",
         "They were sent, and no echo came within `timeouts.settle_s` after the end of the window.",

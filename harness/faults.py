@@ -22,6 +22,7 @@ SERVER_CODES = frozenset(
         "corrupt",
         "lost",
         "outside-cpus",
+        "escaped",
         "unanswered",
         "bad-exit",
         "miscounted",

@@ -36,8 +36,8 @@ from harness.record import VariantFacts, failure_code
 SILENCE_MARGIN_S = 30.0
 # Descriptors that a process needs beside its connections; the asked margin is wider.
 NOFILE_NEEDED = 64
-# The kernel takes a network namespace down behind the back of who ended it: what churn left in it
-# (TIME_WAIT, 40,000 sockets) is gone after a second, and slows all other churn until then.
+# The kernel destroys a network namespace asynchronously: what churn left in it (TIME_WAIT, 40,000
+# sockets) is gone after a second, and slows all other churn until then.
 NAMESPACE_GONE_S = 1.5
 # What a trial that has not begun waits for
 BEFORE_ALL_CELLS = -1

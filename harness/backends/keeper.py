@@ -18,6 +18,7 @@ Standard library only, and little of it: the keeper starts with every server.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -37,6 +38,9 @@ def main(control: int, status: int, group: str, command: list[str]) -> None:
     is_init = os.getpid() == INIT
     if not is_init:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
+        # When the harness dies CONTROL ends: the kernel must not kill the keeper before it has
+        # ended all that it kept
+        _prctl(PR_SET_PDEATHSIG, 0)
     woken, wake = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(wake, False)
@@ -93,7 +97,8 @@ def _reap(server: int, status: int) -> bool:
             return goes_on
         if pid == server:
             goes_on = False
-            os.write(status, b"%d\n" % os.waitstatus_to_exitcode(result))
+            with contextlib.suppress(BrokenPipeError):  # the harness is gone
+                os.write(status, b"%d\n" % os.waitstatus_to_exitcode(result))
 
 
 def _end_all(*, is_init: bool) -> None:
@@ -106,6 +111,8 @@ def _end_all(*, is_init: bool) -> None:
                 for child in _children():
                     os.kill(child, signal.SIGKILL)
             os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         except (ChildProcessError, ProcessLookupError):
             return
 

@@ -111,16 +111,7 @@ class KeptServer:
         os.close(self._status)
         self.log.close()
         if self.group is not None:
-            _remove(self.group.directory)
-
-
-def _remove(directory: Path) -> None:
-    """A group can be removed once the last process in it is gone, not once it was killed."""
-    deadline_s = time.monotonic() + END_S
-    while directory.is_dir():
-        try:
-            directory.rmdir()
-        except OSError:
-            if time.monotonic() >= deadline_s:
-                return
-            time.sleep(GROUP_POLL_S)
+            # Possible once the last process in it is gone, not once it was killed
+            deadline_s = time.monotonic() + END_S
+            while not self.group.remove() and time.monotonic() < deadline_s:
+                time.sleep(GROUP_POLL_S)

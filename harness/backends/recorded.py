@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.backends import cpu_time, sweeping
 from harness.backends.cpu_time import CpuGroup
-from harness.backends.roster import TOKEN_VARIABLE, Roster
+from harness.backends.roster import TOKEN_VARIABLE, Roster, group_name
 
 
 class Recorded:
@@ -43,9 +43,13 @@ class Recorded:
 
     def group(self, name: str) -> CpuGroup | None:
         """Make a control group that counts CPU time; None where this user may not."""
-        group = cpu_time.make(f"c10k-{self._token}-{name}")
+        group = cpu_time.make(group_name(self._token, name))
         if group is not None:
-            self._roster.add_group(self._token, group.directory)
+            try:
+                self._roster.add_group(self._token, group.directory)
+            except BaseException:
+                group.remove()
+                raise
         return group
 
     def end(self) -> None:

@@ -42,6 +42,7 @@ from harness.load import procfs
 
 TOKEN_VARIABLE = "C10K_TRIAL_TOKEN"  # noqa: S105 (no password)
 SUFFIX = "started"
+GROUPS = Path("/sys/fs/cgroup")
 DIGEST_LETTERS = 16
 TOKEN_BYTES = 16
 # A trial writes some hundred bytes for each process; a larger file is not ours.
@@ -214,9 +215,20 @@ def _entry(owner: int, token: str, lines: Iterable[dict[str, Any]]) -> Entry:
         pid, start, pids, group = map(line.get, ("pid", "start", "pids", "group"))
         if type(pid) is int and type(start) is int and pids == here:
             started.add(Identity(pid, start))
-        if isinstance(group, str) and token in group:  # as its name has it
+        if isinstance(group, str) and _is_group_of(token, Path(group)):
             groups.add(Path(group))
     return Entry(owner, token, frozenset(started), frozenset(groups))
+
+
+def _is_group_of(token: str, group: Path) -> bool:
+    """Whether a path can be that of a control group of the trial, whoever wrote it down."""
+    is_below = group.is_relative_to(GROUPS) and ".." not in group.parts
+    return is_below and group.name.startswith(group_name(token, ""))
+
+
+def group_name(token: str, server: str) -> str:
+    """The name of the control group of one server of a trial."""
+    return f"c10k-{token}-{server}"
 
 
 def _lines(content: bytes) -> Iterator[dict[str, Any]]:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from harness.backends.cpu_time import V2, CpuGroup
 from harness.backends.roster import TOKEN_VARIABLE, Entry, Identity, Roster
 from harness.load import family, procfs
 from harness.load.family import Processes
@@ -41,11 +42,15 @@ def sweep(roster: Roster, token: str | None = None) -> list[int]:
     """
     entries = [entry for entry in roster.entries() if token in (None, entry.token)]
     killed = _kill_all(lambda: _covered(entries)) if entries else []
-    for directory in (group for entry in entries for group in entry.groups):
-        with contextlib.suppress(OSError):
-            directory.rmdir()  # the kernel refuses where anything runs in it
-    roster.end(entry.token for entry in entries if not _covered([entry]))
+    ended = [entry for entry in entries if _is_group_free(entry) and not _covered([entry])]
+    roster.end(entry.token for entry in ended)
     return killed
+
+
+def _is_group_free(entry: Entry) -> bool:
+    """Remove the trial's control groups; whether none is left."""
+    removed = [CpuGroup(group, V2).remove() for group in entry.groups]
+    return all(removed)
 
 
 def _kill_all(find: Callable[[], list[Identity]]) -> list[int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.load.accounting import PROCESSES
 from harness.record import Record, VariantFacts, number
 
 # The kernel counts CPU time of a CPU in ticks of 10 ms (USER_HZ = 100); ten of them make a busy
@@ -105,19 +106,15 @@ def _outside(share: float) -> str:
 
 
 def unaccounted(record: Record, facts: VariantFacts) -> str | None:
-    """Asked where no control group counts for the server, and all processes are in view.
-
-    The kernel says for how long a process ran, not where. The unknown time on the server's CPUs is
-    therefore taken as the smaller of two bounds: the time that these CPUs ran other tasks, and the
-    time that all CPUs ran tasks of no known process.
-    """
+    """CPU time that may be the server's, and that its account does not have."""
+    processes_ns = number(record, "server", "charged", "processes_ns")
     found = balance(record)
-    others_ns = number(record, "server", "charged", "others_ns")
-    host_busy_ns = number(record, "server", "charged", "host_busy_ns")
-    if found is None or others_ns is None or host_busy_ns is None:
+    if found is None or processes_ns is None:
         return None
-    unknown_ns = min(found.busy_ns, host_busy_ns - others_ns) - found.server_ns
-    if unknown_ns <= UNKNOWN_SHARE_MAX * found.busy_ns + found.exact_ns:
+    if _charged(record, "source") != PROCESSES:
+        return _outside_group(record, found, processes_ns)
+    unknown_ns, exact_ns = _unknown_ns(record, found)
+    if unknown_ns <= UNKNOWN_SHARE_MAX * found.busy_ns + exact_ns:
         return None
     text = f"{unknown_ns / found.busy_ns:.0%} of the server's CPU time belongs to no known process"
     if _charged(record, "loses_children"):
@@ -125,8 +122,37 @@ def unaccounted(record: Record, facts: VariantFacts) -> str | None:
     return text
 
 
+def _outside_group(record: Record, found: Balance, processes_ns: float) -> str | None:
+    """A process of the server that moved itself to another control group."""
+    exact_ns = (number(record, "server", "charged", "processes_exact_ns") or 0) + found.exact_ns
+    outside_ns = processes_ns - found.server_ns
+    if outside_ns <= UNKNOWN_SHARE_MAX * processes_ns + exact_ns:
+        return None
+    return f"{outside_ns / processes_ns:.0%} of the server's CPU time is not in its control group"
+
+
+def _unknown_ns(record: Record, found: Balance) -> tuple[float, float]:
+    """Time of no known process on the server's CPUs, and by how much it may be wrong.
+
+    The kernel says for how long a process ran, not where. Two bounds hold: the time that the
+    server's CPUs ran other tasks, and the time that all CPUs ran tasks of no known process. The
+    second one alone sees children on other CPUs whose time the kernel dropped. Where not all
+    processes are in view, there is the first one only.
+    """
+    beside_ns = found.busy_ns - found.server_ns
+    others_ns = number(record, "server", "charged", "others_ns")
+    host_busy_ns = number(record, "server", "charged", "host_busy_ns")
+    if others_ns is None or host_busy_ns is None:
+        return beside_ns, found.exact_ns
+    of_host_ns = host_busy_ns - others_ns - found.server_ns
+    exact_ns = found.exact_ns + (number(record, "server", "charged", "host_exact_ns") or 0)
+    if _charged(record, "loses_children"):
+        return of_host_ns, exact_ns
+    return min(beside_ns, of_host_ns), exact_ns
+
+
 def load_waited(record: Record, facts: VariantFacts) -> str | None:
-    """A closed loop on a CPU that it shares is slow without any other gate's noticing."""
+    """No other gate notices a closed loop that is slow because its generator shares a CPU."""
     wait_ns = number(record, "generator", "run_wait_ns")
     interval_ns = number(record, "generator", "interval_ns")
     if wait_ns is None or not interval_ns:

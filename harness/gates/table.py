@@ -160,8 +160,9 @@ GATES: tuple[Gate, ...] = (
         "unaccounted",
         "All CPU time belongs to a known process",
         "without a control group of the server: time in which its CPUs were busy, less the CPU "
-        "time of the server and of every other process that may run there",
-        f"≤ {cpu.UNKNOWN_SHARE_MAX:.0%} of the busy time, plus what its sources are exact to",
+        "time of the server and of all other processes; with one: CPU time of the server's "
+        "processes, less that of the group",
+        f"≤ {cpu.UNKNOWN_SHARE_MAX:.0%}, plus what the sources are exact to",
         "void",
         has_traffic,
         cpu.unaccounted,

@@ -21,6 +21,7 @@ import math
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 # utime and stime of ended children are cut to whole ticks, each by itself.
 COLLECTED_EXACT_NS = 2 * TICK_NS
 PROCESSES = "processes"
+READS_MAX = 5
 
 Task = tuple[int, int]  # a pid and when it started, which no two processes share
 
@@ -54,11 +56,21 @@ class Charged:
     busy_source: str | None = None
     busy_exact_ns: int = 0
     host_busy_ns: int | None = None
+    host_exact_ns: int = 0
 
     @classmethod
     def from_reply(cls, reply: Mapping[str, Any]) -> Charged:
-        """The harness's reply; one that has nothing to say is an empty object."""
+        """The harness's reply; an empty object where it read nothing."""
         return cls(**reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A process that is not the server's: its own CPU time, what it collected, and its parent."""
+
+    clock_ns: int
+    collected_ns: int
+    parent: Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +78,7 @@ class Moment:
     """All accounts at one idle moment.
 
     `pids` are the server's processes, `collected` {process: ticks of its ended children}; `others`
-    {process: ns so far} of all that are not the server's, None where they cannot be seen or need
-    not be.
+    all that are not the server's, None where they cannot be seen or need not be.
     """
 
     stamp_ns: int
@@ -76,7 +87,7 @@ class Moment:
     family_ns: int
     pids: frozenset[int] = frozenset()
     collected: Mapping[Task, int] = field(default_factory=dict)
-    others: Mapping[Task, int] | None = None
+    others: Mapping[Task, Other] | None = None
     loses_children: bool = False
 
 
@@ -107,21 +118,39 @@ def moment(
     if charged.cpu_ns is None and family.is_host_in_view(before):
         others = _others(before, find(before))
     stamp_ns = time.monotonic_ns()
-    seen = family.processes()
-    members = find(seen)
-    known = [pid for pid in members.collectors if pid in seen]
-    collected = {(pid, seen[pid].started_ticks): seen[pid].collected_ticks for pid in known}
-    family_ns = sum(clock_ns(pid) or 0 for pid in members.pids)
+    members, clocks_ns, collected = _at_one_moment(find)
     return Moment(
         stamp_ns=stamp_ns,
         echoes=echoes,
         charged=charged,
-        family_ns=family_ns + sum(collected.values()) * TICK_NS,
+        family_ns=clocks_ns + sum(collected.values()) * TICK_NS,
         pids=members.pids,
         collected=collected,
         others=others,
         loses_children=charged.cpu_ns is None and _loses_children(members.pids),
     )
+
+
+def _at_one_moment(find: Callable[[Processes], Family]) -> tuple[Family, int, dict[Task, int]]:
+    """The family, its clocks in ns, and the ticks of ended children.
+
+    A child that a parent collects between two reads would be in neither figure, or in both. So the
+    reads are repeated until no member has come, gone or collected anything meanwhile.
+    """
+    seen = family.processes()
+    for _ in range(READS_MAX):
+        members = find(seen)
+        collected = _collected(seen, members)
+        clocks_ns = sum(clock_ns(pid) or 0 for pid in members.pids)
+        seen = family.processes()
+        if find(seen).pids == members.pids and _collected(seen, members) == collected:
+            break
+    return members, clocks_ns, collected
+
+
+def _collected(seen: Processes, members: Family) -> dict[Task, int]:
+    known = (pid for pid in members.collectors if pid in seen)
+    return {(pid, seen[pid].started_ticks): seen[pid].collected_ticks for pid in known}
 
 
 def account(turns: Sequence[tuple[Moment, Moment]], cpus: int) -> dict[str, Any] | None:
@@ -138,33 +167,38 @@ def account(turns: Sequence[tuple[Moment, Moment]], cpus: int) -> dict[str, Any]
     moments = [one for turn in turns for one in turn]
     group_ns = _grown([(a.charged.cpu_ns, b.charged.cpu_ns) for a, b in turns])
     busy_ns = _grown([(a.charged.busy_ns, b.charged.busy_ns) for a, b in turns])
-    family_ns = total("family_ns")
-    # Each turn's rounding is its own: errors that do not know of each other add up by squares
-    source, exact_ns = PROCESSES, round(math.hypot(*(_inexact_ns(a, b) for a, b in turns)))
-    if group_ns is not None:
-        source = str(moments[0].charged.cpu_source)
-        exact_ns = sum(one.charged.cpu_exact_ns for one in moments)
-    is_told = busy_ns is not None
+    family_ns, family_exact_ns = total("family_ns"), _added(_inexact_ns(a, b) for a, b in turns)
+    has_group, is_told = group_ns is not None, busy_ns is not None
+    group_exact_ns = _added(one.charged.cpu_exact_ns for one in moments)
+    busy_exact_ns = _added(one.charged.busy_exact_ns for one in moments)
+    host_exact_ns = _added(one.charged.host_exact_ns for one in moments)
     return {
-        "source": source,
-        "cpu_ns": family_ns if group_ns is None else group_ns,
-        "exact_ns": exact_ns,
+        "source": moments[0].charged.cpu_source if has_group else PROCESSES,
+        "cpu_ns": group_ns if has_group else family_ns,
+        "exact_ns": group_exact_ns if has_group else family_exact_ns,
         "outside_ns": _grown(
             [(a.charged.cpu_outside_ns, b.charged.cpu_outside_ns) for a, b in turns]
         ),
         "processes_ns": family_ns,
+        "processes_exact_ns": family_exact_ns,
         "echoes": total("echoes"),
         "span_ns": total("stamp_ns"),
         "cpus": cpus,
         "busy_ns": busy_ns,
         "busy_source": moments[0].charged.busy_source if is_told else None,
-        "busy_exact_ns": sum(one.charged.busy_exact_ns for one in moments) if is_told else None,
+        "busy_exact_ns": busy_exact_ns if is_told else None,
         "host_busy_ns": _grown(
             [(a.charged.host_busy_ns, b.charged.host_busy_ns) for a, b in turns]
         ),
+        "host_exact_ns": host_exact_ns if is_told else None,
         "others_ns": _others_grown(turns),
         "loses_children": any(one.loses_children for one in moments),
     }
+
+
+def _added(errors_ns: Iterable[int]) -> int:
+    """Errors of independent readings add up by their squares."""
+    return round(math.hypot(*errors_ns))
 
 
 def _grown(turns: Iterable[tuple[int | None, int | None]]) -> int | None:
@@ -183,24 +217,50 @@ def _inexact_ns(first: Moment, last: Moment) -> int:
     return COLLECTED_EXACT_NS * len(grew)
 
 
-def _others(seen: Processes, members: Family) -> dict[Task, int]:
-    """CPU time so far of every process that is not the server's, this one included."""
+def _others(seen: Processes, members: Family) -> dict[Task, Other]:
+    """Every process that is not the server's, this one included."""
     found = {}
     for pid, stat in seen.items():
         if pid not in members.pids:
             ended_ns = 0 if pid in members.collectors else stat.collected_ticks * TICK_NS
-            found[pid, stat.started_ticks] = (clock_ns(pid) or 0) + ended_ns
+            above = seen.get(stat.parent)
+            parent = (stat.parent, above.started_ticks if above else 0)
+            found[pid, stat.started_ticks] = Other(clock_ns(pid) or 0, ended_ns, parent)
     return found
 
 
 def _others_grown(turns: Sequence[tuple[Moment, Moment]]) -> int | None:
+    """CPU time of all processes that are not the server's, in all turns."""
     sum_ns = 0
     for first, last in turns:
         if first.others is None or last.others is None:
             return None
-        # A process that started since has run all of its time since
-        sum_ns += sum(max(0, ns - first.others.get(task, 0)) for task, ns in last.others.items())
+        sum_ns += _grown_between(first.others, last.others)
     return sum_ns
+
+
+def _grown_between(before: Mapping[Task, Other], after: Mapping[Task, Other]) -> int:
+    """What is now on the clocks and was not, less what was on the clock of a process that ended.
+
+    The parent that waited for it has collected its whole life, of which the part until `before` is
+    no growth. Where no parent waited, the kernel dropped all of it.
+    """
+    grown_ns = 0
+    for task, now in after.items():
+        was = before.get(task)
+        grown_ns += now.clock_ns - (was.clock_ns if was else 0)
+        grown_ns += now.collected_ns - (was.collected_ns if was else 0)
+    old_ns: Counter[Task] = Counter()
+    for task, was in before.items():
+        heir = was.parent
+        while heir not in after and heir in before:
+            heir = before[heir].parent
+        if task not in after and heir in after:
+            old_ns[heir] += was.clock_ns + was.collected_ns
+    for heir, ns in old_ns.items():
+        collected_ns = before[heir].collected_ns if heir in before else 0
+        grown_ns -= min(ns, after[heir].collected_ns - collected_ns)
+    return grown_ns
 
 
 def _loses_children(pids: Iterable[int]) -> bool:

@@ -83,7 +83,10 @@ def await_server(
     if unseen is not None:
         events.emit("ready", ready_s=ready_s, server=None, baseline=None)
         return unseen, None
-    server = discovery.find(address, trial.tree)
+    try:
+        server = discovery.find(address, trial.tree)
+    except discovery.Escaped as escaped:
+        raise TrialFailed("escaped", str(escaped)) from None
     if server is None:
         raise TrialFailed(
             "load-error",
@@ -139,8 +142,8 @@ class Conductor:
         self._snapshots = Snapshots(probe.pids, wanted=trial.counters)
         self._traffic = Traffic(trial, fleet, probe, self._watch, self._snapshots)
         self._requests = Requests(events)
-        # Where the harness has checked that it may run: nowhere else from then on
-        self._server_cpus = probe.tasks().cpus | set(trial.server_cpus)
+        # The harness has checked where the server may run: nowhere else from then on
+        self._server_cpus = probe.cpus | set(trial.server_cpus)
 
     def conduct(self, traffic: ready.Traffic) -> None:
         """Run all steps and tell the totals, those of the readiness probe included, if exact.

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.load import family, procfs, sockets
 from harness.load.address import Address
 from harness.load.family import Tree
+
+# Servers fork a process per connection: those of the readiness probe end just then.
+ATTEMPTS = 10
+
+
+class Escaped(Exception):
+    """The server is not where it was started. The message says how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +43,29 @@ class Server:
 def find(address: Address, tree: Tree = "server") -> Server | None:
     """Find the server that listens on the address; None when no visible process holds it.
 
-    Raises OSError when its processes may not be looked into, or ended meanwhile.
+    Raises Escaped when it left its keeper, OSError when its processes may not be looked into.
     """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(FileNotFoundError, ProcessLookupError):  # one of them ended meanwhile
+            return _find(address, tree)
+    return _find(address, tree)
+
+
+def _find(address: Address, tree: Tree) -> Server | None:
     holders = sockets.holders(sockets.listeners(address)) - {os.getpid()}
     if not holders:
         return None
     seen = family.processes()
     keeper = family.keeper_of(seen, tree, min(holders))
-    pids = tuple(sorted(family.of(seen, tree, holders, keeper).pids))
-    # Not the lowest: numbers start again from below at pid_max
-    main = min(pid for pid in pids if pid not in seen or seen[pid].parent not in pids)
+    if keeper is None and tree in family.KEEPER_DEPTH:
+        raise Escaped("what listens is no longer below the process that keeps the server")
+    pids = family.of(seen, tree, holders, keeper).pids
+    main = family.main_of(seen, pids)
     first = Path(f"/proc/{main}")
     status = procfs.task_status((first / "status").read_text())
     limits = procfs.limits((first / "limits").read_text())
     return Server(
-        pids=pids,
+        pids=tuple(sorted(pids)),
         keeper=keeper,
         nofile=limits["Max open files"],
         processes=limits["Max processes"],

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,7 +29,7 @@ Processes = Mapping[int, ProcessStat]
 INIT = 1
 KTHREADD = 2
 PF_KTHREAD = 0x00200000  # linux/sched.h
-# How far below the process that it shares with this one the keeper is.
+# How far below the harness, which started both, the keeper is.
 KEEPER_DEPTH = {"keeper": 1, "init": 2}
 
 
@@ -82,16 +83,27 @@ def ancestors(seen: Processes, pid: int) -> tuple[int, ...]:
     return tuple(line)
 
 
+def main_of(seen: Processes, pids: AbstractSet[int]) -> int:
+    """The process of the server that was started: the oldest whose parent is none of them.
+
+    Others of that kind are orphans. Not the lowest number: the kernel starts again from below.
+    """
+    roots = [pid for pid in pids if pid not in seen or seen[pid].parent not in pids]
+    return min(roots, key=lambda pid: (seen[pid].started_ticks if pid in seen else 0, pid))
+
+
 def keeper_of(seen: Processes, tree: Tree, holder: int) -> int | None:
     """The keeper above the process that holds the listening socket; None where there is none.
 
-    Found from above, where a server has no say: the topmost process that is not above this one,
-    too, or the one below it, which `unshare --fork` started.
+    Found from above, where a server has no say: the process below this one's parent, which is the
+    harness, or the one below that, which `unshare --fork` started.
     """
+    depth = KEEPER_DEPTH.get(tree, 0)
     above = ancestors(seen, os.getpid())
     line = [pid for pid in ancestors(seen, holder) if pid not in above]
-    depth = KEEPER_DEPTH.get(tree, 0)
-    return line[-depth] if 0 < depth < len(line) else None
+    if not 0 < depth < len(line) or seen[line[-1]].parent != os.getppid():
+        return None
+    return line[-depth]
 
 
 def of(seen: Processes, tree: Tree, holders: Iterable[int], keeper: int | None) -> Family:

@@ -91,6 +91,7 @@ class Probe:
         self._tree = tree
         self._keeper = keeper
         self.pids = tuple(sorted(pids))
+        self.cpus: frozenset[int] = frozenset()
         self._cpu_ns: dict[int, int] = {}
         self._mains = _mains(self.pids)
         self.load_pids: tuple[int, ...] = (os.getpid(),)
@@ -100,7 +101,9 @@ class Probe:
     @classmethod
     def of(cls, address: Address, server: Server, tree: Tree) -> Probe:
         """The probe of a server that was found."""
-        return cls(address, server.pids, tree, server.keeper)
+        probe = cls(address, server.pids, tree, server.keeper)
+        probe.cpus = frozenset(server.cpus)
+        return probe
 
     def check_alive(self) -> None:
         """Raise ServerGone when no process of the server runs, or nobody listens any more."""
@@ -208,9 +211,12 @@ class Probe:
 
 
 def _mains(pids: Iterable[int]) -> dict[int, int]:
-    """{pid: start time} of the processes that none of the others forked."""
+    """{pid: start time} of the process that was started; empty where none runs."""
     stats = {pid: stat for pid in pids if (stat := _stat(pid)) is not None}
-    return {pid: stat.started_ticks for pid, stat in stats.items() if stat.parent not in stats}
+    if not stats:
+        return {}
+    main = family.main_of(stats, stats.keys())
+    return {main: stats[main].started_ticks}
 
 
 def _run_wait_ns(pids: Iterable[int]) -> int:

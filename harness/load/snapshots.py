@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from harness.load import procfs
+from harness.load import family, procfs
 from harness.load.watch import Watch
 
 # A server that has not taken the signal by then answers nothing else either.
@@ -21,18 +21,10 @@ TAKEN_S = 1.0
 
 
 def root_of(pids: Sequence[int]) -> int | None:
-    """The process of the server that was started: none of the others is its parent.
-
-    With several processes it is the first one that still runs; None when none does.
-    """
-    for pid in sorted(pids):
-        try:
-            parent = procfs.process_stat(Path(f"/proc/{pid}/stat").read_text()).parent
-        except OSError:
-            continue
-        if parent not in pids:
-            return pid
-    return None
+    """The process of the server that was started; None when none runs any more."""
+    seen = family.processes()
+    here = {pid: seen[pid] for pid in pids if pid in seen}
+    return family.main_of(here, here.keys()) if here else None
 
 
 class Asked(TypedDict):

@@ -32,7 +32,6 @@ CPU_SOURCES = {
 }
 BUSY_SOURCES = {
     "cpuacct": "run time of all tasks in ns (cpuacct)",
-    "schedstat": "run time of all tasks in ns (/proc/schedstat)",
     "stat": "ticks of 10 ms (/proc/stat)",
 }
 

@@ -6,7 +6,6 @@ Both ways to account are read in one and the same cell, so a busy host changes n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +75,11 @@ def grouped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
 
 
 @pytest.fixture(scope="module")
-def ungrouped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
+def ungrouped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Cells of servers without one, as an ordinary user's are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(SOURCE_VARIABLE, "processes")
-        yield campaigns(tmp_path_factory.mktemp("ungrouped"))
+        return campaigns(tmp_path_factory.mktemp("ungrouped"))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -187,7 +186,7 @@ def test_the_others_go_on(strayed: Finished) -> None:
     (cell,) = [cell for cell in strayed.cells if cell["variant"] == "plain"]
 
     assert outcomes["plain"] == "done"
-    assert cell["status"] != "void"
+    assert "outside-cpus" not in dict(cell["reasons"])
 
 
 def test_run_time_on_other_cpus_voids_a_cell_whose_server_comes_back(c10k: C10k) -> None:
@@ -218,3 +217,71 @@ selector = """,
     (cell,) = done.cells
     assert cell["status"] == "void"
     assert "was not on its CPUs" in tripped(cell, "outside-cpus")
+
+
+# Every hierarchy's root, where a process of root may go.
+LEAVES_ITS_GROUP = """
+import glob
+for path in glob.glob("/sys/fs/cgroup/*/cgroup.procs") + ["/sys/fs/cgroup/cgroup.procs"]:
+    try:
+        with open(path, "w") as members:
+            members.write("0")
+    except OSError:
+        pass
+"""
+
+
+def test_a_server_that_leaves_its_control_group_is_void(c10k: C10k) -> None:
+    source_here()
+    if os.geteuid() != 0:
+        lacking("only root may leave a control group")
+    c10k.add_server("mine", LEAVES_ITS_GROUP + echo())
+
+    (cell,) = c10k.run(profile(c10k)).cells
+
+    assert cell["status"] == "void"
+    assert "is not in its control group" in tripped(cell, "unaccounted")
+
+
+KILLS_ITS_KEEPER = """
+import ctypes, os, signal
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 0)
+os.kill(os.getppid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def no_pid_namespaces(tmp_path: Path) -> tuple[str, ...]:
+    """The prefix of a command that is refused PID namespaces."""
+    refusing = tmp_path / "bin/unshare"
+    refusing.parent.mkdir()
+    refusing.write_text(
+        '#!/bin/sh\ncase " $* " in *" --pid "*) exit 1 ;; esac\nexec /usr/bin/unshare "$@"\n'
+    )
+    refusing.chmod(0o755)
+    return ("env", f"PATH={refusing.parent}:{os.environ['PATH']}")
+
+
+def test_without_pid_namespaces_a_server_is_counted_and_one_that_kills_its_keeper_fails(
+    c10k: C10k, no_pid_namespaces: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SOURCE_VARIABLE, "processes")
+    for name, program in {"hides": HIDES, "kills": KILLS_ITS_KEEPER + echo()}.items():
+        c10k.add_server(name, program)
+
+    done = c10k(
+        *("run", "--backend", "process", "--servers-dir", c10k.servers),
+        *("--profile", profile(c10k, settle_s=10)),
+        under=no_pid_namespaces,
+    )
+
+    outcomes = {line["variant"]: line["code"] for line in done.outcomes}
+    (cell,) = done.cells
+    assert done.head()["environment"]["backend_pid_namespace"] is None
+    # What the harness sees first: no keeper any more, or a server that is not below it
+    assert outcomes == {"hides": "", "kills": outcomes["kills"]}
+    assert outcomes["kills"] in ("not-ready", "escaped")
+    assert done.code == 4
+    assert cell["server"]["charged"]["cpu_ns"] > 0
+    assert "unaccounted" not in dict(cell["reasons"])

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from harness.load import accounting, family
-from harness.load.accounting import TICK_NS, Charged, Moment
+from harness.load.accounting import TICK_NS, Charged, Moment, Other
 from harness.load.procfs import ProcessStat
 
-ME = os.getpid()
+ME, HARNESS = os.getpid(), os.getppid()
 PLAIN = ProcessStat(
     state="S",
     parent=0,
@@ -32,14 +32,15 @@ def tree(**parents: int) -> dict[int, ProcessStat]:
 
 
 def below_a_harness(**parents: int) -> dict[int, ProcessStat]:
-    """This load (with a child, 90) and others, all below the harness 50 below a shell 40."""
-    return tree(_1=0, _40=1, _50=40, _90=ME, **parents) | {ME: replace(PLAIN, parent=50)}
+    """This load (with a child, 90) and others, all below the harness below a shell 40."""
+    seen = tree(_1=0, _40=1, _90=ME, **parents)
+    return seen | {HARNESS: replace(PLAIN, parent=40), ME: replace(PLAIN, parent=HARNESS)}
 
 
 # A keeper 60 with a server 61, its worker 62, and an orphan 63 that the keeper inherited.
-KEPT = {"_60": 50, "_61": 60, "_62": 61, "_63": 60}
+KEPT = {"_60": HARNESS, "_61": 60, "_62": 61, "_63": 60}
 # The same where `unshare --fork`, 59, started the keeper.
-NAMESPACED = KEPT | {"_59": 50, "_60": 59}
+NAMESPACED = KEPT | {"_59": HARNESS, "_60": 59}
 
 
 @pytest.mark.parametrize(("way", "parents"), [("keeper", KEPT), ("init", NAMESPACED)])
@@ -61,6 +62,21 @@ def test_a_process_that_calls_itself_a_keeper_inside_the_tree_is_none() -> None:
     seen = below_a_harness(**NAMESPACED, _64=62, _65=64)
 
     assert family.keeper_of(seen, "init", 65) == 60
+
+
+def test_what_left_its_keeper_has_none() -> None:
+    seen = below_a_harness(**KEPT, _64=1, _65=40, _66=65)
+
+    assert family.keeper_of(seen, "keeper", 64) is None
+    assert family.keeper_of(seen, "keeper", 66) is None
+
+
+def test_the_main_process_is_the_oldest_that_no_other_forked() -> None:
+    seen = below_a_harness(**KEPT)
+    seen[61] = replace(seen[61], started_ticks=2)  # the numbers start again from below
+
+    assert family.main_of(seen, frozenset({61, 62, 63})) == 61
+    assert family.main_of(seen, frozenset({62, 63})) in (62, 63)
 
 
 def test_in_a_shared_namespace_all_that_is_not_the_loads_is_the_servers() -> None:
@@ -106,14 +122,15 @@ def test_an_account_is_the_sum_of_its_turns_and_of_nothing_between_them() -> Non
 
 
 def test_a_control_group_decides_and_the_processes_stand_beside_it() -> None:
-    first = Charged(1_000, "cgroup-v2", 7, 300, 5_000, "cpuacct", 0, 9_000)
+    first = Charged(1_000, "cgroup-v2", 30, 300, 5_000, "cpuacct", 0, 9_000, 0)
     last = replace(first, cpu_ns=4_000, cpu_outside_ns=400, busy_ns=9_000, host_busy_ns=19_000)
+    last = replace(last, cpu_exact_ns=40)
     turns = [(at(0, charged=first, family_ns=0), at(10, charged=last, family_ns=2_500))]
 
     account = accounting.account(turns, 2)
 
     assert account is not None
-    expected = {"source": "cgroup-v2", "cpu_ns": 3_000, "exact_ns": 14, "processes_ns": 2_500}
+    expected = {"source": "cgroup-v2", "cpu_ns": 3_000, "exact_ns": 50, "processes_ns": 2_500}
     expected |= {"outside_ns": 100, "busy_ns": 4_000, "host_busy_ns": 10_000, "cpus": 2}
     assert account == account | expected
 
@@ -135,9 +152,41 @@ def test_each_process_that_collected_children_rounds_by_itself() -> None:
     assert accounting.account([turn] * 4, 1)["exact_ns"] == 4 * TICK_NS  # type: ignore[index]
 
 
-def test_the_others_are_known_where_they_were_at_every_edge() -> None:
-    old, new = (70, 5), (71, 900)
-    turn = (at(0, others={old: 100, (72, 5): 50}), at(1, others={old: 130, new: 7}))
+INIT, SHELL, JOB, STEP = (1, 5), (70, 5), (71, 6), (72, 7)
 
-    assert accounting.account([turn], 1)["others_ns"] == 37  # type: ignore[index]
-    assert accounting.account([turn, (at(0), at(1))], 1)["others_ns"] is None  # type: ignore[index]
+
+def shell(clock: int, collected: int) -> dict[Any, Other]:
+    """A shell below the first process."""
+    return {INIT: Other(0, 0, (0, 0)), SHELL: Other(clock, collected, INIT)}
+
+
+OLD_JOB = {JOB: Other(500, 40, SHELL), STEP: Other(60, 0, JOB)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "grown"),
+    [
+        (shell(100, 0), shell(130, 0), 30),
+        # A job that began since has run all of its time since
+        (shell(100, 0), shell(100, 0) | {JOB: Other(7, 2, SHELL)}, 9),
+        # Of a job that ended, with a step of its own, the shell collected the whole life
+        (shell(100, 9) | OLD_JOB, shell(100, 9 + 600 + 3), 3),
+        # A shell that ignores SIGCHLD collects nothing: what ran since is not known
+        (shell(100, 9) | OLD_JOB, shell(130, 9), 30),
+        # The job ended, its step goes on as an orphan
+        (shell(100, 9) | OLD_JOB, shell(100, 9 + 540 + 1) | {STEP: Other(64, 0, INIT)}, 5),
+    ],
+)
+def test_what_others_ran_is_what_is_on_their_clocks_and_was_not(
+    before: dict[Any, Other], after: dict[Any, Other], grown: int
+) -> None:
+    turn = (at(0, others=before), at(1, others=after))
+
+    assert accounting.account([turn], 1)["others_ns"] == grown  # type: ignore[index]
+    assert accounting.account([turn] * 2, 1)["others_ns"] == 2 * grown  # type: ignore[index]
+
+
+def test_the_others_are_known_where_they_were_at_every_edge() -> None:
+    seen = (at(0, others=shell(1, 0)), at(1, others=shell(2, 0)))
+
+    assert accounting.account([seen, (at(0), at(1))], 1)["others_ns"] is None  # type: ignore[index]

@@ -18,6 +18,7 @@ CHARGED: dict[str, Any] = {
     "exact_ns": 0,
     "outside_ns": 0,
     "processes_ns": 1_500 * MS,
+    "processes_exact_ns": 0,
     "echoes": 300_000,
     "span_ns": 2_000 * MS,
     "cpus": 1,
@@ -25,6 +26,7 @@ CHARGED: dict[str, Any] = {
     "busy_source": "cpuacct",
     "busy_exact_ns": 0,
     "host_busy_ns": 3_500 * MS,
+    "host_exact_ns": 0,
     "others_ns": None,
     "loses_children": False,
 }
@@ -86,6 +88,20 @@ CASES = [
         ungrouped(busy_ns=2_000 * MS, host_busy_ns=4_000 * MS, loses_children=True),
         ungrouped(loses_children=True),
         "25% of the server's CPU time belongs to no known process (the server ignores SIGCHLD",
+    ),
+    # Children on other CPUs, of which the kernel dropped the time
+    (
+        "unaccounted",
+        ungrouped(host_busy_ns=3_531 * MS, loses_children=True),
+        ungrouped(host_busy_ns=3_531 * MS),
+        "2%",
+    ),
+    ("unaccounted", ungrouped(others_ns=None, busy_ns=1_531 * MS), ungrouped(others_ns=None), "2%"),
+    (
+        "unaccounted",
+        charged(processes_ns=1_532 * MS),
+        charged(processes_ns=1_530 * MS),
+        "2% of the server's CPU time is not in its control group",
     ),
     ("cpu-time", charged(cpu_ns=99 * MS, busy_ns=99 * MS), charged(cpu_ns=100 * MS), "99.0 ms"),
     ("cpu-time", charged(exact_ns=76 * MS), charged(exact_ns=75 * MS), "± 5% only"),
