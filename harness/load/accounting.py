@@ -105,14 +105,19 @@ def clock_ns(pid: int) -> int | None:
 
 
 def moment(
-    find: Callable[[Processes], Family], charge: Callable[[], Charged], echoes: int
+    find: Callable[[Processes], Family],
+    charge: Callable[[], Charged],
+    echoes: int,
+    *,
+    has_group: bool,
 ) -> Moment:
     """Have the harness read the kernel's accounts by `charge`, and read the family's own.
 
-    The family, which `find` picks, is read once the server is idle. All others run on: to be of the
-    same moment as what the harness read, their clocks are read at once.
+    The family, which `find` picks, is read once the server is idle. All others run on: their clocks
+    are read at once, to be of the same moment as what the harness read. Where the server
+    `has_group`, nothing depends on them, and they are not read.
     """
-    before = family.processes()
+    before = {} if has_group else family.processes()
     charged = charge()
     others = None
     if charged.cpu_ns is None and family.is_host_in_view(before):

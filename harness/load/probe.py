@@ -92,6 +92,7 @@ class Probe:
         self._keeper = keeper
         self.pids = tuple(sorted(pids))
         self.cpus: frozenset[int] = frozenset()
+        self._has_group = False
         self._cpu_ns: dict[int, int] = {}
         self._mains = _mains(self.pids)
         self.load_pids: tuple[int, ...] = (os.getpid(),)
@@ -121,7 +122,8 @@ class Probe:
 
     def account(self, charge: Callable[[], Charged], echoes: int) -> Moment:
         """Read the CPU time of the whole family now, beside what the harness reads by `charge`."""
-        found = moment(self._family, charge, echoes)
+        found = moment(self._family, charge, echoes, has_group=self._has_group)
+        self._has_group = found.charged.cpu_ns is not None
         self.pids = tuple(sorted(found.pids))
         return found
 
