@@ -88,10 +88,15 @@ def cpu_time(record: Record, facts: VariantFacts) -> str | None:
 
 
 def outside_cpus(record: Record, facts: VariantFacts) -> str | None:
-    """What a control group counted elsewhere, or more run time than its CPUs were busy."""
+    """What a control group counted elsewhere, or more run time than its CPUs have, or were busy."""
     elsewhere_ns, cpu_ns = number(record, "server", "charged", "outside_ns"), server_cpu_ns(record)
     if elsewhere_ns is not None and cpu_ns and elsewhere_ns > OUTSIDE_SHARE_MAX * cpu_ns:
         return _outside(elsewhere_ns / cpu_ns)
+    span_ns = number(record, "server", "charged", "span_ns")
+    whole_ns = (span_ns or 0.0) * (number(record, "server", "charged", "cpus") or 0.0)
+    exact_ns = number(record, "server", "charged", "exact_ns") or 0.0
+    if cpu_ns and whole_ns and cpu_ns > (1 + OUTSIDE_SHARE_MAX) * whole_ns + exact_ns:
+        return _outside(1 - whole_ns / cpu_ns)
     found = balance(record)
     if found is None:
         return None

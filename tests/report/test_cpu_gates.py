@@ -64,6 +64,13 @@ CASES = [
         "2% of the server's CPU time was not on its CPUs",
     ),
     ("outside-cpus", charged(busy_ns=1_459 * MS), charged(busy_ns=1_460 * MS), "3%"),
+    # Where busy time is not known: more run time than the span has
+    (
+        "outside-cpus",
+        charged(cpu_ns=2_041 * MS, processes_ns=2_041 * MS, busy_ns=None),
+        charged(cpu_ns=2_040 * MS, processes_ns=2_040 * MS, busy_ns=None),
+        "2%",
+    ),
     (
         "outside-cpus",
         charged(busy_ns=1_299 * MS, busy_source="stat"),
