@@ -221,7 +221,7 @@ def _entry(owner: int, token: str, lines: Iterable[dict[str, Any]]) -> Entry:
 
 
 def _is_group_of(token: str, group: Path) -> bool:
-    """Whether a path can be that of a control group of the trial, whoever wrote it down."""
+    """Whether a path can be that of a control group of the trial. Other users may write rosters."""
     is_below = group.is_relative_to(GROUPS) and ".." not in group.parts
     return is_below and group.name.startswith(group_name(token, ""))
 

@@ -30,7 +30,7 @@ from harness.load.watch import DEATH_S, Watch
 ESTABLISHED_INTERVAL_S = 1.0
 WINDOW_WAIT_S = 3.0
 # A cell's order needs this long to reach every worker before its window may open. The warm-up of
-# one turn of several is as long: caches are to be the server's own again, and nothing else.
+# one turn of several is as long: it only brings the server's data back into the caches.
 WARMUP_MIN_S = 0.05
 # A window that never opens
 NO_WINDOW_S = 86_400.0
