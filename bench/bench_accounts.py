@@ -155,6 +155,8 @@ def main() -> int:
     """Run all campaigns and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backends", default="process,docker", help="names, commas between")
+    sources = ",".join((V1, V2, PROCESSES))
+    parser.add_argument("--sources", default=sources, help="names, commas between")
     parser.add_argument("--trials", type=int, default=5, help="of each server")
     parser.add_argument("--window", type=float, default=2.0, help="seconds")
     parser.add_argument("--connections", type=int, default=10_000, help="of the classic six")
@@ -173,7 +175,7 @@ def main() -> int:
             Part(list(CHURNING), "churn", 50, 10, churning),
         )
         for backend in options.backends.split(","):
-            for source in (V1, V2, PROCESSES):
+            for source in options.sources.split(","):
                 for part in parts:
                     of: dict[str, list[Any]] = defaultdict(list)
                     for cell in cells(part, backend, source, options):

@@ -120,7 +120,7 @@ class Server:
 
     def accept_some(self) -> None:
         """Accept what waits, but not for ever."""
-        for _ in range(ACCEPTS_MAX):
+        for _ in range(self.accepts_max()):
             try:
                 accepted, _ = self.listener.accept()
             except BlockingIOError:
@@ -132,6 +132,10 @@ class Server:
                 continue  # an error of the connection that was to be accepted: accept(2)
             accepted.setblocking(False)
             self.open(accepted)
+
+    def accepts_max(self) -> int:
+        """How many to accept at one event."""
+        return ACCEPTS_MAX
 
     def on_no_descriptor(self) -> None:
         """Watch the listener no more, for a moment."""

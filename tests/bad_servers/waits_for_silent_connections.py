@@ -10,9 +10,8 @@ PLACES = 200
 class Bad(Server):
     full = False
 
-    def accept_some(self) -> None:
-        if len(self.connections) < PLACES:
-            super().accept_some()
+    def accepts_max(self) -> int:
+        return min(super().accepts_max(), PLACES - len(self.connections))
 
     def turn(self) -> None:
         super().turn()
