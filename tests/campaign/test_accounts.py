@@ -120,7 +120,9 @@ def test_without_a_control_group_the_family_of_processes_is_all_of_it(
 
     assert charged["source"] == "processes"
     assert charged["cpu_ns"] == charged["processes_ns"]
-    assert "unaccounted" not in dict(ungrouped[name]["reasons"])
+    # On a busy host time of no known process may be that of others' short-lived ones: the figure
+    # itself is held against a control group above
+    assert charged["loses_children"] is False
 
 
 @pytest.mark.parametrize("name", UNWAITED)
@@ -284,5 +286,7 @@ def test_without_pid_namespaces_a_server_is_counted_and_one_that_kills_its_keepe
     assert outcomes == {"hides": "", "kills": outcomes["kills"]}
     assert outcomes["kills"] in ("not-ready", "escaped")
     assert done.code == 4
-    assert cell["server"]["charged"]["cpu_ns"] > 0
-    assert "unaccounted" not in dict(cell["reasons"])
+    charged = cell["server"]["charged"]
+    # The worker that hides echoes, and nothing less can: a decoy alone runs for no time at all
+    assert charged["cpu_ns"] / charged["echoes"] > 1_000
+    assert charged["loses_children"] is False
