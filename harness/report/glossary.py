@@ -6,8 +6,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ("variant", "One server to compare: one directory under servers/."),
     (
         "echoes per second of server CPU",
-        "Echoes in the window, divided by the seconds that the kernel ran the server's tasks "
-        "(schedstat, ns). It does not depend on how fast the load is, so it ranks.",
+        "Echoes of a cell's turns, divided by the seconds that the kernel ran the server's tasks "
+        "(ended processes included, ns). It does not depend on how fast the load is, so it ranks.",
     ),
     (
         "echoes/s",
