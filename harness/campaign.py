@@ -34,7 +34,10 @@ SELFTESTS_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What `c10k run` was asked for."""
+    """What `c10k run` was asked for.
+
+    `blocks`: how many blocks it has; those of the profile (`trials`) without it.
+    """
 
     profile_name: str
     profile: profiles.Profile
@@ -45,6 +48,7 @@ class Request:
     reports: Path
     cpus_allowed: frozenset[int]
     include_nonconforming: bool = False
+    blocks: int | None = None
 
     @property
     def split(self) -> cpus.CpuSplit:
@@ -66,7 +70,7 @@ class Request:
     def trials(self) -> list[plan.Trial]:
         """The plan, the same each time it is made."""
         names = [variant.name for variant in self.variants]
-        return plan.make(self.profile, names, self.seed)
+        return plan.make(self.profile, names, self.seed, self.blocks)
 
     @property
     def xrays(self) -> list[plan.Trial]:

@@ -109,20 +109,27 @@ class Trial:
         return plain
 
 
-def make(profile: Profile, variants: Sequence[str], seed: int) -> list[Trial]:
-    """Lay out `profile.trials` blocks of one trial per variant, each block in a seeded order.
+def make(
+    profile: Profile, variants: Sequence[str], seed: int, blocks: int | None = None
+) -> list[Trial]:
+    """Lay out blocks of one trial per variant, each block in a seeded order.
 
     The variant that the profile names in `same_twice` has two trials in each block.
+
+    Args:
+        blocks: how many; those of the profile (`trials`) without it. A plan of more blocks begins
+            with all trials of a plan of fewer.
     """
     generator = random.Random(seed)  # noqa: S311 (an order to reproduce, not a secret)
-    steps, calibration = steps_of(profile), calibration_of(profile)
+    calibration = calibration_of(profile)
     trials = []
     for name in variants if calibration else ():
         trial_seed = generator.getrandbits(32)
         block = CALIBRATION_BLOCK
         trials.append(Trial(f"{block}-{name}", block, name, trial_seed, calibration))
     named = [*variants, *(again(name) for name in variants if name == profile.same_twice)]
-    for block in range(1, profile.trials + 1):
+    for block in range(1, (blocks or profile.trials) + 1):
+        steps = steps_of(profile, block)
         order = list(named)
         generator.shuffle(order)
         for name in order:
@@ -131,8 +138,10 @@ def make(profile: Profile, variants: Sequence[str], seed: int) -> list[Trial]:
     return trials
 
 
-def steps_of(profile: Profile) -> tuple[Step, ...]:
+def steps_of(profile: Profile, block: int | None = None) -> tuple[Step, ...]:
     """Group the profile's cells by open connections, ascending, the opening first.
+
+    Of a block, only the cells that are measured in it; without one, all cells.
 
     Churn comes after all else, in steps of its own: what it leaves in the kernel for a minute
     (TIME_WAIT, 100,000 sockets and more) is in every look at the server's sockets, and would delay
@@ -140,12 +149,25 @@ def steps_of(profile: Profile) -> tuple[Step, ...]:
     """
     cells: dict[tuple[bool, int], list[Cell]] = {}
     for use in profile.scenarios:
+        if block is not None and not is_in_block(use, profile.trials, block):
+            continue
         for cell in _cells(profile, use):
             cells.setdefault((cell.closing is not None, cell.connections), []).append(cell)
     return tuple(
         Step(connections, tuple(sorted(grouped, key=lambda cell: cell.window_s > 0)))
         for (_, connections), grouped in sorted(cells.items(), key=lambda item: item[0])
     )
+
+
+def is_in_block(use: ScenarioUse, trials: int, block: int) -> bool:
+    """Whether a scenario is measured in a block, counted from 1.
+
+    One that asks for k of n blocks has those at which k/n of the way passes a whole number: the
+    first, and then at even distances. A block behind the n-th has none of its cells.
+    """
+    if use.blocks is None:
+        return True
+    return block <= trials and (block - 1) * use.blocks % trials < use.blocks
 
 
 def calibration_of(profile: Profile) -> tuple[Step, ...]:

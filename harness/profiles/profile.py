@@ -69,6 +69,7 @@ class ScenarioUse(schema.Strict):
     `rate_per_s` is one rate for all variants, `rate_share` a share of each variant's own capacity.
     `window_s`: how long its windows are, where not as long as those of the others (`timing`).
     `turns`: in how many parts a window comes, between which the trials beside it have theirs.
+    `blocks`: in how many of the profile's blocks it is measured; in all of them without it.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ScenarioUse(schema.Strict):
     closing: tuple[Closing, ...] = Field(default=(), strict=False)
     window_s: float | None = Field(default=None, gt=0, le=WINDOW_S_MAX, strict=False)
     turns: int = Field(default=1, ge=1, le=100)
+    blocks: int | None = Field(default=None, ge=1)
 
     @field_validator("name")
     @classmethod
@@ -168,6 +170,18 @@ class Profile(schema.Strict):
                         f"same `connections`: {cell[1][0]:,}"
                     )
                 seen.add(cell)
+        return self
+
+    @model_validator(mode="after")
+    def _has_blocks(self) -> Profile:
+        for use in self.scenarios:
+            if use.blocks is not None and use.blocks > self.trials:
+                raise ValueError(
+                    f"scenario `{use.name}`: expected at most `trials` = {self.trials} `blocks`, "
+                    f"got {use.blocks}"
+                )
+        if all(use.blocks not in (None, self.trials) for use in self.scenarios):
+            raise ValueError("expected a scenario without `blocks`: each block needs a cell")
         return self
 
     @model_validator(mode="after")

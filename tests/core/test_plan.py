@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from harness import capacity as capacities
 from harness import plan
 from harness.capacity import Capacity
+from harness.errors import UsageError
 from harness.profiles import profile as profiles
 
 NAMES = ["poll", "select", "epoll-lt", "epoll-et"]
@@ -86,6 +88,81 @@ rate_per_s = [1000, 2500.5]
         ("paced", 200, 1000.0),
         ("paced", 200, 2500.5),
     ]
+
+
+SOME_BLOCKS = """
+summary = "The headline in all blocks, the rest in some."
+trials = 8
+timing = { warmup_s = 0.1, window_s = 0.2 }
+
+[[scenarios]]
+name = "idle"
+connections = [200]
+
+[[scenarios]]
+name = "active"
+connections = [100]
+blocks = BLOCKS
+"""
+
+
+def test_a_scenario_may_be_measured_in_some_of_the_blocks_only(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(SOME_BLOCKS.replace("BLOCKS", "3"))
+    profile = profiles.load(str(path))
+
+    made = plan.make(profile, NAMES, 1)
+
+    having = {trial.block for trial in made if "active" in {cell.scenario for cell in trial.cells}}
+    assert having == {1, 4, 7}
+    assert all("idle" in {cell.scenario for cell in trial.cells} for trial in made)
+
+
+@given(st.integers(1, 20), st.integers(1, 20))
+def test_some_of_the_blocks_are_as_many_as_asked_at_even_distances(trials: int, part: int) -> None:
+    part = min(part, trials)
+    use = profiles.ScenarioUse(name="idle", connections=(100,), blocks=part)
+
+    having = [block for block in range(1, 40) if plan.is_in_block(use, trials, block)]
+
+    assert len(having) == part
+    assert having[0] == 1
+    assert having[-1] <= trials
+    gaps = {after - before for before, after in itertools.pairwise([*having, trials + 1])}
+    assert max(gaps) - min(gaps) <= 1
+
+
+def test_a_plan_of_more_blocks_begins_with_one_of_fewer(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(SOME_BLOCKS.replace("BLOCKS", "8"))
+    profile = profiles.load(str(path))
+
+    more = plan.make(profile, NAMES, 1, 12)
+
+    assert more[: 8 * len(NAMES)] == plan.make(profile, NAMES, 1)
+    assert {trial.block for trial in more} == set(range(1, 13))
+    late = {cell.scenario for trial in more if trial.block > 8 for cell in trial.cells}
+    assert late == {"idle"}
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (SOME_BLOCKS.replace("BLOCKS", "9"), "at most `trials` = 8 `blocks`, got 9"),
+        (
+            SOME_BLOCKS.replace("BLOCKS", "3").replace("[200]", "[200]\nblocks = 2"),
+            "a scenario without `blocks`",
+        ),
+    ],
+)
+def test_blocks_that_a_profile_does_not_have_are_refused(
+    tmp_path: Path, text: str, what: str
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+
+    with pytest.raises(UsageError, match=what):
+        profiles.load(str(path))
 
 
 def test_churn_comes_after_everything_in_steps_of_its_own() -> None:
