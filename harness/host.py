@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import cpus
-from harness.backends.process import missing_tools, namespace_commands
+from harness.backends.process import missing_tools, namespaces
 from harness.doctor.facts import UNLIMITED, Engine, Facts
 
 PROC = Path("/proc")
@@ -40,7 +40,7 @@ def read(reports: Path) -> Facts:
     missing = missing_tools()
     sees_all = sees_all_processes()
     return Facts(
-        isolated=None if missing else bool(namespace_commands()[0]),
+        isolated=None if missing else namespaces() is not None,
         tools_missing=tuple(missing),
         has_strace=shutil.which("strace") is not None,
         has_perf=shutil.which("perf") is not None,

@@ -1,12 +1,12 @@
 """Trials without Docker: plain processes in a private network namespace.
 
-    unshare --net │ taskset load CPUs │ python -m harness.load      makes the namespace
+    taskset load CPUs │ prlimit │ fork server │ harness.load        makes the namespace
     nsenter --net │ taskset server CPUs │ prlimit │ unshare --pid │ keeper │ ./server   joins it
 
 `unshare`, `nsenter`, `taskset`, `prlimit` and `setpriv` are util-linux, which every Linux has. Only
-`unshare --pid` forks. `setpriv --pdeathsig` has the kernel kill load and server when the harness
-dies, however it dies; it comes after `unshare --net` because entering a user namespace clears it
-(commit_creds in kernel/cred.c).
+`unshare --pid` forks. `setpriv --pdeathsig` has the kernel kill the server when the harness dies,
+however it dies. The fork server (harness/backends/forked.py) ends with the harness, and the kernel
+kills the load with it.
 
 A server has a keeper, a PID namespace and a control group for its CPU time of its own, each where
 this user may make one: nothing that it forks is lost, neither to the accounts nor to the clean-up.
@@ -21,10 +21,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from harness.backends.base import (
     tail,
     told_runtime,
 )
+from harness.backends.forked import ForkServer
 from harness.backends.kept import KeptServer
 from harness.backends.recorded import Recorded
 from harness.backends.roster import Roster
@@ -65,10 +67,12 @@ class ProcessBackend:
     def __init__(self) -> None:
         if missing := missing_tools():
             raise HostNotFit(f"not found: {', '.join(missing)}", hint="apt-get install util-linux")
-        self._unshare, self._nsenter = namespace_commands()
+        self._namespaces = namespaces()
         self._unshare_pids = pid_namespace_command()
-        self.isolated = bool(self._unshare)
+        self.isolated = self._namespaces is not None
         self._roster = Roster()
+        self._fork_servers: dict[tuple[str, ...], ForkServer] = {}
+        self._mutex = threading.Lock()
 
     def prepare_load(self, timeout_s: float) -> None:
         """Nothing to do: the load is this very package."""
@@ -101,12 +105,22 @@ class ProcessBackend:
         if not self.isolated:
             _require_free_port()
         trial = ProcessTrial(
-            context, Recorded(self._roster), self._unshare, self._nsenter, self._unshare_pids
+            context,
+            Recorded(self._roster),
+            self._namespaces,
+            self._unshare_pids,
+            self._fork_server,
         )
         try:
             yield trial
         finally:
             trial.close()
+
+    def _fork_server(self, prefix: tuple[str, ...]) -> ForkServer:
+        with self._mutex:
+            if prefix not in self._fork_servers:
+                self._fork_servers[prefix] = ForkServer(prefix)
+            return self._fork_servers[prefix]
 
     def sweep(self) -> list[str]:
         """Kill what the roster says of killed campaigns under the lock that the caller holds."""
@@ -116,7 +130,7 @@ class ProcessBackend:
         """Whether trials have a network namespace of their own."""
         return {
             "isolated": self.isolated,
-            "namespace": " ".join(self._unshare) or None,
+            "namespace": " ".join(self._namespaces.make) if self._namespaces else None,
             "pid_namespace": " ".join(self._unshare_pids) or None,
         }
 
@@ -128,13 +142,13 @@ class ProcessTrial:
         self,
         context: Context,
         processes: Recorded,
-        unshare: tuple[str, ...],
-        nsenter: tuple[str, ...],
+        namespaces: Namespaces | None,
         unshare_pids: tuple[str, ...],
+        fork_server: Callable[[tuple[str, ...]], ForkServer],
     ) -> None:
         self._context = context
         self._processes = processes
-        self._nsenter = nsenter
+        self._namespaces = namespaces
         self._unshare_pids = unshare_pids
         self._servers: dict[str, KeptServer] = {}
         self._exits: dict[str, ServerExit] = {}
@@ -145,19 +159,19 @@ class ProcessTrial:
             self.clamps.append(str(clamped))
         self._load_log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close())
         told = context.variables(
-            sysctls=SYSCTLS if unshare else {},
-            prepare_namespace=bool(unshare),
+            sysctls=SYSCTLS if namespaces else {},
+            prepare_namespace=namespaces is not None,
             directory=None,
             tree="init" if unshare_pids else "keeper",
         )
-        self._load = self._processes.start(
-            [*unshare, *self._confined(context.cpus.load), sys.executable, "-m", context.module],
+        user = namespaces.user if namespaces else ()
+        self._load = self._processes.fork(
+            fork_server((*user, *self._limited(context.cpus.load))),
+            context.module,
             variables=told,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._load_log,
+            log=self._load_log,
+            has_network=namespaces is not None,
         )
-        assert self._load.stdout is not None  # noqa: S101 (for the type checker)
         self._events = EventStream(iter(self._load.stdout.readline, b""))
 
     def next_event(self, timeout_s: float) -> Event | None:
@@ -166,9 +180,7 @@ class ProcessTrial:
 
     def reply(self, **members: Any) -> None:
         """Answer a load that asked for something and waits."""
-        assert self._load.stdin is not None  # noqa: S101 (for the type checker)
-        with contextlib.suppress(BrokenPipeError):  # it died: its events end
-            os.write(self._load.stdin.fileno(), reply_line(members))
+        self._load.write(reply_line(members))
 
     def charged(self) -> Charged:
         """What the kernel charged to the server's control group, where it has one."""
@@ -179,10 +191,11 @@ class ProcessTrial:
         variant = self._context.prepared.variant
         assert variant.file.process is not None  # noqa: S101 (prepare() made sure)
         self._discard(name)
-        join = [part.format(pid=self._load.pid) for part in self._nsenter]
+        join = self._namespaces.join(self._load.pid) if self._namespaces else ()
+        limited = self._limited(self._context.cpus.server)
         self._servers[name] = KeptServer(
             self._processes,
-            [*join, *self._confined(self._context.cpus.server), *self._unshare_pids],
+            [*join, *limited, "setpriv", "--pdeathsig", "KILL", *self._unshare_pids],
             variant.file.process.command,
             group=self._processes.group(name),
             directory=variant.directory,
@@ -222,12 +235,11 @@ class ProcessTrial:
         """Leave no process behind, whatever session it moved to."""
         for name in self._servers:
             self.stop_server(name)
-        _stop(self._load, LOAD_STOP_S)
+        self._load.stop(LOAD_STOP_S)
         for name in list(self._servers):
             self._discard(name)
         self._processes.end()
-        if self._load.stdin is not None:
-            self._load.stdin.close()
+        self._load.close()
         self._load_log.close()
 
     def _end(self, name: str, timeout_s: float) -> ServerExit:
@@ -247,12 +259,11 @@ class ProcessTrial:
         if server is not None:
             server.end()
 
-    def _confined(self, cpus: tuple[int, ...]) -> list[str]:
-        return [
+    def _limited(self, cpus: tuple[int, ...]) -> tuple[str, ...]:
+        return (
             *("taskset", "--cpu-list", ",".join(map(str, cpus))),
             *("prlimit", f"--nofile={self._nofile}:{self._nofile}"),
-            *("setpriv", "--pdeathsig", "KILL"),
-        ]
+        )
 
 
 def missing_tools() -> list[str]:
@@ -260,16 +271,32 @@ def missing_tools() -> list[str]:
     return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
-def namespace_commands() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """How to make and to join a network namespace here; two empty tuples where it is refused."""
-    if os.geteuid() == 0:
-        unshare: tuple[str, ...] = ("unshare", "--net")
-        nsenter: tuple[str, ...] = ("nsenter", "--target", "{pid}", "--net")
-    else:
-        unshare = ("unshare", "--user", "--map-current-user", "--keep-caps", "--net")
-        nsenter = ("nsenter", "--target", "{pid}", "--user", "--preserve-credentials", "--net")
-    done = subprocess.run([*unshare, "true"], capture_output=True, timeout=10, check=False)
-    return (unshare, nsenter) if done.returncode == 0 else ((), ())
+@dataclass(frozen=True, slots=True)
+class Namespaces:
+    """How this user makes a network namespace.
+
+    `user` is what a process needs around it to make one, where it is not root's.
+    """
+
+    user: tuple[str, ...]
+
+    @property
+    def make(self) -> tuple[str, ...]:
+        """The command that makes one for another."""
+        return (*(self.user or ("unshare",)), "--net")
+
+    def join(self, pid: int) -> tuple[str, ...]:
+        """The command that starts another in that of a process."""
+        user = ("--user", "--preserve-credentials") if self.user else ()
+        return ("nsenter", "--target", str(pid), *user, "--net")
+
+
+def namespaces() -> Namespaces | None:
+    """How to make and to join a network namespace here; None where it is refused."""
+    user = () if os.geteuid() == 0 else ("unshare", "--user", "--map-current-user", "--keep-caps")
+    found = Namespaces(user)
+    done = subprocess.run([*found.make, "true"], capture_output=True, timeout=10, check=False)
+    return found if done.returncode == 0 else None
 
 
 def pid_namespace_command() -> tuple[str, ...]:
@@ -355,19 +382,6 @@ def _require_free_port() -> None:
                 hint="Network namespaces are refused here, so servers use the host's loopback: "
                 f"free the port (`ss -ltnp sport = :{port}` names its owner).",
             ) from None
-
-
-def _stop(process: subprocess.Popen[bytes], timeout_s: float) -> int | None:
-    """Stop a child; its exit code, or None if it had to be killed."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            return None
-    return process.returncode
 
 
 def _kill_group(group: int) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from harness.backends import cpu_time, sweeping
 from harness.backends.cpu_time import CpuGroup
+from harness.backends.forked import ForkServer, LoadProcess
 from harness.backends.roster import TOKEN_VARIABLE, Roster, group_name
 
 
@@ -28,10 +29,7 @@ class Recorded:
     ) -> subprocess.Popen[bytes]:
         """Start a process in a session of its own; `options` are those of `Popen`."""
         process = subprocess.Popen(
-            command,
-            env={**os.environ, **variables, TOKEN_VARIABLE: self._token},
-            start_new_session=True,
-            **options,
+            command, env=self._environment(variables), start_new_session=True, **options
         )
         try:
             self._roster.add_process(self._token, process.pid)
@@ -40,6 +38,28 @@ class Recorded:
             process.wait()
             raise
         return process
+
+    def fork(
+        self,
+        server: ForkServer,
+        module: str,
+        *,
+        variables: Mapping[str, str],
+        log: IO[bytes],
+        has_network: bool,
+    ) -> LoadProcess:
+        """Have the fork server start a process of the load, in a session of its own."""
+        process = server.fork(module, self._environment(variables), log, has_network=has_network)
+        try:
+            self._roster.add_process(self._token, process.pid)
+        except BaseException:
+            process.stop(0)
+            process.close()
+            raise
+        return process
+
+    def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        return {**os.environ, **variables, TOKEN_VARIABLE: self._token}
 
     def group(self, name: str) -> CpuGroup | None:
         """Make a control group that counts CPU time; None where this user may not."""

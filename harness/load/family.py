@@ -95,13 +95,14 @@ def main_of(seen: Processes, pids: AbstractSet[int]) -> int:
 def keeper_of(seen: Processes, tree: Tree, holder: int) -> int | None:
     """The keeper above the process that holds the listening socket; None where there is none.
 
-    Found from above, where a server has no say: the process below this one's parent, which is the
-    harness, or the one below that, which `unshare --fork` started.
+    Found from above, where a server has no say: the process below the harness, or the one below
+    that, which `unshare --fork` started. The harness is the parent of this one's parent, which is
+    the load's fork server.
     """
     depth = KEEPER_DEPTH.get(tree, 0)
     above = ancestors(seen, os.getpid())
     line = [pid for pid in ancestors(seen, holder) if pid not in above]
-    if not 0 < depth < len(line) or seen[line[-1]].parent != os.getppid():
+    if not 0 < depth < len(line) or above[2:3] != (seen[line[-1]].parent,):
         return None
     return line[-depth]
 

@@ -12,7 +12,7 @@ from harness.load import accounting, family
 from harness.load.accounting import TICK_NS, Charged, Moment, Other
 from harness.load.procfs import ProcessStat
 
-ME, HARNESS = os.getpid(), os.getppid()
+ME, FORK_SERVER, HARNESS = os.getpid(), os.getppid(), 50
 PLAIN = ProcessStat(
     state="S",
     parent=0,
@@ -32,9 +32,12 @@ def tree(**parents: int) -> dict[int, ProcessStat]:
 
 
 def below_a_harness(**parents: int) -> dict[int, ProcessStat]:
-    """This load (with a child, 90) and others, all below the harness below a shell 40."""
-    seen = tree(_1=0, _40=1, _90=ME, **parents)
-    return seen | {HARNESS: replace(PLAIN, parent=40), ME: replace(PLAIN, parent=HARNESS)}
+    """This load (with a child, 90), its fork server and others, below the harness 50."""
+    seen = tree(_1=0, _40=1, _90=ME, **parents) | {HARNESS: replace(PLAIN, parent=40)}
+    return seen | {
+        FORK_SERVER: replace(PLAIN, parent=HARNESS),
+        ME: replace(PLAIN, parent=FORK_SERVER),
+    }
 
 
 # A keeper 60 with a server 61, its worker 62, and an orphan 63 that the keeper inherited.
@@ -65,10 +68,10 @@ def test_a_process_that_calls_itself_a_keeper_inside_the_tree_is_none() -> None:
 
 
 def test_what_left_its_keeper_has_none() -> None:
-    seen = below_a_harness(**KEPT, _64=1, _65=40, _66=65)
+    seen = below_a_harness(**KEPT, _64=1, _65=40, _66=65, _67=FORK_SERVER)
 
-    assert family.keeper_of(seen, "keeper", 64) is None
-    assert family.keeper_of(seen, "keeper", 66) is None
+    for escaped in (64, 66, 67):
+        assert family.keeper_of(seen, "keeper", escaped) is None
 
 
 def test_the_main_process_is_the_oldest_that_no_other_forked() -> None:

@@ -1,0 +1,129 @@
+"""The load processes of the process backend, which a fork server starts.
+
+The fork server (harness/load/forkserver.py) runs where the load may run and with its limits. It is
+started with the first load process and ends with this process, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+from harness.errors import HostNotFit
+from harness.load import forkserver
+
+PID_BYTES_MAX = 32
+END_S = 5.0
+
+
+class ForkServer:
+    """Starts load processes.
+
+    Attributes:
+        pid: the fork server's own.
+    """
+
+    def __init__(self, prefix: Sequence[str]) -> None:
+        """`prefix` is what the fork server is started with: its CPUs and limits."""
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the object)
+        self._mutex = threading.Lock()
+        with theirs:
+            self._process = subprocess.Popen(
+                [*prefix, sys.executable, "-m", forkserver.__name__, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        weakref.finalize(self, _end, self._process, self._control)
+
+    def fork(
+        self, module: str, environment: Mapping[str, str], log: IO[bytes], *, has_network: bool
+    ) -> LoadProcess:
+        """Start `python -m module`, which writes its errors to `log`.
+
+        `has_network`: in a network namespace of its own.
+
+        Raises:
+            HostNotFit: the fork server has ended.
+        """
+        request = {
+            "module": module,
+            "environment": dict(environment),
+            "has_network": has_network,
+        }
+        stdin, our_stdin = os.pipe()
+        our_stdout, stdout = os.pipe()
+        try:
+            with self._mutex:
+                told = [stdin, stdout, log.fileno()]
+                socket.send_fds(self._control, [json.dumps(request).encode()], told)
+                answer, handles, _, _ = socket.recv_fds(self._control, PID_BYTES_MAX, 1)
+            if not answer:
+                raise OSError("it ended")
+        except OSError as error:
+            os.close(our_stdin)
+            os.close(our_stdout)
+            raise HostNotFit(f"the load's fork server failed: {error}. {self._said()}") from None
+        finally:
+            os.close(stdin)
+            os.close(stdout)
+        return LoadProcess(int(answer), handles[0], our_stdin, our_stdout)
+
+    def _said(self) -> str:
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode(errors="replace").strip()
+
+
+class LoadProcess:
+    """A process that the fork server started: its PID, and our ends of its stdin and stdout."""
+
+    def __init__(self, pid: int, handle: int, stdin: int, stdout: int) -> None:
+        """`handle` is its pidfd: a PID may be that of another process once this one ended."""
+        self.pid = pid
+        self._handle = handle
+        self._stdin = stdin
+        self.stdout = os.fdopen(stdout, "rb")
+
+    def write(self, line: bytes) -> None:
+        """Write to its stdin; nothing where it has ended."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._stdin, line)
+
+    def stop(self, timeout_s: float) -> None:
+        """SIGTERM, and SIGKILL after `timeout_s`."""
+        for number, within_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, END_S)):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, number)
+            if self._ends(within_s):
+                return
+
+    def close(self) -> None:
+        """Close our end of its stdin, and its pidfd. Its stdout is the reader's to close."""
+        os.close(self._stdin)
+        os.close(self._handle)
+
+    def _ends(self, within_s: float) -> bool:
+        poll = select.poll()
+        poll.register(self._handle, select.POLLIN)
+        return bool(poll.poll(within_s * 1000))
+
+
+def _end(process: subprocess.Popen[bytes], control: socket.socket) -> None:
+    control.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(END_S)

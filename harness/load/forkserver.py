@@ -1,0 +1,99 @@
+"""`python -m harness.load.forkserver DESCRIPTOR`: start load processes without their imports.
+
+Locust takes half a second of CPU time to import, and each trial has a load process of its own.
+This process imports it once. Then it forks for each request that it receives. The child has its own
+session, environment, descriptors and network namespace, and runs a module as `python -m` does.
+
+Rule 1: this process starts no thread and no event loop, which a fork would copy.
+Rule 2: it ends when the other end of its socket is closed, and the kernel kills its children then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import runpy
+import signal
+import socket
+import sys
+import traceback
+from typing import Any, NoReturn
+
+MESSAGE_BYTES_MAX = 1 << 18
+# Of the child: stdin, stdout, stderr
+DESCRIPTORS = 3
+# What a module imports only after its first event, since a server starts meanwhile.
+IMPORTS = {"harness.load": ("harness.load.conductor",)}
+# Locust replaces some of these by its event loop's own.
+FORK, WAITPID, SET_HANDLER = os.fork, os.waitpid, signal.signal
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
+
+
+def main(descriptor: int) -> NoReturn:
+    """Serve requests until the harness closes its end."""
+    SET_HANDLER(signal.SIGCHLD, _reap)
+    control = socket.socket(fileno=descriptor)
+    while True:
+        message, given, _, _ = socket.recv_fds(control, MESSAGE_BYTES_MAX, DESCRIPTORS)
+        if not message:
+            sys.exit(0)
+        request = json.loads(message)
+        for name in IMPORTS.get(request["module"], ()):
+            importlib.import_module(name)
+        # Until its pidfd is open nothing may wait for the child: its PID would be free
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        pid = FORK()
+        if pid == 0:
+            control.close()
+            _become(request, given)
+        handle = os.pidfd_open(pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        for one in given:
+            os.close(one)
+        try:
+            socket.send_fds(control, [str(pid).encode()], [handle])
+        except OSError:  # the harness is gone
+            sys.exit(0)
+        os.close(handle)
+
+
+def _reap(*_: Any) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while WAITPID(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _become(request: dict[str, Any], given: list[int]) -> NoReturn:
+    """Be the process that was asked for; return never."""
+    try:
+        os.setsid()
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        for number, one in enumerate(given):
+            os.dup2(one, number)
+            os.close(one)
+        SET_HANDLER(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        if request["has_network"] and libc.unshare(_CLONE_NEWNET):
+            error = os.strerror(ctypes.get_errno())
+            print(f"cannot make a network namespace: {error}", file=sys.stderr)
+            os._exit(1)
+        sys.argv = [request["module"]]
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        os._exit(0)
+    except SystemExit as end:
+        os._exit(end.code if isinstance(end.code, int) else 1)
+    except BaseException:
+        traceback.print_exc()
+    finally:  # the loop of the server is not the child's
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
