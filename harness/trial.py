@@ -28,6 +28,7 @@ from harness.errors import HostNotFit, ServerFault
 from harness.faults import fault_of, not_available
 from harness.interrupt import shielded
 from harness.ledger import Ledger
+from harness.load.trial import STRETCH_MAX
 from harness.plan import Cell
 from harness.profiles.profile import Timeouts
 from harness.record import VariantFacts, failure_code
@@ -150,6 +151,7 @@ class TrialRun:
             opened.reply(**asdict(opened.charged()))
         elif kind == "sample":
             self._sample(opened, int(event["cell"]))
+            opened.reply()
         elif kind == "progress":
             self._show("progress", variant=self._context.trial.variant, **_facts_of(event))
         elif kind in ("cell", "xray"):
@@ -348,7 +350,7 @@ def in_turns(runs: Sequence[Generator[int, None, Outcome]]) -> list[Outcome]:
 
 def silence_s(timeouts: Timeouts, cells: Iterable[Cell]) -> float:
     """After how many seconds without a word from it the load has to be taken for hung."""
-    longest_s = max(cell.warmup_s + cell.window_s for cell in cells)
+    longest_s = max(cell.warmup_s + cell.window_s * STRETCH_MAX for cell in cells)
     waits_s = timeouts.ready_s + timeouts.connect_s + 2 * timeouts.settle_s
     return waits_s + longest_s + SILENCE_MARGIN_S
 

@@ -115,7 +115,7 @@ def moment(
 
     The family, which `find` picks, is read once the server is idle. All others run on: their clocks
     are read at once, to be of the same moment as what the harness read. Where the server
-    `has_group`, nothing depends on them, and they are not read.
+    `has_group`, no figure depends on either: the others are not read, and the family is read once.
     """
     before = {} if has_group else family.processes()
     charged = charge()
@@ -123,7 +123,7 @@ def moment(
     if charged.cpu_ns is None and family.is_host_in_view(before):
         others = _others(before, find(before))
     stamp_ns = time.monotonic_ns()
-    members, clocks_ns, collected = _at_one_moment(find)
+    members, clocks_ns, collected = _at_one_moment(find, 1 if has_group else READS_MAX)
     return Moment(
         stamp_ns=stamp_ns,
         echoes=echoes,
@@ -136,17 +136,22 @@ def moment(
     )
 
 
-def _at_one_moment(find: Callable[[Processes], Family]) -> tuple[Family, int, dict[Task, int]]:
+def _at_one_moment(
+    find: Callable[[Processes], Family], reads_max: int
+) -> tuple[Family, int, dict[Task, int]]:
     """The family, its clocks in ns, and the ticks of ended children.
 
     A child that a parent collects between two reads would be in neither figure, or in both. So the
-    reads are repeated until no member has come, gone or collected anything meanwhile.
+    reads are repeated, `reads_max` times at most, until no member has come, gone or collected
+    anything meanwhile.
     """
     seen = family.processes()
-    for _ in range(READS_MAX):
+    for read in range(1, reads_max + 1):
         members = find(seen)
         collected = _collected(seen, members)
         clocks_ns = sum(clock_ns(pid) or 0 for pid in members.pids)
+        if read == reads_max:
+            break
         seen = family.processes()
         if find(seen).pids == members.pids and _collected(seen, members) == collected:
             break

@@ -1,6 +1,8 @@
 """The course of one trial: wait for the server, then each step and each of its cells in order.
 
-    ready → baseline → for each step: ramp to N → its cells with traffic → back to 0 → done
+    ready → baseline → for each step: ramp to N → its cells with traffic → back to 0 → … → done
+
+After the last step the connections stay open: the end of this process closes them.
 
 A trial that runs side by side with others lets these have their turns after the ramp and after each
 window, or each part of one; between two turns it does nothing.
@@ -41,8 +43,6 @@ from harness.load.turns import Traffic
 from harness.load.unseen import Unseen
 from harness.load.watch import DEATH_S, Watch
 
-# The harness reads the server's cgroup when it hears "sample": nothing moves until it had time to.
-SAMPLE_HOLD_S = 0.1
 CLOSE_WAIT_S = 1.0
 
 
@@ -63,13 +63,14 @@ def run(trial: Trial, events: Events, workers: list[subprocess.Popen[bytes]]) ->
     # Engines and workers come up while the server does, not after it
     fleet = master_fleet(trial, workers) if trial.workers else local_fleet(trial)
     traffic = ready.Traffic()
-    probe, baseline = await_server(trial, events, traffic)
+    requests = Requests(events)
+    probe, baseline = await_server(trial, events, requests, traffic)
     probe.load_pids = (os.getpid(), *(worker.pid for worker in workers))
-    Conductor(trial, events, fleet, probe, baseline).conduct(traffic)
+    Conductor(trial, events, requests, fleet, probe, baseline).conduct(traffic)
 
 
 def await_server(
-    trial: Trial, events: Events, traffic: ready.Traffic
+    trial: Trial, events: Events, requests: Requests, traffic: ready.Traffic
 ) -> tuple[Probe, Memory | None]:
     """Wait for a verified echo, find the server, read its baseline. Raises TrialFailed."""
     address = parse(trial.address)
@@ -97,7 +98,7 @@ def await_server(
     try:
         watch = Watch(probe.check_alive)
         watch.until(lambda: probe.still_open() == 0, CLOSE_WAIT_S)
-        baseline = read_memory(events, watch, probe, -1)
+        baseline = read_memory(requests, probe, -1)
     except ServerGone as gone:
         raise TrialFailed("server-died", f"the server died after its first echo: {gone}") from None
     events.emit(
@@ -109,28 +110,31 @@ def await_server(
     return probe, baseline
 
 
-def read_memory(events: Events, watch: Watch, probe: Probe, cell: int) -> Memory | None:
-    """Tell the harness to read the cgroups, read the processes, and hold still meanwhile.
+def read_memory(requests: Requests, probe: Probe, cell: int) -> Memory | None:
+    """Read the processes while the harness reads the cgroups.
 
-    None when the processes may not be looked into. Raises ServerGone.
+    None when the processes may not be looked into. Raises ServerGone or ReaderGone.
     """
-    events.emit("sample", cell=cell)
-    hold_until_ns = time.monotonic_ns() + int(SAMPLE_HOLD_S * 1e9)
-    memory = None
     try:
-        memory = probe.memory()
+        with requests.sampling(cell):
+            return probe.memory()
     except OSError as error:
         probe.check_alive()
         print(f"cannot read the server's memory: {error}", file=sys.stderr)
-    watch.sleep_until(hold_until_ns)
-    return memory
+        return None
 
 
 class Conductor:
     """Takes a server that is ready through all steps with a fleet of engines."""
 
     def __init__(
-        self, trial: Trial, events: Events, fleet: Fleet, probe: Probe, baseline: Memory | None
+        self,
+        trial: Trial,
+        events: Events,
+        requests: Requests,
+        fleet: Fleet,
+        probe: Probe,
+        baseline: Memory | None,
     ) -> None:
         self._trial = trial
         self._events = events
@@ -141,7 +145,7 @@ class Conductor:
         self._watch = Watch(probe.check_alive, self._check_fleet)
         self._snapshots = Snapshots(probe.pids, wanted=trial.counters)
         self._traffic = Traffic(trial, fleet, probe, self._watch, self._snapshots)
-        self._requests = Requests(events)
+        self._requests = requests
         # The harness has checked where the server may run: nowhere else from then on
         self._server_cpus = probe.cpus | set(trial.server_cpus)
 
@@ -154,7 +158,8 @@ class Conductor:
         try:
             for step in self._trial.steps:
                 self._step(step)
-                self._release(step.cells[-1])
+                if step is not self._trial.steps[-1]:
+                    self._release(step.cells[-1])
         except Exception:
             self._fleet.stop()
             raise
@@ -246,7 +251,9 @@ class Conductor:
     def _ramp(self, step: Step) -> Failure | None:
         """Open N connections as a storm, tell the ramp cell; return why N were not reached."""
         before = self._fleet.status()
-        tasks_open, first = self._probe.tasks(), self._probe.edge()
+        # Without a ramp cell no figure of the opening is kept: 10,000 tasks are not read for it
+        tasks_open = self._probe.tasks() if step.opening is not None else None
+        first = self._probe.edge()
         self._fleet.ramp()
         self._fleet.scale(step.connections)
         self._watch.until(
@@ -263,11 +270,11 @@ class Conductor:
             self._trial.timeouts.connect_s,
             self._trial.ceiling,
         )
-        # Memory first: reading 10,000 tasks leaves dentries and inodes of /proc in the slab
-        memory = self._read_memory(step.cells[0])
-        tasks_close = self._probe.tasks()
-        readings = record.Readings(first, last, tasks_open, tasks_close, memory, self._baseline)
-        if step.opening is not None:
+        if step.opening is not None and tasks_open is not None:
+            # Memory first: reading 10,000 tasks leaves dentries and inodes of /proc in the slab
+            memory = self._read_memory(step.opening)
+            tasks_close = self._probe.tasks()
+            readings = record.Readings(first, last, tasks_open, tasks_close, memory, self._baseline)
             self._emit_ramp(step.opening, readings, before, status, kernel, problem)
         return problem
 
@@ -377,7 +384,9 @@ class Conductor:
         }
 
     def _read_memory(self, cell: Cell) -> Memory | None:
-        return read_memory(self._events, self._watch, self._probe, cell.index)
+        if self._trial.unseen:
+            return None
+        return read_memory(self._requests, self._probe, cell.index)
 
     def _emit(self, cell_record: dict[str, Any]) -> None:
         failure, ceiling = cell_record["failure"], self._trial.ceiling

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from harness.load.accounting import Charged
@@ -31,6 +33,18 @@ class Requests:
         """Let the trials beside this one have their turns; this trial's next one is of `cell`."""
         self._events.emit("turn", cell=cell)
         self._reply()
+
+    @contextmanager
+    def sampling(self, cell: int) -> Iterator[None]:
+        """Have the harness read the server's control group, while this process reads what it can.
+
+        Nothing moves until both have read.
+        """
+        self._events.emit("sample", cell=cell)
+        try:
+            yield
+        finally:
+            self._reply()
 
     def account(self, cell: int) -> Charged:
         """Have the harness wait until the server is idle, and read what the kernel charged it."""

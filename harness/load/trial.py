@@ -20,6 +20,9 @@ VARIABLE = "C10K_TRIAL"
 # A sysctl's name becomes a path below /proc/sys: nothing in it may climb out of there.
 _SYSCTL_NAME = re.compile(r"^[a-z0-9_]+([./][A-Za-z0-9_-]+)+$")
 
+# By how much the turns of a cell may be longer than planned, where its server needs longer ones.
+STRETCH_MAX = 4
+
 _REQUIRED = object()
 
 

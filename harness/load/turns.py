@@ -5,7 +5,9 @@
 
 Rule 1: what was between two turns is in no figure. Counters are summed over the turns, and lengths
 are, so that every rate and share is one of the turns alone.
-Rule 2: the server is idle wherever its CPU time is accounted for (harness/load/accounting.py).
+Rule 2: a turn is `ROUND_TRIPS_MIN` round trips of its server long, or longer, so that its edges
+cut few of them. The warm-up tells how long one takes.
+Rule 3: the server is idle wherever its CPU time is accounted for (harness/load/accounting.py).
 """
 
 from __future__ import annotations
@@ -24,14 +26,19 @@ from harness.load.fleet import Fleet, FleetFault
 from harness.load.probe import Edge, Probe, TaskSample
 from harness.load.problems import Failure
 from harness.load.snapshots import Snapshots
-from harness.load.trial import Cell, Trial
+from harness.load.trial import STRETCH_MAX, Cell, Trial
 from harness.load.watch import DEATH_S, Watch
 
 ESTABLISHED_INTERVAL_S = 1.0
 WINDOW_WAIT_S = 3.0
-# A cell's order needs this long to reach every worker before its window may open. The warm-up of
-# one turn of several is as long: it only brings the server's data back into the caches.
+# A cell's order needs this long to reach every worker before its window may open.
 WARMUP_MIN_S = 0.05
+# The warm-up of one turn of several only brings the server's data back into the caches.
+WARMUP_OF_TURN_S = 0.01
+WARMUP_ROUND_TRIPS = 2
+ROUND_TRIPS_MIN = 20
+# After a window the engine has a word to say at once
+AFTER_WINDOW_POLL_S = 0.001
 # A window that never opens
 NO_WINDOW_S = 86_400.0
 
@@ -73,6 +80,7 @@ class Traffic:
         self._probe = probe
         self._watch = watch
         self._snapshots = snapshots
+        self._round_trip_s = 0.0
 
     def obstacle(self, cell: Cell) -> Failure | None:
         """Why traffic cannot start, by what the engines said last. Raises ServerGone."""
@@ -88,16 +96,20 @@ class Traffic:
 
         Raises ServerGone or FleetFault.
         """
-        warmup_s = cell.warmup_s - warmup_of_turn_s(cell)
+        self._round_trip_s = 0.0
+        warmup_s = cell.warmup_s - warmup_of_turn_s(cell, self._round_trip_s)
         if warmup_s <= 0:
             return None
-        now_ns = time.monotonic_ns()
+        now_ns, echoes = time.monotonic_ns(), self._fleet.status().echoes
         start_ns = now_ns + int(NO_WINDOW_S * 1e9)
         seed = self._trial.seed + cell.index
         order = self._fleet.start(cell, seed, start_ns, start_ns + 1, spin=self._trial.may_spin)
         self._watch.sleep_until(now_ns + int(warmup_s * 1e9))
         self._fleet.stop()
         problem = self._drain(order)
+        elapsed_s = (time.monotonic_ns() - now_ns) / 1e9
+        echoes = self._fleet.status().echoes - echoes
+        self._round_trip_s = round_trip_s(cell, echoes, elapsed_s)
         if problem is None and self._fleet.status().established < cell.connections:
             # The cell goes on without those that it lost, unless the server died, or too few remain
             gevent.sleep(DEATH_S)
@@ -158,8 +170,9 @@ class Traffic:
 
     def _turn(self, cell: Cell, established: list[int], *, is_last: bool) -> tuple[Turn, int]:
         """Warm up, measure one window and stop; the turn and the number of its order."""
-        start_ns = time.monotonic_ns() + int(warmup_of_turn_s(cell) * 1e9)
-        end_ns = start_ns + int(cell.window_s / cell.turns * 1e9)
+        warmup_s = warmup_of_turn_s(cell, self._round_trip_s)
+        start_ns = time.monotonic_ns() + int(warmup_s * 1e9)
+        end_ns = start_ns + int(turn_s(cell, self._round_trip_s) * 1e9)
         seed = self._trial.seed + cell.index
         order = self._fleet.start(cell, seed, start_ns, end_ns, spin=self._trial.may_spin)
         self._watch.sleep_until(start_ns)
@@ -184,7 +197,9 @@ class Traffic:
         self._watch.sleep_until(end_ns)
 
     def _collect(self, cell: Cell, order: int) -> list[dict[str, Any]]:
-        self._watch.until(lambda: self._fleet.windows(order) is not None, WINDOW_WAIT_S)
+        self._watch.until(
+            lambda: self._fleet.windows(order) is not None, WINDOW_WAIT_S, AFTER_WINDOW_POLL_S
+        )
         windows = self._fleet.windows(order)
         if windows is None:
             raise FleetFault(f"not every engine told its window of cell {cell.index}")
@@ -198,18 +213,38 @@ class Traffic:
             return self._fleet.stopped(order) and self._fleet.status().outstanding == 0
 
         settle_s = self._trial.timeouts.settle_s
-        if self._watch.until(drained, settle_s):
+        if self._watch.until(drained, settle_s, AFTER_WINDOW_POLL_S):
             return None
         return problems.unanswered(self._fleet.status().outstanding, settle_s)
 
 
-def warmup_of_turn_s(cell: Cell) -> float:
+def round_trip_s(cell: Cell, echoes: int, elapsed_s: float) -> float:
+    """How long one message of a closed loop is under way, by Little's law (Little 1961, L = λ·W).
+
+    0 in an open loop, where it is not what the turn has to be long beside.
+    """
+    if not echoes or cell.rate_per_s is not None:
+        return 0.0
+    return cell.active * cell.depth * elapsed_s / echoes
+
+
+def turn_s(cell: Cell, round_trip_s: float) -> float:
+    """How long one turn's window is: as planned, or longer for a server that needs it."""
+    planned_s = cell.window_s / cell.turns
+    if cell.turns == 1:
+        return planned_s
+    return min(max(planned_s, ROUND_TRIPS_MIN * round_trip_s), STRETCH_MAX * planned_s)
+
+
+def warmup_of_turn_s(cell: Cell, round_trip_s: float) -> float:
     """How long a turn's traffic runs before its window opens.
 
     A window that comes whole follows on half of its cell's warm-up: a closed loop over 10,000
     connections needs several round trips of 0.1 s to get into its rhythm.
     """
-    return WARMUP_MIN_S if cell.turns > 1 else max(WARMUP_MIN_S, cell.warmup_s / 2)
+    if cell.turns > 1:
+        return max(WARMUP_OF_TURN_S, WARMUP_ROUND_TRIPS * round_trip_s)
+    return max(WARMUP_MIN_S, cell.warmup_s / 2)
 
 
 # What an edge counts, of the fields that are always known.

@@ -27,13 +27,13 @@ class Watch:
             check()
         self._checked_ns = time.monotonic_ns()
 
-    def until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+    def until(self, done: Callable[[], bool], timeout_s: float, poll_s: float = POLL_S) -> bool:
         """Wait until `done()`, at most `timeout_s`; return whether it is done."""
         deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
         while not done():
             if time.monotonic_ns() >= deadline_ns:
                 return False
-            self.sleep_until(time.monotonic_ns() + int(POLL_S * 1e9))
+            self.sleep_until(time.monotonic_ns() + int(poll_s * 1e9))
         return True
 
     def sleep_until(self, moment_ns: int) -> None:

@@ -132,7 +132,7 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(tmp_path: Path) -> None:
     assert plan["seed"] == 7
     assert json.loads(c10k(*arguments, "--json").stdout) == plan
     assert {trial["variant"] for trial in plan["trials"]} == set(plan["profile"]["servers"])
-    assert len(plan["trials"]) == 3 * len(plan["profile"]["servers"])
+    assert len(plan["trials"]) == 8 * len(plan["profile"]["servers"])
     assert all(trial["id"] in text.stdout for trial in plan["trials"])
     assert not (tmp_path / "reports").exists()
 

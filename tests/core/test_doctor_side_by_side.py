@@ -113,6 +113,6 @@ def test_a_campaign_side_by_side_asks_for_all_servers_of_a_block() -> None:
 
     # epoll-lt runs twice
     assert (beside.servers, beside.threaded, beside.connections) == (4, 2, 10_000)
-    alone = asked("quick", *THREADED, "epoll-lt")
+    alone = asked("smoke", *THREADED, "epoll-lt")
     assert (alone.servers, alone.threaded) == (1, 1)
     assert asked("standard", "epoll-lt", "poll").threaded == 1

@@ -270,7 +270,7 @@ def test_a_part_of_a_trial_holds_the_wanted_cells_under_their_numbers(tmp_path: 
 def test_at_most_a_third_of_the_trials_is_spent_again_and_each_block_has_its_share(
     tmp_path: Path,
 ) -> None:
-    trials = plan.make(profiles.load("quick"), NAMES, 1)
+    trials = plan.make(profiles.load("quick"), NAMES, 1, blocks=3)
 
     assert len(trials) == 12
     left = [plan.may_repeat(trials, {1: done}, 3) for done in (0, 3, 4, 9)]

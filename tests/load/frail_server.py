@@ -1,7 +1,7 @@
 """An echo server for tests: right by default, wrong in one way when asked.
 
 python frail_server.py PORT [--wrong | --silent | --corrupt-after BYTES | --hold CONNECTIONS
-                                | --drop-every CONNECTIONS | --drop-first]
+                                | --drop-every CONNECTIONS | --drop-first | --delay SECONDS]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ parser.add_argument("--corrupt-after", type=int, help="flip one bit after this m
 parser.add_argument("--hold", type=int, help="close every connection beyond this many")
 parser.add_argument("--drop-every", type=int, help="close every n-th one at its first bytes")
 parser.add_argument("--drop-first", action="store_true", help="close the first at its first bytes")
+parser.add_argument("--delay", type=float, default=0.0, help="answer so many seconds later")
 options = parser.parse_args()
 
 
@@ -57,7 +58,10 @@ class Echo(asyncio.Protocol):
             wrong = bytearray(data)
             wrong[options.corrupt_after - first] ^= 1
             data = bytes(wrong)
-        self.transport.write(data)
+        if options.delay:
+            asyncio.get_running_loop().call_later(options.delay, self.transport.write, data)
+        else:
+            self.transport.write(data)
 
 
 async def serve() -> None:

@@ -14,9 +14,10 @@ import pytest
 from load_trials import PORT, LoadRun, cell, spec
 from test_load_figures import window
 
-from harness.load import figures, memory
+from harness.load import figures, memory, turns
 from harness.load.address import parse
 from harness.load.probe import Edge, Probe, TaskSample
+from harness.load.trial import Cell
 from harness.load.turns import joined_edges, paced_as
 
 Run = Callable[[dict[str, Any]], LoadRun]
@@ -36,6 +37,22 @@ EDGE = Edge(
     pressure_us=40,
     realtime_offset_ns=0,
 )
+
+
+def one_cell(**changes: Any) -> Cell:
+    """A cell of a closed loop."""
+    plain = Cell(
+        index=0,
+        scenario="idle",
+        connections=100,
+        active=100,
+        payload_bytes=64,
+        depth=1,
+        rate_per_s=None,
+        warmup_s=0.1,
+        window_s=1.0,
+    )
+    return replace(plain, **changes)
 
 
 def later(edge: Edge, by_ns: int, **changes: Any) -> Edge:
@@ -109,6 +126,47 @@ def test_the_turns_of_an_engine_are_one_window_as_long_as_all_of_them() -> None:
     assert merged.cpu_busy == pytest.approx(0.8 / 4)
     assert merged.established_min == 9
     assert merged.outstanding == pytest.approx(6 / 4)
+
+
+@pytest.mark.parametrize(
+    ("round_trip_s", "expected_s"),
+    [
+        (0.0, 0.1),  # none is known
+        (0.001, 0.1),
+        (0.007, 0.14),  # poll at 10,000 connections
+        (1.0, 0.4),  # STRETCH_MAX
+    ],
+)
+def test_a_turn_is_as_long_as_twenty_round_trips_of_its_server(
+    round_trip_s: float, expected_s: float
+) -> None:
+    in_turns = one_cell(turns=10, window_s=1.0)
+
+    assert turns.turn_s(in_turns, round_trip_s) == pytest.approx(expected_s)
+    assert turns.turn_s(replace(in_turns, turns=1), round_trip_s) == 1.0
+
+
+def test_a_round_trip_is_told_by_littles_law() -> None:
+    closed = one_cell(active=100, depth=2)
+
+    assert turns.round_trip_s(closed, echoes=40_000, elapsed_s=0.5) == pytest.approx(0.0025)
+    assert turns.round_trip_s(closed, echoes=0, elapsed_s=0.5) == 0.0
+    assert turns.round_trip_s(replace(closed, rate_per_s=5.0), 40_000, 0.5) == 0.0
+
+
+def test_a_slow_server_has_longer_turns_of_the_same_number(run_load: Run) -> None:
+    timed = cell("idle", 4, 1, 1.0) | {"turns": 10, "warmup_s": 0.5}
+    run = run_load(spec({"connections": 4, "cells": [timed]}, side_by_side=True))
+    run.serve_frail("--delay", "0.01")
+
+    while (told := run.until("turn", "done", "failure"))["event"] == "turn":
+        run.reply()
+    assert told["event"] == "done"
+
+    (told,) = run.of("cell")
+    # Twenty round trips of 10 ms and more, ten times; 1 s was planned
+    assert told["window_s"] >= 1.9
+    assert told["turns"] == 10
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -185,9 +243,9 @@ def test_traffic_between_two_turns_is_in_no_figure_of_the_cell(run_load: Run) ->
     run = run_load(spec({"connections": 20, "cells": [timed]}, **settings))
     run.serve_epoll()
     told = run.until("turn")
-    for number in range(1 + turns):  # after the ramp, and after each turn
+    for number in range(turns):  # after the ramp, and between two turns
         assert told["event"] == "turn"
-        if 1 <= number < turns:
+        if number:
             join = ["nsenter", "--target", str(run.process.pid), "--net"]
             hammer = [sys.executable, "-c", HAMMER, str(PORT), str(between_s)]
             subprocess.run([*join, *hammer], check=True, timeout=30)
