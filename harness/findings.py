@@ -170,8 +170,19 @@ def _winners(analysis: Analysis) -> Iterable[Finding]:
     assert key is not None  # noqa: S101 (a group has a best only at a headline)
     for group in ranked:
         width = _width(group) if len(analysis.groups) > 1 else ()
-        first = [row for row in group.rows if row.is_first]
-        yield _tie(first, key, width) if len(first) > 1 else _alone(group, key, width)
+        first = _contenders(group)
+        yield _tie(group, first, key, width) if len(first) > 1 else _alone(group, key, width)
+
+
+def _contenders(group: RankGroup) -> list[Row]:
+    """All that may be first; where that is the best alone, and others may be as good, they too."""
+    ranked = [row for row in group.rows if row.places]
+    first = [row for row in ranked if row.is_best or (row.places and row.places[0] == 1)]
+    if len(first) > 1 or first[0].places == (1, 1):
+        return first
+    return first + [
+        row for row in ranked if row.comparison and row.comparison.outcome != "different"
+    ]
 
 
 def _unranked(analysis: Analysis) -> Finding:
@@ -180,24 +191,19 @@ def _unranked(analysis: Analysis) -> Finding:
     return Finding("unranked", (f"No server is ranked{yet}.",))
 
 
-def _tie(first: Sequence[Row], key: CellKey, width: tuple[Part, ...]) -> Finding:
-    compared = [row.comparison for row in first if row.comparison]
-    settled = all(one.outcome == "equivalent" for one in compared)
-    verb = " tie for first" if settled else " share first place, their difference is not settled"
-    widest = max(compared, key=lambda one: one.interval.high / one.interval.low)
-    medians = sorted((_median(row) for row in first), reverse=True)
+def _tie(group: RankGroup, first: Sequence[Row], key: CellKey, width: tuple[Part, ...]) -> Finding:
+    names = {row.variant for row in first}
+    among = [pair.comparison for pair in group.pairs if {pair.one, pair.other} <= names]
+    are_equal = all(one and one.outcome == "equivalent" for one in among)
+    verb = " tie for first" if are_equal else " are too close to call for first place"
+    rates = sorted((_median(row) for row in first), reverse=True)
+    widest = max(filter(None, among), key=lambda one: one.interval.high / one.interval.low)
     parts = (
         *_names(row.variant for row in first),
-        verb,
-        *width,
-        *_at(key),
-        ": ",
-        wording.rate(medians[0]),
-        " and " if len(medians) == 2 else " to ",
-        wording.rate(medians[-1]),
+        *(verb, *width, *_at(key), ": ", wording.rate(rates[0])),
+        *(" and " if len(rates) == 2 else " to ", wording.rate(rates[-1])),
         " echoes per second of server CPU (",
-        *_interval(widest),
-        ").",
+        *("" if len(among) == 1 else "the widest ", *_interval(widest), ")."),
     )
     return Finding("tie", parts)
 
@@ -261,9 +267,9 @@ def _against(small: Contrast) -> tuple[Part, ...]:
     connections = wording.count(small.key.connections)
     ratio = small.comparison.ratio
     if small.comparison.outcome == "equivalent":
-        return _fill(", but ties with it at {}", connections)
+        return _fill(", but equivalent to it at {}", connections)
     if small.comparison.outcome == "inconclusive":
-        return _fill(", but cannot be told from it at {}", connections)
+        return _fill(", but not settled at {}", connections)
     if ratio < 1:
         return _fill(", but ahead of it at {} ({})", connections, wording.times(ratio))
     return _fill(", and {} at {}", wording.times(ratio), connections)
@@ -363,7 +369,7 @@ def _width(group: RankGroup) -> tuple[Part, ...]:
 def _interval(comparison: Comparison) -> tuple[Part, ...]:
     return _fill(
         "{} interval of the ratio {} to {}",
-        wording.share(comparison.confidence),
+        wording.confidence(comparison.confidence),
         wording.plain(comparison.interval.low),
         wording.plain(comparison.interval.high),
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.analysis import control, unranked, xrays
+from harness.analysis import control, looks, unranked, xrays
 from harness.analysis.cells import cells
 from harness.analysis.frame import frame
-from harness.analysis.ranking import contrasts, headline, rank
+from harness.analysis.ranking import barred, contrasts, headline, rank
 from harness.analysis.results import Analysis
-from harness.record import Record, is_nonconforming
+from harness.record import Record
 
 __all__ = ["Analysis", "analyse"]
 
@@ -29,25 +29,23 @@ def analyse(
     counted = xrays.with_calls(cells(laid_out), campaign.get("xray") or ())
     found, again = control.apart(campaign, counted)
     chosen = headline(campaign, found)
-    experimental = {
-        variant.get("name")
-        for variant in campaign.get("variants") or ()
-        if variant.get("status") == "experimental" or is_nonconforming(variant)
-    }
+    never = barred(campaign)
     ranked_void = chosen.is_ranked and any(
-        cell.key == chosen.key and cell.count("void") and cell.variant not in experimental
+        cell.key == chosen.key and cell.count("void") and cell.variant not in never
         for cell in found
     )
     superseded = int((~laid_out["is_used"].astype(bool)).sum())
-    groups = rank(campaign, chosen, found)
+    known = looks.of_campaign(campaign, outcomes)
+    groups = rank(campaign, chosen, found, known)
     return Analysis(
         headline=chosen,
         groups=groups,
         cells=found,
-        contrasts=contrasts(groups, found),
+        contrasts=contrasts(campaign, chosen, groups, found, known.last),
         superseded=superseded,
         ranked_void=ranked_void,
-        unranked=unranked.why(campaign, chosen, groups, found),
+        unranked=unranked.why(campaign, chosen, groups, found, known),
         control=again,
-        floor=control.floor(campaign, found, again),
+        floor=control.floor(campaign, found, again, known.last),
+        looks=known,
     )

@@ -2,7 +2,8 @@
 
 The trials of two campaigns share no block, so nothing can be paired: the ratio of the geometric
 means gets Welch's interval, whose degrees of freedom allow for unequal spread (Welch 1947,
-Satterthwaite 1946). The three outcomes and Holm's correction are those of a ranking.
+Satterthwaite 1946). The three outcomes are those of a ranking. There is one look, at all
+trials, and the compared servers share its error evenly (Bonferroni), as the pairs of a ranking do.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from harness.analysis.intervals import (
     TRIALS_MIN,
     Comparison,
     Interval,
-    holm,
     outcome_of,
 )
 from harness.analysis.results import Analysis, CellKey
@@ -122,7 +122,7 @@ def _differing(
 
 
 def changes(before: Analysis, after: Analysis, key: CellKey | None) -> tuple[Change, ...]:
-    """Compare every variant of either campaign in the cell `key`, Holm-corrected."""
+    """Compare every variant of either campaign in the cell `key`, as one family."""
     if key is None:
         return ()
     names = sorted({cell.variant for side in (before, after) for cell in side.cells})
@@ -145,20 +145,20 @@ def compare_unpaired(
     pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]],
 ) -> dict[str, Comparison]:
     """Ratio second / first of each pair of samples: positive values, three or more on each side."""
-    p_values = {name: welch(*pair)[2] for name, pair in pairs.items()}
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(pairs))
     compared = {}
-    for name, alpha, rejected in holm(p_values, 1 - CONFIDENCE):
-        ratio, interval, p = welch(*pairs[name], alpha=alpha)
-        outcome = outcome_of(ratio, interval, rejected)
-        count = min(len(pairs[name][0]), len(pairs[name][1]))
-        compared[name] = Comparison(ratio, interval, 1 - alpha, p, outcome, count)
+    for name, pair in pairs.items():
+        ratio, interval = welch(*pair, confidence)
+        count = min(len(side) for side in pair)
+        outcome = outcome_of(ratio, interval)
+        compared[name] = Comparison(ratio, interval, confidence, outcome, count)
     return compared
 
 
 def welch(
-    first: Sequence[float], second: Sequence[float], alpha: float = 1 - CONFIDENCE
-) -> tuple[float, Interval, float]:
-    """Ratio of geometric means second / first, its 1 − α interval, and p that the ratio is 1."""
+    first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE
+) -> tuple[float, Interval]:
+    """Ratio of geometric means second / first, and its interval."""
     one = [math.log(value) for value in first]
     other = [math.log(value) for value in second]
     middle = statistics.fmean(other) - statistics.fmean(one)
@@ -166,8 +166,7 @@ def welch(
     share_other = statistics.variance(other) / len(other)
     error = math.sqrt(share_one + share_other)
     if error == 0:
-        return math.exp(middle), Interval(math.exp(middle), math.exp(middle)), float(middle == 0)
+        return math.exp(middle), Interval(math.exp(middle), math.exp(middle))
     freedom = error**4 / (share_one**2 / (len(one) - 1) + share_other**2 / (len(other) - 1))
-    half = error * student.critical(1 - alpha, freedom)
-    interval = Interval(math.exp(middle - half), math.exp(middle + half))
-    return math.exp(middle), interval, student.p_value(middle / error, freedom)
+    half = error * student.critical(confidence, freedom)
+    return math.exp(middle), Interval(math.exp(middle - half), math.exp(middle + half))

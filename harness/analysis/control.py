@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.analysis.intervals import compare_pairs
+from harness.analysis.intervals import compare
+from harness.analysis.looks import Look
 from harness.analysis.results import Cell, Contrast
 
 
@@ -32,20 +33,24 @@ def apart(
 
 
 def floor(
-    campaign: Mapping[str, Any], cells: Sequence[Cell], control: Sequence[Cell]
+    campaign: Mapping[str, Any], cells: Sequence[Cell], control: Sequence[Cell], look: Look | None
 ) -> tuple[Contrast, ...]:
-    """The variant over itself at each cell with a figure in both, Holm-corrected over the cells."""
+    """The variant over itself at each cell with a figure in both, one family; none before a look.
+
+    The same rule as that of a ranking: it is the rule that the pair is to test.
+    """
+    if look is None:
+        return ()
     known = {(cell.variant, cell.key): cell.efficiency for cell in cells if cell.efficiency}
     second = names(campaign)
-    pairs: dict[str, tuple[dict[int, float], dict[int, float]]] = {}
-    places: dict[str, Cell] = {}
-    for cell in control:
-        first = known.get((second[cell.variant], cell.key))
-        if first and cell.efficiency:
-            name = str(len(pairs))
-            pairs[name] = (first.by_block, cell.efficiency.by_block)
-            places[name] = cell
+    pairs = [
+        (cell, look.until(first.by_block), look.until(cell.efficiency.by_block))
+        for cell in control
+        if cell.efficiency and (first := known.get((second[cell.variant], cell.key)))
+    ]
+    confidence = look.confidence_of(len(pairs))
     return tuple(
-        Contrast(places[name].variant, second[places[name].variant], places[name].key, one)
-        for name, one in compare_pairs(pairs).items()
+        Contrast(cell.variant, second[cell.variant], cell.key, found)
+        for cell, first, again in pairs
+        if (found := compare(first, again, confidence))
     )

@@ -33,9 +33,9 @@ class Interval:
     low: float
     high: float
 
-    def overlaps(self, other: Interval) -> bool:
-        """Whether the two share a point."""
-        return self.low <= other.high and other.low <= self.high
+    def contains(self, value: float) -> bool:
+        """Whether the value lies in it, its ends included."""
+        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +72,19 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The best against one other, over the blocks that have both.
+    """One server against another, over the blocks that have both.
 
     Attributes:
-        ratio: geometric mean of best / other: how many times slower the other is.
+        ratio: geometric mean of the first over the second: how many times slower the second is.
         interval: of the ratio, at `confidence`.
-        confidence: 1 − α of this comparison's step in Holm's procedure.
-        p: of the paired t test that the ratio is 1, uncorrected.
-        outcome: the verdict.
+        confidence: 1 − α of this comparison, which shares the error of its family.
+        outcome: the verdict; "inconclusive" is printed as "not settled".
         blocks: how many pairs.
     """
 
     ratio: float
     interval: Interval
     confidence: float
-    p: float
     outcome: Outcome
     blocks: int
 
@@ -114,72 +112,29 @@ def log_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Int
 
 
 def compare(
-    best: Mapping[int, float], others: Mapping[str, Mapping[int, float]]
-) -> dict[str, Comparison]:
-    """Compare `best` with each other by the paired log-ratio over blocks, Holm-corrected.
+    one: Mapping[int, float], other: Mapping[int, float], confidence: float = CONFIDENCE
+) -> Comparison | None:
+    """Compare two by the paired log-ratio over blocks, first over second.
 
-    Those with fewer than three blocks in common with the best are left out.
+    None with fewer than three blocks in common.
     """
-    return compare_pairs({name: (best, other) for name, other in others.items()})
-
-
-def compare_pairs(
-    pairs: Mapping[str, tuple[Mapping[int, float], Mapping[int, float]]],
-) -> dict[str, Comparison]:
-    """Compare the two of each pair as one family of hypotheses, first over second."""
-    logs = {
-        name: [math.log(one[block] / other[block]) for block in sorted(one) if block in other]
-        for name, (one, other) in pairs.items()
-    }
-    logs = {name: values for name, values in logs.items() if len(values) >= TRIALS_MIN}
-    p_values = {name: _p_value(values) for name, values in logs.items()}
-    compared = {}
-    for name, alpha, rejected in holm(p_values):
-        compared[name] = _comparison(logs[name], alpha, p_values[name], rejected)
-    return {name: compared[name] for name in pairs if name in compared}
-
-
-def holm(
-    p_values: Mapping[str, float], alpha: float = 1 - CONFIDENCE
-) -> list[tuple[str, float, bool]]:
-    """Holm's step-down procedure: `(name, its level, rejected)`, smallest p first.
-
-    The i-th smallest of m is tested at α / (m − i + 1); the first that is not rejected ends it.
-    """
-    ordered = sorted(p_values, key=lambda name: (p_values[name], name))
-    steps = []
-    rejecting = True
-    for position, name in enumerate(ordered):
-        level = alpha / (len(ordered) - position)
-        rejecting = rejecting and p_values[name] < level
-        steps.append((name, level, rejecting))
-    return steps
-
-
-def _comparison(logs: list[float], alpha: float, p: float, rejected: bool) -> Comparison:
+    logs = [math.log(one[block] / other[block]) for block in sorted(one) if block in other]
+    if len(logs) < TRIALS_MIN:
+        return None
     middle = statistics.fmean(logs)
-    half = _standard_error(logs) * student.critical(1 - alpha, len(logs) - 1)
-    ratio = math.exp(middle)
+    half = _standard_error(logs) * student.critical(confidence, len(logs) - 1)
     interval = Interval(math.exp(middle - half), math.exp(middle + half))
-    outcome = outcome_of(ratio, interval, rejected)
-    return Comparison(ratio, interval, 1 - alpha, p, outcome, len(logs))
+    ratio = math.exp(middle)
+    return Comparison(ratio, interval, confidence, outcome_of(ratio, interval), len(logs))
 
 
-def outcome_of(ratio: float, interval: Interval, rejected: bool) -> Outcome:
-    """The verdict on a ratio, its interval, and whether Holm's procedure rejects that it is 1."""
+def outcome_of(ratio: float, interval: Interval) -> Outcome:
+    """The verdict on a ratio and its interval."""
     if interval.low >= 1 - EFFECT_MIN and interval.high <= 1 + EFFECT_MIN:
         return "equivalent"
+    excludes_one = interval.low > 1 or interval.high < 1
     effect = max(ratio, 1 / ratio) - 1
-    return "different" if rejected and effect >= EFFECT_MIN else "inconclusive"
-
-
-def _p_value(logs: list[float]) -> float:
-    """Two-sided paired t test of a mean log-ratio of 0."""
-    error = _standard_error(logs)
-    middle = statistics.fmean(logs)
-    if error == 0:
-        return 1.0 if middle == 0 else 0.0
-    return student.p_value(middle / error, len(logs) - 1)
+    return "different" if excludes_one and effect >= EFFECT_MIN else "inconclusive"
 
 
 def _standard_error(logs: list[float]) -> float:

@@ -1,21 +1,24 @@
-"""Who is best at the headline, and who cannot be told from it.
+"""Who is best at the headline, and which servers cannot be told apart.
 
 Rule 1: one cell ranks: `idle`, 10,000 open connections, 100 of them active.
-Rule 2: every variant is compared with the best only, by the paired log-ratio over blocks.
+Rule 2: all pairs of the servers that can be ranked are compared, by the paired log-ratio over the
+blocks of the last look (harness/analysis/looks.py).
 Rule 3: what is not comparable is not ranked: other widths, experiments, void cells, ceilings.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness import selftest
 from harness.analysis.frame import planned_cells, profile_name
-from harness.analysis.intervals import TRIALS_MIN, Comparison, Estimate, compare
-from harness.analysis.results import Cell, Contrast, Headline, RankGroup, Row
+from harness.analysis.intervals import TRIALS_MIN, Comparison, compare
+from harness.analysis.looks import Look, Looks, compare_all
+from harness.analysis.places import Place, places
+from harness.analysis.results import Cell, CellKey, Contrast, Headline, Pair, RankGroup, Row
 from harness.plan import CALIBRATION_BLOCK
 from harness.record import is_nonconforming
 
@@ -29,6 +32,8 @@ PROVE_IT = "End other programs on this host, check it with `c10k selftest`, then
 UNRANKED = "—"
 NONCONFORMING = "does not conform: never ranked"
 
+Values = Mapping[str, Mapping[int, float]]
+
 
 @dataclass(frozen=True, slots=True)
 class _Context:
@@ -36,22 +41,43 @@ class _Context:
 
     chosen: Headline
     at_headline: Mapping[str, Cell]
+    looks: Looks
     held: Mapping[str, int]
     memory_ratios: Mapping[str, float]
     switches_ratios: Mapping[str, float]
 
-    def row(self, name: str, comparison: Comparison | None, note: str = "") -> Row:
+    def row(
+        self,
+        name: str,
+        comparison: Comparison | None = None,
+        note: str = "",
+        place: Place | None = None,
+    ) -> Row:
         return Row(
             variant=name,
-            rank=UNRANKED,
-            is_best=not note and comparison is None,
+            rank=place.rank if place else UNRANKED,
+            is_best=place is not None and comparison is None,
             comparison=comparison,
             cell=self.at_headline.get(name),
             held=self.held.get(name),
             memory_ratio=self.memory_ratios.get(name),
             switches_ratio=self.switches_ratios.get(name),
             note=note,
+            places=(place.best, place.worst) if place else None,
+            is_settled=place is not None and place.is_settled,
+            blocks_to_settle=place.blocks_to_settle if place else None,
         )
+
+
+def barred(campaign: Mapping[str, Any]) -> dict[str, str]:
+    """Servers that are never ranked, whatever is measured: `experimental` or `nonconforming`."""
+    bars = {}
+    for variant in campaign.get("variants") or ():
+        if variant.get("status") == "experimental":
+            bars[str(variant.get("name"))] = "experimental"
+        elif is_nonconforming(variant):
+            bars[str(variant.get("name"))] = "nonconforming"
+    return bars
 
 
 def headline(campaign: Mapping[str, Any], cells: Sequence[Cell]) -> Headline:
@@ -89,13 +115,14 @@ def _why_not(campaign: Mapping[str, Any], *, is_exact: bool) -> tuple[str, str, 
 
 
 def rank(
-    campaign: Mapping[str, Any], chosen: Headline, cells: Sequence[Cell]
+    campaign: Mapping[str, Any], chosen: Headline, cells: Sequence[Cell], looks: Looks
 ) -> tuple[RankGroup, ...]:
     """Rank the variants of the campaign in groups of the same width."""
     at_headline = {cell.variant: cell for cell in cells if cell.key == chosen.key}
     context = _Context(
         chosen,
         at_headline,
+        looks,
         held=_held(chosen, cells),
         memory_ratios=_to_median(
             at_headline, lambda cell: cell.memory.total if cell.memory else None
@@ -105,44 +132,63 @@ def rank(
     widths: dict[str, list[Mapping[str, Any]]] = {}
     for variant in _variants(campaign, at_headline):
         widths.setdefault(str(variant.get("workers") or 1), []).append(variant)
-    return tuple(
-        RankGroup(workers, _rows(variants, context)) for workers, variants in sorted(widths.items())
+    return tuple(_group(workers, widths[workers], context) for workers in sorted(widths))
+
+
+def before_the_first_look(looks: Looks) -> str:
+    """Why a campaign that has no look yet ranks nothing."""
+    verb = "is" if looks.completed == 1 else "are"
+    return (
+        f"{looks.completed} of {looks.planned} blocks {verb} measured, "
+        f"the first look comes after {looks.first}"
     )
 
 
-def efficiencies(cells: Mapping[str, Cell]) -> dict[str, Estimate]:
-    """The headline's figure of each cell that has one."""
-    return {name: cell.efficiency for name, cell in cells.items() if cell.efficiency is not None}
+def contrasts(
+    campaign: Mapping[str, Any],
+    chosen: Headline,
+    groups: Sequence[RankGroup],
+    cells: Sequence[Cell],
+    look: Look | None,
+) -> tuple[Contrast, ...]:
+    """Compare the best of each group with its others at every cell with traffic.
 
-
-def best_and_ratios(
-    estimates: Mapping[str, Estimate],
-) -> tuple[str | None, dict[str, Comparison]]:
-    """The best of those that share three blocks with another, and the others against it."""
-    found = {name: one for name, one in estimates.items() if len(one.blocks) >= TRIALS_MIN}
-    for best in sorted(found, key=lambda name: (found[name].geometric_mean, name), reverse=True):
-        others = {name: one.by_block for name, one in found.items() if name != best}
-        if compared := compare(found[best].by_block, others):
-            return best, compared
-    return None, {}
-
-
-def contrasts(groups: Sequence[RankGroup], cells: Sequence[Cell]) -> tuple[Contrast, ...]:
-    """Compare the best of each group with its others at every cell with traffic."""
-    found = []
+    The family of a cell is that of the headline's: all pairs of the group's servers that can be
+    ranked. An experimental one is compared at the same confidence, and is outside the family.
+    """
+    if look is None:
+        return ()
+    bars = barred(campaign)
+    found: list[Contrast] = []
     keys = sorted({cell.key for cell in cells if cell.efficiency}, key=lambda key: key.order)
     for group in groups:
         best = next((row.variant for row in group.rows if row.is_best), None)
-        names = {row.variant for row in group.rows if row.note != NONCONFORMING}
+        names = {row.variant for row in group.rows if bars.get(row.variant) != "nonconforming"}
         for key in keys if best else ():
-            at_key = {cell.variant: cell for cell in cells if cell.key == key}
-            estimates = efficiencies({name: at_key[name] for name in at_key if name in names})
-            if best not in estimates:
-                continue
-            others = {name: one.by_block for name, one in estimates.items() if name != best}
-            compared = compare(estimates[best].by_block, others)
-            found += [Contrast(name, best, key, one) for name, one in compared.items()]
+            at_key = [cell for cell in cells if cell.key == key and cell.variant in names]
+            family = [cell for cell in at_key if cell.variant not in bars and _is_usable(cell)]
+            confidence = look.confidence(len(_values(family, look)))
+            values = _values(at_key, look)
+            found += _against(best, key, values, confidence) if best in values else ()
     return tuple(found)
+
+
+def _against(best: str, key: CellKey, values: Values, confidence: float) -> Iterator[Contrast]:
+    for name, own in values.items():
+        if name != best and (one := compare(values[best], own, confidence)):
+            yield Contrast(name, best, key, one)
+
+
+def _values(cells: Iterable[Cell], look: Look) -> dict[str, dict[int, float]]:
+    """The headline's figure by block, of those that have one in a block of the look."""
+    found = {
+        cell.variant: look.until(cell.efficiency.by_block) for cell in cells if cell.efficiency
+    }
+    return {name: values for name, values in found.items() if values}
+
+
+def _is_usable(cell: Cell) -> bool:
+    return cell.status not in ("capped", "void", "missing")
 
 
 def _held(chosen: Headline, cells: Sequence[Cell]) -> dict[str, int]:
@@ -175,23 +221,47 @@ def _variants(
     return [*declared, *({"name": name} for name in sorted(set(at_headline) - names))]
 
 
-def _rows(variants: Sequence[Mapping[str, Any]], context: _Context) -> tuple[Row, ...]:
-    chosen, at_headline = context.chosen, context.at_headline
+def _group(workers: str, variants: Sequence[Mapping[str, Any]], context: _Context) -> RankGroup:
+    chosen, at_headline, look = context.chosen, context.at_headline, context.looks.last
     notes = {
         str(variant["name"]): _note(variant, chosen, at_headline.get(str(variant["name"])))
         for variant in variants
     }
-    rankable = {name: at_headline[name] for name, note in notes.items() if not note}
-    best, ratios = best_and_ratios(efficiencies(rankable)) if chosen.is_ranked else (None, {})
-    ordered = sorted(ratios, key=lambda name: (ratios[name].ratio, name))
-    ranked = [context.row(name, ratios.get(name)) for name in ([best] if best else []) + ordered]
-    names = {row.variant for row in ranked}
+    rankable = [at_headline[name] for name, note in notes.items() if not note]
+    best, against, pairs = _compared(rankable, look) if chosen.is_ranked else (None, {}, ())
+    placed: dict[str, Place] = {}
+    if best is not None and look is not None:
+        order = [best, *sorted(against, key=lambda name: (against[name].ratio, name))]
+        placed = places(order, pairs, look)
     unranked = [
-        context.row(name, None, note or _thin(best, rankable[name]))
+        context.row(name, note=note or _thin(best, at_headline[name], context.looks))
         for name, note in notes.items()
-        if name not in names
+        if name not in placed
     ]
-    return (*_with_ranks(ranked), *sorted(unranked, key=_unranked_order))
+    ranked = [context.row(name, against.get(name), place=placed[name]) for name in placed]
+    return RankGroup(workers, (*ranked, *sorted(unranked, key=_unranked_order)), pairs)
+
+
+def _compared(
+    cells: Sequence[Cell], look: Look | None
+) -> tuple[str | None, dict[str, Comparison], tuple[Pair, ...]]:
+    """The best of those that share three blocks with another, it over the others, and all pairs."""
+    if look is None:
+        return None, {}, ()
+    values = _values(cells, look)
+    ordered = sorted(values, key=lambda name: (-_geometric_mean(values[name]), name))
+    compared = compare_all({name: values[name] for name in ordered}, look)
+    pairs = tuple(Pair(one, other, found) for (one, other), found in compared.items())
+    for best in ordered:
+        if against := {
+            pair.other: pair.comparison for pair in pairs if pair.one == best and pair.comparison
+        }:
+            return best, against, pairs
+    return None, {}, pairs
+
+
+def _geometric_mean(values: Mapping[int, float]) -> float:
+    return statistics.geometric_mean(values.values())
 
 
 def _note(variant: Mapping[str, Any], chosen: Headline, cell: Cell | None) -> str:
@@ -209,8 +279,10 @@ def _note(variant: Mapping[str, Any], chosen: Headline, cell: Cell | None) -> st
     return chosen.why_not
 
 
-def _thin(best: str | None, cell: Cell) -> str:
-    usable = len(cell.efficiency.blocks) if cell.efficiency else 0
+def _thin(best: str | None, cell: Cell, looks: Looks) -> str:
+    if looks.last is None:
+        return before_the_first_look(looks)
+    usable = len(looks.last.until(cell.efficiency.by_block)) if cell.efficiency else 0
     if usable < TRIALS_MIN:
         trials = "trial" if usable == 1 else "trials"
         return f"{usable} usable {trials}, ranking needs {TRIALS_MIN}"
@@ -223,36 +295,3 @@ def _unranked_order(row: Row) -> tuple[bool, float, str]:
     """Those with a figure first, the highest on top."""
     found = row.cell.efficiency if row.cell else None
     return (found is None, -found.median if found else 0.0, row.variant)
-
-
-def _with_ranks(rows: Sequence[Row]) -> list[Row]:
-    """First is the best with all that are not shown to differ from it.
-
-    Below, variants are not compared with each other; where their intervals of the ratio to the
-    best overlap they share a rank, so that no order is claimed.
-    """
-    first = [row for row in rows if row.comparison is None or not _is_different(row)]
-    rest = [row for row in rows if row.comparison is not None and _is_different(row)]
-    groups = [first] if first else []
-    for row in rest:
-        if groups[-1] is not first and _overlap(groups[-1][0], row):
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    ranked: list[Row] = []
-    for group in groups:
-        place = f"{len(ranked) + 1}{'=' if len(group) > 1 else ''}"
-        ranked += [replace(row, rank=place) for row in group]
-    return ranked
-
-
-def _is_different(row: Row) -> bool:
-    return row.comparison is not None and row.comparison.outcome == "different"
-
-
-def _overlap(one: Row, other: Row) -> bool:
-    return (
-        one.comparison is not None
-        and other.comparison is not None
-        and one.comparison.interval.overlaps(other.comparison.interval)
-    )

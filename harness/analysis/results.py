@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.analysis.intervals import Comparison, Estimate
+from harness.analysis.looks import Looks
 
 MEMORY_KINDS = ("user", "stack", "kernel", "sockets")
 STATUSES = ("valid", "noisy", "void", "capped", "missing")
@@ -232,17 +233,52 @@ class Unranked:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """Two servers that can be ranked, at the headline.
+
+    Attributes:
+        comparison: of `one` over `other`, None when they share fewer than three blocks.
+    """
+
+    one: str
+    other: str
+    comparison: Comparison | None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the two are shown to be different, or equivalent."""
+        return self.comparison is not None and self.comparison.outcome != "inconclusive"
+
+    @property
+    def better(self) -> str | None:
+        """The one that is shown to be better; None when neither is."""
+        if self.comparison is None or self.comparison.outcome != "different":
+            return None
+        return self.one if self.comparison.ratio > 1 else self.other
+
+    @property
+    def worse(self) -> str | None:
+        """The one that is shown to be worse; None when neither is."""
+        better = self.better
+        return None if better is None else self.other if better == self.one else self.one
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One variant at the headline.
 
     Attributes:
-        rank: "1=", "3", or "—" when it is not ranked.
+        rank: "2", "1=" where it is shared, "1–3" where it is not settled, "—" without a rank.
         comparison: with the best; None for the best itself and for the unranked.
-        is_best: whether the others are compared with it.
+        is_best: whether its rate is the highest; the "slower by" of the others is against it.
         held: connections it held at the headline's N; None when unknown.
         memory_ratio: its memory per connection over the median of all variants at the headline.
         switches_ratio: the same of its context switches per echo.
         note: why it has no rank; empty when it has one.
+        places: its best and worst possible place; None when it is not ranked.
+        is_settled: whether each pair with it is different or equivalent; False when not ranked.
+        blocks_to_settle: about how many more blocks would settle it; None when it is settled, not
+            ranked, or when more blocks are unlikely to settle it.
     """
 
     variant: str
@@ -254,19 +290,18 @@ class Row:
     memory_ratio: float | None
     switches_ratio: float | None
     note: str
-
-    @property
-    def is_first(self) -> bool:
-        """Whether it is first, alone or tied."""
-        return self.rank in ("1", "1=")
+    places: tuple[int, int] | None = None
+    is_settled: bool = False
+    blocks_to_settle: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RankGroup:
-    """Variants of one width, which alone are comparable."""
+    """Variants of one width, which alone are comparable; `pairs` are all that can be ranked."""
 
     workers: str
     rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +324,7 @@ class Analysis:
     Attributes:
         superseded: records of attempts that a later one replaced; in the data, in no figure.
         ranked_void: whether a cell that was to be ranked is void.
+        looks: how many blocks there are, and which look the verdicts are of.
         unranked: why nothing is ranked; None when something is.
         control: cells of the second run of the variant that runs twice; in no figure.
         floor: that variant against itself, the noise floor; empty without such a pair.
@@ -300,6 +336,7 @@ class Analysis:
     contrasts: tuple[Contrast, ...]
     superseded: int
     ranked_void: bool
+    looks: Looks
     unranked: Unranked | None = None
     control: tuple[Cell, ...] = ()
     floor: tuple[Contrast, ...] = ()

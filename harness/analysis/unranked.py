@@ -3,7 +3,7 @@
 Rule 1: pure, and the only place that states the reason: the validity line of every format prints
 it, and nothing else repeats it.
 Rule 2: reasons that hold before any cell is measured (profile, self-test, plan) come first, then
-those of the servers, then those of the cells.
+those of the servers, then those of the cells, then that the first look is to come.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.analysis.intervals import TRIALS_MIN
+from harness.analysis.looks import Looks
+from harness.analysis.ranking import barred, before_the_first_look
 from harness.analysis.results import Cell, Headline, RankGroup, Row, Unranked
 from harness.gates import GATES
-from harness.record import is_nonconforming
 
 # What to do about the gates that most often void a whole campaign; `c10k explain` has the others.
 GATE_ADVICE: Mapping[str, str] = {
@@ -43,32 +44,23 @@ def why(
     chosen: Headline,
     groups: Sequence[RankGroup],
     cells: Sequence[Cell],
+    looks: Looks,
 ) -> Unranked | None:
     """The reason that no server of any group has a rank; None when one has."""
     if any(row.is_best for group in groups for row in group.rows):
         return None
     if chosen.why_not:
         return Unranked(chosen.code, chosen.why_not, chosen.advice)
-    bars = _bars(campaign)
+    bars = barred(campaign)
     able = [[row for row in group.rows if row.variant not in bars] for group in groups]
     found = (
         _nothing(campaign, cells)
         or _servers(able, bars)
         or _unusable(campaign, [row for group in able for row in group])
+        or _before_the_first_look(campaign, looks)
         or _usable(campaign, able)
     )
     return Unranked(*found, waits=campaign.get("state") == "running")
-
-
-def _bars(campaign: Mapping[str, Any]) -> dict[str, str]:
-    """Servers that are never ranked, whatever was measured, and why."""
-    bars = {}
-    for variant in campaign.get("variants") or ():
-        if variant.get("status") == "experimental":
-            bars[str(variant.get("name"))] = "experimental"
-        elif is_nonconforming(variant):
-            bars[str(variant.get("name"))] = "nonconforming"
-    return bars
 
 
 def _nothing(campaign: Mapping[str, Any], cells: Sequence[Cell]) -> Reason | None:
@@ -135,6 +127,13 @@ def _unusable(campaign: Mapping[str, Any], rows: Sequence[Row]) -> Reason | None
     )
     because = f" ({told.most_common(1)[0][0]})" if told else ""
     return "missing", f"no server has a figure of the headline cell{because}", _go_on(campaign)
+
+
+def _before_the_first_look(campaign: Mapping[str, Any], looks: Looks) -> Reason | None:
+    """Verdicts come at looks only: what a ranking says in between could be chance."""
+    if looks.last is not None:
+        return None
+    return "first-look", before_the_first_look(looks), _go_on(campaign)
 
 
 def _usable(campaign: Mapping[str, Any], able: Sequence[Sequence[Row]]) -> Reason:

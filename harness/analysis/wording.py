@@ -59,6 +59,13 @@ def share(value: float) -> Quantity:
     return Quantity(value, f"{percent:.{digits}f} %")
 
 
+def confidence(value: float) -> Quantity:
+    """A confidence, to two digits of what is left to one: 95 %, 99.75 %, 99.917 %."""
+    left_percent = (1 - value) * 100
+    digits = max(1, 1 - math.floor(math.log10(left_percent)))
+    return Quantity(value, f"{value * 100:.{digits}f}".rstrip("0").rstrip(".") + " %")
+
+
 def half_width(value: float) -> Quantity:
     """Half of an interval, in per cent: ± 1.9 %."""
     return Quantity(value, f"± {value * 100:.1f} %")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.analysis import settling
 from harness.analysis.frame import profile_name
 from harness.analysis.results import STATUSES, Analysis
 from harness.attempts import Attempts, attempt_of, trial_of
@@ -195,6 +196,8 @@ def _caveats(
             f"server and load share all {online:.0f} CPUs of one host, so read ratios, "
             "not absolute rates"
         )
+    if unsettled := settling.advice(analysis, campaign):
+        caveats.append(unsettled)
     return caveats
 
 

@@ -27,7 +27,7 @@ LEFT = ("server", "outcome")
 UNCHANGED = f"unchanged (within ± {EFFECT_MIN:.0%})".replace("%", " %")
 NOTE = (
     "Trials of two campaigns are not interleaved: what drifted on the host between them is part of "
-    "every change. Intervals are corrected for the number of servers (Holm)."
+    "every change. Intervals are corrected for the number of servers (Bonferroni)."
 )
 
 
@@ -278,7 +278,7 @@ def _changed(one: Change) -> tuple[Part, ...]:
         " ",
         wording.change(found.ratio - 1),
         " (",
-        wording.share(found.confidence),
+        wording.confidence(found.confidence),
         " CI ",
         wording.change(found.interval.low - 1, ""),
         "…",
@@ -312,7 +312,7 @@ def _rate(value: float | None) -> str:
 
 def _interval(found: Comparison) -> str:
     low, high = (wording.change(end - 1, "").text for end in _ends(found))
-    return f"{low} … {high} % ({wording.share(found.confidence)})"
+    return f"{low} … {high} % ({wording.confidence(found.confidence)})"
 
 
 def _ends(found: Comparison) -> tuple[float, float]:

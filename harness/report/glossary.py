@@ -29,17 +29,23 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     (
         "slower by",
         "Rate of the best divided by this server's, paired inside blocks and averaged on the "
-        "log scale; the interval is Holm-corrected.",
+        "log scale. Its interval is a repeated one: with 95 % probability all such intervals of a "
+        "cell, at all looks, contain their true ratios.",
     ),
     (
-        "different, equivalent, inconclusive",
+        "look",
+        "Verdicts are made after the planned blocks and then after every 4 more. Between two "
+        "looks none changes.",
+    ),
+    (
+        "different, equivalent, not settled",
         "different: the interval excludes 1 and the effect is at least 5 %. equivalent: the "
-        "interval lies inside 1 ± 5 %. inconclusive: neither; more trials would tell.",
+        "interval lies inside 1 ± 5 %. not settled (inconclusive): neither; more blocks may tell.",
     ),
     (
-        "equal rank",
-        "1=: not shown to differ from the best. Further down: the intervals of the distance to "
-        "the best overlap, so no order is claimed.",
+        "rank",
+        "All pairs are compared. 2: the only possible place. 1=: shared by servers of which every "
+        "pair is equivalent. 1–3: any of these places, since a pair is not settled or equivalent.",
     ),
     ("valid, noisy, void", "What the checks above make of a cell. Void cells are in no figure."),
     ("capped", "The architecture itself stops there, as its variant.toml declares: a result."),

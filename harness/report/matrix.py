@@ -133,10 +133,8 @@ def _against(cell: Cell, twin: Cell | None) -> str:
     """`6.10× (5.90 to 6.31)`: paired over blocks where there are three, else without interval."""
     if twin is None or twin.efficiency is None or cell.efficiency is None:
         return ""
-    found = compare(twin.efficiency.by_block, {cell.variant: cell.efficiency.by_block})
-    if cell.variant not in found:
-        ratio = twin.efficiency.median / cell.efficiency.median
-        return wording.times(ratio).text
-    one = found[cell.variant]
+    one = compare(twin.efficiency.by_block, cell.efficiency.by_block)
+    if one is None:
+        return wording.times(twin.efficiency.median / cell.efficiency.median).text
     low, high = wording.plain(one.interval.low), wording.plain(one.interval.high)
     return f"{wording.times(one.ratio)} ({low} to {high})"

@@ -8,7 +8,12 @@ from harness import shapes
 from harness.report import columns
 from harness.shapes import Row
 
-SIGNS = {"pass": "✓ pass", "fail": "✕ FAIL", "not applicable": "– not applicable"}
+SIGNS = {
+    "pass": "✓ pass",
+    "fail": "✕ FAIL",
+    "not settled": "? not settled",
+    "not applicable": "– not applicable",
+}
 HEADER = ("verdict", "shape", "observed", "expected", "source")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.analysis import wording
+from harness.analysis import settling, wording
 from harness.analysis.intervals import Comparison, Estimate
 from harness.analysis.results import Analysis, Cell, CellKey, Memory, Reason, Row
 from harness.report.background import Variant
@@ -90,8 +90,14 @@ def caption(analysis: Analysis) -> str:
         return "Not ranked. The cells of each server are below."
     where = f"{key.connections:,} open connections, {key.active:,} active"
     if any(row.is_best for row in analysis.rows):
-        return f"Ranked at {where}. Equal rank: not shown to differ."
+        return f"Ranked at {where}{_looked(analysis)}. 1=: equivalent; 1–3: not told apart."
     return f"Not ranked. Figures at {where}."
+
+
+def _looked(analysis: Analysis) -> str:
+    """`, by the 8 blocks of look 1`."""
+    look = analysis.looks.last
+    return f", by the {look.blocks} blocks of look {look.number}" if look else ""
 
 
 def _why_not(analysis: Analysis) -> str:
@@ -192,8 +198,8 @@ def _words(row: Row, why_not: str) -> tuple[str, str]:
     if told:
         because = f": {cell.reasons[0].text}" if cell.reasons else ""
         return "; ".join(told) + because, "bad"
-    if row.comparison and row.comparison.outcome == "inconclusive":
-        return "none; not told apart from the best", "ok"
+    if unsettled := settling.forecast(row):
+        return f"none; not settled: {unsettled}", "ok"
     return (row.note if row.note != why_not else "") or "none", "ok"
 
 

@@ -1,16 +1,16 @@
-"""One function per shape: the values that a campaign has for it, each within its bound or not."""
+"""One function per shape: the values that a campaign has for it, each held against its bound."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from harness.analysis.intervals import TRIALS_MIN, log_interval
+from harness.analysis.intervals import TRIALS_MIN, compare
 from harness.analysis.results import Cell, CellKey
 from harness.analysis.wording import significant
 from harness.record import number
-from harness.shapes.view import Observed, View
+from harness.shapes.view import Bounds, Judged, Observed, View
 
 THREADS, SCANS, EPOLLS = ("thread-per-connection",), ("poll", "select"), ("epoll-lt", "epoll-et")
 EVENTS = (*SCANS, *EPOLLS)
@@ -22,11 +22,11 @@ MEMORY_CONNECTIONS_MIN = 500
 COUNTED_WITHIN = 0.02
 
 
-def _kept(view: View, architecture: str, holds: Callable[[float], bool]) -> Iterator[Observed]:
+def _kept(view: View, architecture: str, bounds: Bounds) -> Iterator[Observed]:
     """How much of its efficiency each server keeps from few connections to many."""
     few, many = (_idle(view, architecture, connections) for connections in (FEW, MANY))
     for name in sorted(set(few) & set(many)):
-        yield from _compared(name, view.rates(many[name]), view.rates(few[name]), holds)
+        yield from _compared(name, view.rates(many[name]), view.rates(few[name]), bounds)
 
 
 def _idle(view: View, architecture: str, connections: int) -> dict[str, Cell]:
@@ -42,13 +42,13 @@ def _idle(view: View, architecture: str, connections: int) -> dict[str, Cell]:
 def idle_scan(view: View) -> Iterator[Observed]:
     """poll and select walk all descriptors at each wait."""
     for architecture in SCANS:
-        yield from _kept(view, architecture, lambda kept: kept <= 0.5)
+        yield from _kept(view, architecture, Bounds(high=0.5))
 
 
 def idle_epoll(view: View) -> Iterator[Observed]:
     """epoll's cost follows the active connections."""
     for architecture in EPOLLS:
-        yield from _kept(view, architecture, lambda kept: kept >= 0.8)
+        yield from _kept(view, architecture, Bounds(low=0.8))
 
 
 def all_active(view: View) -> Iterator[Observed]:
@@ -59,29 +59,29 @@ def all_active(view: View) -> Iterator[Observed]:
         architectures = {view.architectures[cell.variant] for cell in found}
         if architectures != set(EVENTS) or len(shared) < TRIALS_MIN:
             continue
-        # Over the same blocks: a host has slow ones, and not everybody may have a figure there
+        # Over the same blocks: a host has slow ones, and not every server has a figure there
         means = [statistics.geometric_mean(own[block] for block in shared) for own in values]
-        apart = max(means) / min(means) - 1
-        yield Observed(_where(key), apart, f"{apart:.1%}", apart <= 0.15)
+        ordered = sorted(zip(means, values, strict=True), key=lambda one: one[0])
+        (_, slowest), (_, fastest) = ordered[0], ordered[-1]
+        common = {block: fastest[block] for block in shared}
+        yield from _compared(_where(key), common, slowest, Bounds(high=1.15))
 
 
 def et_against_lt(view: View) -> Iterator[Observed]:
     """A drained edge costs one more call, which says that there is nothing left."""
-    yield from _against(view, "epoll-et", "epoll-lt", lambda ratio: 0.85 <= ratio <= 1.03)
+    yield from _against(view, "epoll-et", "epoll-lt", Bounds(0.85, 1.03))
 
 
 def select_against_poll(view: View) -> Iterator[Observed]:
     """Both scan; a bitmap is denser, an array is shorter."""
-    yield from _against(
-        view, "select", "poll", lambda ratio: 0.75 <= ratio <= 1.25, connections_max=1_000
-    )
+    yield from _against(view, "select", "poll", Bounds(0.75, 1.25), connections_max=1_000)
 
 
 def _against(
     view: View,
     one: str,
     other: str,
-    holds: Callable[[float], bool],
+    bounds: Bounds,
     connections_max: float = math.inf,
 ) -> Iterator[Observed]:
     """`one` over `other` in every closed-loop cell of small messages that both have."""
@@ -92,7 +92,7 @@ def _against(
         for upper in (cell for cell in found if of[cell] == one):
             for lower in (cell for cell in found if of[cell] == other):
                 who = f"{upper.variant}/{lower.variant}, {_where(key)}"
-                yield from _compared(who, view.rates(upper), view.rates(lower), holds)
+                yield from _compared(who, view.rates(upper), view.rates(lower), bounds)
 
 
 def _by_key(
@@ -111,16 +111,18 @@ def _compared(
     who: str,
     upper: Mapping[int, float],
     lower: Mapping[int, float],
-    holds: Callable[[float], bool],
+    bounds: Bounds,
 ) -> Iterator[Observed]:
     """The ratio over the blocks that both have; nothing with too few of them."""
-    ratios = [upper[block] / lower[block] for block in sorted(upper) if block in lower]
-    interval = log_interval(ratios)
-    if interval is None:
-        return
-    ratio = math.exp(statistics.fmean(map(math.log, ratios)))
-    span = f"{significant(interval.low)} to {significant(interval.high)}"
-    yield Observed(who, ratio, f"{significant(ratio)} ({span})", holds(ratio))
+    if found := compare(upper, lower):
+        low, high = found.interval.low, found.interval.high
+        text = f"{significant(found.ratio)} ({significant(low)} to {significant(high)})"
+        yield Observed(who, found.ratio, text, bounds.judge(found.interval))
+
+
+def _within(holds: bool) -> Judged:
+    """Of a value without an interval."""
+    return "pass" if holds else "fail"
 
 
 def calls_of_threads(view: View) -> Iterator[Observed]:
@@ -154,7 +156,7 @@ def _calls(
         text = f"{calls:.3f} for {expected:.3f}"
         who = f"{cell.variant}, {_where(cell.key)}"
         if off >= worst.get(cell.variant, (0.0, None))[0]:
-            worst[cell.variant] = (off, Observed(who, calls, text, off <= COUNTED_WITHIN))
+            worst[cell.variant] = (off, Observed(who, calls, text, _within(off <= COUNTED_WITHIN)))
     return (observed for _, observed in worst.values())
 
 
@@ -192,7 +194,7 @@ def _largest(view: View, architectures: tuple[str, ...]) -> list[Cell]:
 
 def _bytes(cell: Cell, value: float, holds: bool) -> Observed:
     text = f"{value / 1e3:.2f} KB"
-    return Observed(f"{cell.variant}, {_where(cell.key)}", value, text, holds)
+    return Observed(f"{cell.variant}, {_where(cell.key)}", value, text, _within(holds))
 
 
 def backlog(view: View) -> Iterator[Observed]:
@@ -208,13 +210,13 @@ def backlog(view: View) -> Iterator[Observed]:
         f"of a backlog of {size:.0f}",
         admitted,
         f"{admitted:.0f} admitted at once",
-        admitted == size + 1,
+        _within(admitted == size + 1),
     )
     yield Observed(
         "the rest",
         waited_s,
         f"{waited_s:.2f} s" if late == rest else f"{rest - late:.0f} of {rest:.0f} never came",
-        late == rest and 0.9 <= waited_s <= 1.2,
+        _within(late == rest and 0.9 <= waited_s <= 1.2),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,10 @@ from harness.shapes.view import Row, Shape, Verdict, View
 
 # The servers that the sources speak of: one thread that waits, or one per connection, in C.
 FAMILY = "C++"
+
+VERDICTS: tuple[Verdict, ...] = ("pass", "fail", "not settled", "not applicable")
+# A shape is as its worst value.
+WORST_FIRST: tuple[Verdict, ...] = ("fail", "not settled", "pass")
 
 BANGA, GAMMO = "Banga & Mogul 1998", "Gammo et al. 2004"
 IDLE_NEEDS = (
@@ -131,17 +136,16 @@ def check(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Row, ...]:
 def conclusion(rows: Iterable[Row]) -> str:
     """How many of each verdict, and which failed."""
     listed = list(rows)
+    counted = Counter(row.verdict for row in listed)
+    words = ", ".join(f"{counted[verdict]} {verdict}" for verdict in VERDICTS)
     failed = [row.id for row in listed if row.verdict == "fail"]
-    passed = sum(row.verdict == "pass" for row in listed)
-    absent = sum(row.verdict == "not applicable" for row in listed)
-    words = f"Expected shapes: {passed} pass, {len(failed)} fail, {absent} not applicable"
-    return f"{words}; failed: {', '.join(failed)}." if failed else f"{words}."
+    end = f"; failed: {', '.join(failed)}." if failed else "."
+    return f"Expected shapes: {words}{end}"
 
 
 def _row(shape: Shape, view: View) -> Row:
     observed = tuple(shape.judge(view))
-    verdict: Verdict = "pass" if all(one.holds for one in observed) else "fail"
-    if not observed:
-        verdict = "not applicable"
     reason = "" if observed else f"not measured: {shape.needs}"
+    found = {one.verdict for one in observed}
+    verdict: Verdict = next((one for one in WORST_FIRST if one in found), "not applicable")
     return Row(shape.id, shape.title, observed, shape.bound, shape.source, verdict, reason)

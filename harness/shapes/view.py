@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.analysis.intervals import Interval
 from harness.analysis.results import Analysis, Cell
 
-Verdict = Literal["pass", "fail", "not applicable"]
+# "not settled": the 95 % interval of a ratio contains its bound, so more blocks may tell.
+Judged = Literal["pass", "fail", "not settled"]
+Verdict = Literal["pass", "fail", "not settled", "not applicable"]
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One value: of which server or cell, its text, and whether it is within the bound."""
+    """One value: of which server or cell, its text, and whether it is within the bound.
+
+    A value without an interval, such as a count, passes or fails.
+    """
 
     who: str
     value: float
     text: str
-    holds: bool
+    verdict: Judged
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where a ratio is expected, ends included."""
+
+    low: float = 0.0
+    high: float = math.inf
+
+    def judge(self, interval: Interval) -> Judged:
+        """A ratio passes or fails only where its whole interval does."""
+        if interval.contains(self.low) or interval.contains(self.high):
+            return "not settled"
+        return "pass" if self.low < interval.low and interval.high < self.high else "fail"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,15 +74,14 @@ def test_the_run_time_counts_over_the_interval_in_which_it_was_read(
     assert found.efficiency.median == pytest.approx(found.rate.median / 0.5)
 
 
-def test_a_winner_a_tie_and_the_order_below_are_ranked(
-    head: dict[str, Any], records: Lines
-) -> None:
-    lines = copy.deepcopy(records)
-    with_rates(lines, "epoll-lt", [150e3, 151e3, 149e3])
-    with_rates(lines, "epoll-et", [149e3, 150e3, 148e3])
-    with_rates(lines, "thread-per-connection", [100e3, 101e3, 99e3])
-    with_rates(lines, "select", [40e3, 40.5e3, 39.8e3])
-    with_rates(lines, "poll", [38e3, 41e3, 39e3])
+def test_a_winner_a_tie_and_the_order_below_are_ranked() -> None:
+    head = synthetic.campaign(trials=5)
+    lines = synthetic.records(head)
+    with_rates(lines, "epoll-lt", [150e3, 151e3, 149e3, 150e3, 150e3])
+    with_rates(lines, "epoll-et", [149e3, 150e3, 148e3, 149e3, 149e3])
+    with_rates(lines, "thread-per-connection", [100e3, 101e3, 99e3, 100e3, 100e3])
+    with_rates(lines, "select", [40e3, 40.5e3, 39.8e3, 40e3, 40e3])
+    with_rates(lines, "poll", [38e3, 41e3, 39e3, 39e3, 41e3])
 
     analysis = analysed(head, lines)
 
@@ -90,17 +89,20 @@ def test_a_winner_a_tie_and_the_order_below_are_ranked(
         "epoll-lt": "1=",
         "epoll-et": "1=",
         "thread-per-connection": "3",
-        "poll": "4=",
-        "select": "4=",
+        "poll": "4–5",
+        "select": "4–5",
         "select-fdset": "—",
     }
-    thread = next(row for row in analysis.rows if row.variant == "thread-per-connection")
+    rows = {row.variant: row for row in analysis.rows}
+    thread = rows["thread-per-connection"]
     assert thread.comparison is not None
     assert thread.comparison.ratio == pytest.approx(1.5, rel=1e-3)
     assert thread.comparison.outcome == "different"
+    assert (thread.places, thread.is_settled, thread.blocks_to_settle) == ((3, 3), True, None)
+    assert (rows["poll"].places, rows["poll"].is_settled) == ((4, 5), False)
 
 
-def test_what_is_not_settled_shares_the_first_rank(head: dict[str, Any], records: Lines) -> None:
+def test_what_is_not_settled_has_a_range_of_places(head: dict[str, Any], records: Lines) -> None:
     lines = copy.deepcopy(records)
     with_rates(lines, "epoll-lt", [150e3, 151e3, 149e3])
     with_rates(lines, "thread-per-connection", [90e3, 160e3, 130e3])
@@ -108,7 +110,10 @@ def test_what_is_not_settled_shares_the_first_rank(head: dict[str, Any], records
     row = next(r for r in analysed(head, lines).rows if r.variant == "thread-per-connection")
 
     assert row.comparison is not None
-    assert (row.rank, row.comparison.outcome) == ("1=", "inconclusive")
+    assert row.comparison.outcome == "inconclusive"
+    assert row.places is not None
+    assert row.places[0] == 1
+    assert row.rank == f"1–{row.places[1]}"
 
 
 def test_a_void_trial_is_in_no_figure_and_takes_the_rank_with_it(

@@ -130,7 +130,7 @@ def test_every_gate_is_printed_with_how_often_it_tripped(
     ("changes", "why"),
     [
         ({"profile": {"name": "smoke", "ranked": False}}, "profile smoke is never ranked"),
-        ({}, "ranking needs 3 usable trials"),
+        ({}, "0 of 3 blocks are measured, the first look comes after 3"),
     ],
 )
 def test_why_nobody_is_ranked_is_said_once_and_not_in_every_row(

@@ -143,13 +143,13 @@ REASONS: dict[str, tuple[Callable[[], Campaign], str, str, str]] = {
         lambda: without_the_headline("interrupted"),
         *("missing", "no server has a figure of the headline cell", RESUME),
     ),
-    "usable-running": (
+    "look-running": (
         lambda: cut("running", 1),
-        *("usable-trials", "the most that one has is 1", "Wait for the campaign to end"),
+        *("first-look", "1 of 3 blocks is measured, the first look comes after 3", "Wait"),
     ),
-    "usable-interrupted": (
+    "look-interrupted": (
         lambda: cut("interrupted", 2),
-        *("usable-trials", "the most that one has is 2", RESUME),
+        *("first-look", "2 of 3 blocks are measured, the first look comes after 3", RESUME),
     ),
     "usable-void": (
         lambda: at_headline(lost_but_once),
@@ -170,7 +170,11 @@ REASONS: dict[str, tuple[Callable[[], Campaign], str, str, str]] = {
 
 def built(campaign: Campaign) -> Model:
     head, lines = copy.deepcopy(campaign)
-    found = model.build(head, lines, synthetic.outcomes(head) if lines else [])
+    ended = synthetic.outcomes(head)
+    if head.get("state") in ("running", "interrupted"):
+        measured = {line["block"] for line in lines}
+        ended = [line for line in ended if line["block"] in measured]
+    found = model.build(head, lines, ended if lines else [])
     return replace(found, figures=())  # charts take seconds to draw, and are below all this
 
 
@@ -214,7 +218,7 @@ def test_the_validity_line_says_why_nothing_is_ranked_and_what_to_do_and_nothing
         assert "Valid with" not in screen, kind
 
 
-@pytest.mark.parametrize("name", ["trials", "void", "usable-running"])
+@pytest.mark.parametrize("name", ["trials", "void", "look-running"])
 def test_a_report_without_a_ranking_has_the_warning_style(name: str) -> None:
     page = html.render(built(REASONS[name][0]()))
 

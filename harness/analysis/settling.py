@@ -1,0 +1,98 @@
+"""Whether the headline is settled, and what would settle it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.analysis.looks import LOOK_STEP, Look
+from harness.analysis.results import Analysis, Pair, Row
+
+UNLIKELY = "more blocks are unlikely to settle it"
+# More pairs than that are counted, not named.
+PAIRS_NAMED_MAX = 3
+
+
+def settled(analysis: Analysis) -> bool:
+    """Whether every pair of servers that can be ranked is different or equivalent.
+
+    False before the first look. True where no two servers can be ranked: no block would change it.
+    """
+    return analysis.looks.last is not None and not unsettled(analysis)
+
+
+def unsettled(analysis: Analysis) -> tuple[Pair, ...]:
+    """The pairs at the headline that are neither different nor equivalent."""
+    return tuple(pair for group in analysis.groups for pair in group.pairs if not pair.is_settled)
+
+
+def blocks_to_plan(analysis: Analysis, trials_max: int) -> int | None:
+    """How many blocks a campaign has after its next look; None where it stops at this one.
+
+    It stops when it is settled, and when the next look would take more than `trials_max` blocks.
+    """
+    looks = analysis.looks
+    longer = looks.planned + LOOK_STEP
+    if looks.last is None or longer > trials_max or settled(analysis):
+        return None
+    return longer
+
+
+def progress(analysis: Analysis, look: Look, more: int) -> str:
+    """What a look found, in one sentence.
+
+    Args:
+        more: how many blocks are planned after it.
+    """
+    when = f"look {look.number} after {look.blocks} blocks"
+    pairs = unsettled(analysis)
+    if not any(group.pairs for group in analysis.groups):
+        return f"{when}: no two servers can be compared"
+    if not pairs:
+        return f"{when}: settled"
+    follows = f"; {more} more blocks" if more else ""
+    return f"{when}: not settled: {_named(pairs)}{follows}"
+
+
+def forecast(row: Row) -> str:
+    """What would settle a ranked server: `about 4 more blocks`; empty where it is settled."""
+    if row.places is None or row.is_settled:
+        return ""
+    more = row.blocks_to_settle
+    return UNLIKELY if more is None else f"about {more} more blocks"
+
+
+def advice(analysis: Analysis, campaign: Mapping[str, Any]) -> str:
+    """What would settle the ranking, without a full stop; empty where it is settled.
+
+    Args:
+        campaign: `campaign.json`.
+    """
+    rows = [row for row in analysis.rows if row.places and not row.is_settled]
+    if not rows or analysis.looks.last is None:
+        return ""
+    names = listed([row.variant for row in rows])
+    known = [row.blocks_to_settle for row in rows if row.blocks_to_settle is not None]
+    if not known:
+        return f"not settled: {names}, and {UNLIKELY}"
+    some = "" if len(known) == len(rows) else ", but not all of them"
+    words = f"not settled: {names}; about {max(known)} more blocks would settle them{some}"
+    if campaign.get("state") == "running":
+        return words
+    # The plan may have blocks beyond the last look: those need no `--blocks`.
+    more = analysis.looks.last.blocks + max(known) - analysis.looks.planned
+    added = f" --blocks +{more}" if more > 0 else ""
+    return f"{words}: `c10k run --resume {campaign.get('campaign') or 'CAMPAIGN'}{added}`"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _named(pairs: Sequence[Pair]) -> str:
+    """`epoll-lt and epoll-et, poll and select, and 4 more pairs`."""
+    words = [f"{pair.one} and {pair.other}" for pair in pairs[:PAIRS_NAMED_MAX]]
+    if rest := len(pairs) - len(words):
+        words.append(f"and {rest} more pair{'' if rest == 1 else 's'}")
+    return ", ".join(words)
