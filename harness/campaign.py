@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import cpus, environment, plan, proving, selftest, xray
+from harness import cpus, environment, growth, plan, proving, selftest, xray
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
 from harness.errors import C10kError, Exit, Interrupted, ServerFault, UsageError
@@ -65,6 +65,11 @@ class Request:
         if len(declared) < len(ceilings):
             return asked
         return min(asked, max(declared, default=asked))
+
+    @property
+    def blocks_planned(self) -> int:
+        """How many blocks the plan has."""
+        return self.blocks or self.profile.trials
 
     @property
     def trials(self) -> list[plan.Trial]:
@@ -124,7 +129,8 @@ def require_same(campaign: Campaign, request: Request, backend: Backend) -> None
     for variant in request.variants:
         if variant.digest() != digests.get(variant.name):
             changed.append(f"the sources of {variant.name} changed")
-    if [trial.id for trial in request.trials] != [trial["id"] for trial in head["plan"]]:
+    planned = [trial["id"] for trial in head["plan"]]
+    if [trial.id for trial in request.trials][: len(planned)] != planned:
         changed.append("the plan changed")
     if request.profile_json != head["profile"]:
         changed.append(f"the profile `{request.profile_name}` changed")
@@ -136,7 +142,8 @@ def require_same(campaign: Campaign, request: Request, backend: Backend) -> None
 
 
 def run(campaign: Campaign, request: Request, backend: Backend, progress: Progress) -> Exit:
-    """Run all trials that have no outcome yet; the state on disk says how it ended.
+    """Run all trials that have no outcome yet, and the blocks that a look adds; the state on disk
+    says how it ended.
 
     Raises:
         Interrupted: by a signal; everything measured so far is in the store.
@@ -144,6 +151,9 @@ def run(campaign: Campaign, request: Request, backend: Backend, progress: Progre
     """
     try:
         _run_missing(campaign, request, backend, progress)
+        while (more := growth.longer(campaign, request)) is not None:
+            request = more
+            _run_missing(campaign, request, backend, progress)
     except BaseException as error:
         state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
         with shielded():
@@ -180,7 +190,7 @@ def _run_missing(
         _prove(campaign, request, backend, progress)
     # Before the timed trials: as long as one of them is missing, every variant is prepared
     xray.run(campaign, request, backend, progress, prepared)
-    rounds.run(missing, prepared)
+    rounds.run(missing, prepared, lambda block: growth.tell(campaign, request, progress, block))
 
 
 def _prove(campaign: Campaign, request: Request, backend: Backend, progress: Progress) -> None:

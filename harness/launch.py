@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import campaign as campaigns
-from harness import doctor, draw, host, lock, plan, selftest, variants, xray
+from harness import doctor, draw, growth, host, lock, plan, selftest, variants, xray
 from harness.backends.base import Backend
 from harness.campaign import Request
 from harness.doctor import text as doctor_text
@@ -87,15 +88,15 @@ def request_of(
 
 
 def request_to_resume(
-    name: str, *, servers_dir: Path, reports: Path, include_nonconforming: bool
+    name: str, *, servers_dir: Path, reports: Path, include_nonconforming: bool, added: int = 0
 ) -> Request:
-    """The request that the campaign `name` was started with.
+    """The request that the campaign `name` was started with, and `added` blocks.
 
     Raises:
         UsageError: there is no such campaign, or a part of its plan is gone.
     """
     head = Campaign.open(reports, name).head()
-    return request_of(
+    request = request_of(
         profile=head["profile"]["name"],
         servers=[one["name"] for one in head["variants"] if not one.get("same_as")],
         servers_dir=servers_dir,
@@ -105,6 +106,7 @@ def request_to_resume(
         argv=head["argv"],
         include_nonconforming=include_nonconforming,
     )
+    return replace(request, blocks=plan.blocks_of(head["plan"]) + added)
 
 
 def backend_named(name: str) -> Backend:
@@ -139,6 +141,7 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
         else:
             campaign = Campaign.open(request.reports, resume)
             campaigns.require_same(campaign, request, backend)
+            growth.write_plan(campaign, request)
         campaigns.update(campaign, state="running", doctor=answer.as_json())
         progress.say(f"{campaign.name}: {describe(request, backend)}")
         # No thread of the harness may run on the server's CPUs, or it would be measured with the
@@ -207,7 +210,7 @@ def describe(request: Request, backend: Backend) -> str:
     names = ", ".join(variant.name for variant in request.variants)
     minutes = estimate_s(request) / 60
     return (
-        f"profile {request.profile_name}, {request.profile.trials} trial(s) of {names}; "
+        f"profile {request.profile_name}, {request.blocks_planned} trial(s) of {names}; "
         f"backend {backend.name}, seed {request.seed}, about {minutes:.1f} min"
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -136,6 +136,11 @@ def make(
             trial_seed = generator.getrandbits(32)
             trials.append(Trial(f"{block}-{name}", block, name, trial_seed, steps))
     return trials
+
+
+def blocks_of(trials: Iterable[Mapping[str, Any]]) -> int:
+    """How many blocks the plan of a `campaign.json` has."""
+    return max((int(trial.get("block") or 0) for trial in trials), default=0)
 
 
 def steps_of(profile: Profile, block: int | None = None) -> tuple[Step, ...]:

@@ -10,7 +10,7 @@ stays in the data.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +49,15 @@ class Rounds:
         self._progress = progress
         self._asked = Asked.for_connections(request.profile.at_once_max)
 
-    def run(self, trials: Sequence[plan.Trial], prepared: Mapping[str, Prepared]) -> None:
+    def run(
+        self,
+        trials: Sequence[plan.Trial],
+        prepared: Mapping[str, Prepared],
+        after_block: Callable[[int], None] = lambda _: None,
+    ) -> None:
         """Run those trials whose variant is prepared, each with its repetitions.
+
+        `after_block` gets the number of each block when the last of its trials here has ended.
 
         Raises:
             HostNotFit: the host grants less than the plan needs.
@@ -79,6 +86,8 @@ class Rounds:
                 self._attempt(sound, prepared, cells)
             if group[0].block == plan.CALIBRATION_BLOCK:
                 self._note_capacities()
+            if begun == len(ready) or ready[begun].block != group[0].block:
+                after_block(group[0].block)
 
     def missing(self) -> list[plan.Trial]:
         """The trials of the plan that have no result yet, or cells to measure by themselves."""

@@ -24,10 +24,10 @@ from typing import Any
 from harness import student
 from harness.analysis.intervals import CONFIDENCE, Comparison, Interval, compare, outcome_of
 from harness.attempts import trial_of
-from harness.plan import CALIBRATION_BLOCK
+from harness.plan import CALIBRATION_BLOCK, blocks_of
+from harness.profiles.profile import LOOK_STEP
 from harness.record import Record, number
 
-LOOK_STEP = 4
 ALPHA = 1 - CONFIDENCE
 # A pair that none of so many later looks would settle lies near the bound between two outcomes.
 FORESEEN_LOOKS = 10
@@ -98,13 +98,14 @@ class Looks:
 
 def of_campaign(campaign: Mapping[str, Any], outcomes: Sequence[Record]) -> Looks:
     """Where the campaign of `campaign.json` with those lines of `outcomes.jsonl` is."""
+    plan = campaign.get("plan") or ()
     blocks: dict[int, set[str]] = defaultdict(set)
-    for trial in campaign.get("plan") or ():
+    for trial in plan:
         blocks[int(number(trial, "block") or 0)].add(trial_of(trial))
     blocks.pop(CALIBRATION_BLOCK, None)
     ended = {trial_of(line) for line in outcomes}
     complete = itertools.takewhile(lambda block: blocks[block] <= ended, sorted(blocks))
-    planned = max(blocks, default=0)
+    planned = blocks_of(plan)
     first = number(campaign.get("profile") or {}, "trials")
     return Looks(int(first or planned), planned, max(complete, default=0))
 

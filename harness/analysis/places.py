@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.analysis.looks import LOOK_STEP, Look, blocks_to_settle
+from harness.analysis.looks import Look, blocks_to_settle
 from harness.analysis.results import Pair
+from harness.profiles.profile import LOOK_STEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.analysis.looks import LOOK_STEP, Look
+from harness.analysis.looks import Look
 from harness.analysis.results import Analysis, Pair, Row
+from harness.profiles.profile import LOOK_STEP
 
 UNLIKELY = "more blocks are unlikely to settle it"
 # More pairs than that are counted, not named.
@@ -27,13 +28,14 @@ def unsettled(analysis: Analysis) -> tuple[Pair, ...]:
 
 
 def blocks_to_plan(analysis: Analysis, trials_max: int) -> int | None:
-    """How many blocks a campaign has after its next look; None where it stops at this one.
+    """How many blocks a campaign has with those of its next look; None where it adds none.
 
-    It stops when it is settled, and when the next look would take more than `trials_max` blocks.
+    It adds none before all that are planned are completed, when it is settled, and when the next
+    look would take more than `trials_max` blocks.
     """
     looks = analysis.looks
     longer = looks.planned + LOOK_STEP
-    if looks.last is None or longer > trials_max or settled(analysis):
+    if looks.completed < looks.planned or longer > trials_max or settled(analysis):
         return None
     return longer
 

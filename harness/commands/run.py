@@ -50,6 +50,11 @@ def _complete_profile(*_: Any) -> list[str]:
     help="Locust workers beside one master; 0 runs the load in one process.",
 )
 @click.option("--resume", metavar="CAMPAIGN", help="Run exactly the missing trials of a campaign.")
+@click.option(
+    "--blocks",
+    metavar="+NUMBER",
+    help="With --resume: add +4, +8, … blocks to the campaign.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and run nothing.")
 @click.option(
     "--include-nonconforming",
@@ -66,6 +71,7 @@ def run(
     seed: int | None,
     workers: int,
     resume: str | None,
+    blocks: str | None,
     dry_run: bool,
     include_nonconforming: bool,
     servers_dir: Path,
@@ -78,15 +84,18 @@ def run(
     c10k run                                       the profile quick, in containers
     c10k run --backend process --profile smoke     without Docker
     c10k run --resume 20260301-140200-quick        go on where a killed campaign stopped
+    c10k run --resume 20260301-140200-quick --blocks +4    add blocks where it is not settled
     """
-    from harness import launch, progress
+    from harness import growth, launch, progress
 
+    added = growth.added(blocks, resumes=bool(resume))
     if resume:
         request = launch.request_to_resume(
             resume,
             servers_dir=servers_dir,
             reports=reports,
             include_nonconforming=include_nonconforming,
+            added=added,
         )
         backend = _backend_of(resume, reports)
     else:

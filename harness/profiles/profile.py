@@ -22,6 +22,8 @@ WINDOW_S_MAX = 3600
 TURN_S_MIN = 0.05
 # A window is judged by the rates of its tenths: one is of whole turns, or a turn of whole tenths.
 PARTS = 10
+# Verdicts come after `trials` blocks, and then after every so many (harness/analysis/looks.py).
+LOOK_STEP = 4
 
 
 Payload = Annotated[int, Field(ge=1, le=65_536)]
@@ -131,12 +133,17 @@ class ScenarioUse(schema.Strict):
 
 
 class Profile(schema.Strict):
-    """The keys of a profile."""
+    """The keys of a profile.
+
+    `trials`: blocks until the first look. `trials_max`: blocks at most, where a campaign goes on
+    until its headline is settled; `trials` without it.
+    """
 
     summary: str = Field(min_length=1)
     ranked: bool = True
     selftest: bool = False
     trials: int = Field(ge=1, le=100)
+    trials_max: int | None = Field(default=None, ge=1, le=1_000)
     server_cpus: int = Field(default=1, ge=1)
     repeats_max: int = Field(default=0, ge=0, le=10)
     same_twice: str | None = None
@@ -185,6 +192,16 @@ class Profile(schema.Strict):
         return self
 
     @model_validator(mode="after")
+    def _ends_at_a_look(self) -> Profile:
+        more = self.blocks_max - self.trials
+        if more < 0 or more % LOOK_STEP:
+            raise ValueError(
+                f"`trials_max`: expected `trials` = {self.trials} and a multiple of {LOOK_STEP} "
+                f"more, as looks come every {LOOK_STEP} blocks, got {self.trials_max}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _has_turns(self) -> Profile:
         for use in self.scenarios:
             if use.turns == 1:
@@ -213,6 +230,11 @@ class Profile(schema.Strict):
         """How long the windows of one of its scenarios are; 0 where nothing is sent."""
         has_traffic = SCENARIOS[use.name].active != "none"
         return (use.window_s or self.timing.window_s) if has_traffic else 0.0
+
+    @property
+    def blocks_max(self) -> int:
+        """The most blocks that a campaign takes by itself."""
+        return self.trials if self.trials_max is None else self.trials_max
 
     @property
     def connections_max(self) -> int:

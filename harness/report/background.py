@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.analysis.frame import profile_name
 from harness.analysis.results import Analysis
+from harness.plan import blocks_of
 from harness.record import Record, number
 
 # The palette of the page has this many colours; more variants share them, told apart by labels.
@@ -176,7 +177,8 @@ def setting(campaign: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _method(campaign: Mapping[str, Any]) -> str:
     profile = campaign.get("profile") or {}
-    name, trials = profile_name(campaign), number(profile, "trials")
+    name = profile_name(campaign)
+    trials = blocks_of(campaign.get("plan") or ()) or number(profile, "trials")
     window_s = number(profile, "timing", "window_s")
     warmup_s = number(profile, "timing", "warmup_s")
     if not trials or not window_s or warmup_s is None:

@@ -14,7 +14,6 @@ from harness.analysis import Analysis, analyse, settling
 from harness.analysis.intervals import Comparison, Interval, Outcome, compare
 from harness.analysis.looks import (
     ALPHA,
-    LOOK_STEP,
     Look,
     Looks,
     blocks_to_settle,
@@ -23,6 +22,7 @@ from harness.analysis.looks import (
 )
 from harness.analysis.places import places
 from harness.analysis.results import Pair
+from harness.profiles.profile import LOOK_STEP
 from harness.report import model, text
 
 Lines = list[dict[str, Any]]

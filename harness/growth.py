@@ -1,0 +1,92 @@
+"""Add blocks to a campaign: by itself while its headline is not settled, or on request.
+
+The plan of more blocks begins with that of fewer, so everything that is stored stays a part of it.
+`campaign.json` has the longer plan before the first of its trials runs: a resume goes on with it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+from harness.profiles.profile import LOOK_STEP
+from harness.progress import Progress
+from harness.store import Campaign
+
+if TYPE_CHECKING:
+    from harness.analysis import Analysis
+    from harness.campaign import Request
+
+EVERY = f"looks come every {LOOK_STEP} blocks"
+SOME = ", ".join(f"+{LOOK_STEP * count}" for count in (1, 2, 3))
+
+
+def added(text: str | None, *, resumes: bool) -> int:
+    """How many blocks `--blocks` adds; 0 without it.
+
+    Raises:
+        UsageError: it is no multiple of the distance between two looks, or no campaign is resumed.
+    """
+    if text is None:
+        return 0
+    if not resumes:
+        raise UsageError(
+            "`--blocks` adds blocks to a campaign, so it needs `--resume CAMPAIGN`",
+            hint="A new campaign has as many blocks as `trials` in its profile says.",
+        )
+    found = re.fullmatch(r"\+?(\d{1,6})", text)
+    count = int(found[1]) if found else 0
+    if not count or count % LOOK_STEP:
+        raise UsageError(
+            f"`--blocks {text}`: expected {SOME} or another multiple of {LOOK_STEP}, as {EVERY}",
+            hint=f"`c10k run --resume CAMPAIGN --blocks +{LOOK_STEP}` adds the blocks of one look.",
+        )
+    return count
+
+
+def write_plan(campaign: Campaign, request: Request) -> None:
+    """Put the plan of a request with more blocks into `campaign.json`."""
+    head = campaign.head()
+    if len(request.trials) > len(head["plan"]):
+        campaign.write_head({**head, "plan": [trial.as_json() for trial in request.trials]})
+
+
+def tell(campaign: Campaign, request: Request, progress: Progress, block: int) -> None:
+    """Say what a look found, where one comes after `block`."""
+    from harness.analysis import settling
+    from harness.analysis.looks import Looks
+
+    if not request.profile.ranked or not Looks(first=request.profile.trials).is_look(block):
+        return
+    analysis = _analysis(campaign)
+    look = analysis.looks.last
+    if look is None or look.blocks != block or not analysis.headline.is_ranked:
+        return
+    planned = settling.blocks_to_plan(analysis, request.profile.blocks_max)
+    more = max(planned or 0, analysis.looks.planned) - block
+    progress.say(settling.progress(analysis, look, more))
+
+
+def longer(campaign: Campaign, request: Request) -> Request | None:
+    """The request with the blocks until the next look; None where the campaign is at its end.
+
+    It is where the headline is settled, and where the profile allows no more (`trials_max`).
+    """
+    from harness.analysis import settling
+
+    if request.blocks_planned + LOOK_STEP > request.profile.blocks_max:
+        return None
+    blocks = settling.blocks_to_plan(_analysis(campaign), request.profile.blocks_max)
+    if blocks is None:
+        return None
+    found = replace(request, blocks=blocks)
+    write_plan(campaign, found)
+    return found
+
+
+def _analysis(campaign: Campaign) -> Analysis:
+    from harness.analysis import analyse  # takes a while to import, and few campaigns come here
+
+    return analyse(campaign.head(), campaign.cells(), campaign.outcomes())
