@@ -8,7 +8,7 @@ export CXX
 
 .DEFAULT_GOAL := help
 .PHONY: help install bench test lint format bench-engine bench-independent bench-self \
-  bench-backends bench-accounts bench-profile lock clean
+  bench-backends bench-accounts bench-profile bench-looks lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-accounts: install ## Hold the sources of CPU time against each other, in b
 
 bench-profile: install ## Tell where the servers' CPU time goes, by system call; needs perf
 	$(BIN)/python bench/bench_profile.py
+
+bench-looks: install ## Simulate campaigns to check the error rates of the looks
+	$(BIN)/python bench/simulate_looks.py
 
 lock: $(VENV)/dependencies ## Pin the newest versions of all dependencies, with hashes
 	$(PIP) uv

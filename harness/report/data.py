@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from harness.analysis import settling
 from harness.analysis.intervals import Estimate, Interval
 from harness.analysis.results import Cell, Contrast, Row
 from harness.report.model import Model
@@ -35,9 +36,16 @@ def data(model: Model) -> dict[str, Any]:
     return {
         "headline": compact(analysis.headline),
         "groups": [
-            {"workers": group.workers, "rows": [_without_cell(row) for row in group.rows]}
+            {
+                "workers": group.workers,
+                "rows": [_without_cell(row) for row in group.rows],
+                "pairs": _columns(map(compact, group.pairs)),
+            }
             for group in analysis.groups
         ],
+        "looks": compact(analysis.looks),
+        "look": compact(analysis.looks.last),
+        "settled": settling.settled(analysis),
         "keys": [compact(key) for key in keys],
         "cells": _columns(
             compact(_as_drawn(cell, largest))

@@ -24,6 +24,7 @@ from harness.analysis.places import places
 from harness.analysis.results import Pair
 from harness.profiles.profile import LOOK_STEP
 from harness.report import model, text
+from harness.report.data import data
 
 Lines = list[dict[str, Any]]
 LOOK = Look(1, 8)
@@ -287,3 +288,26 @@ def test_what_is_not_settled_is_said_in_table_and_validity_line_with_what_to_do(
     told = settling.progress(built.analysis, Look(1, 8), 4)
     assert told.startswith("look 1 after 8 blocks: not settled: epoll-lt and epoll-et")
     assert told.endswith("; 4 more blocks")
+
+
+def test_the_data_has_every_pair_the_look_and_whether_it_is_settled() -> None:
+    head = synthetic.campaign(trials=5)
+    built = model.build(head, synthetic.records(head), synthetic.outcomes(head))
+
+    told = data(built)
+
+    assert told["looks"] == {"first": 5, "planned": 5, "completed": 5}
+    assert told["look"] == {"number": 1, "blocks": 5}
+    assert told["settled"] is settling.settled(built.analysis)
+    (group,) = told["groups"]
+    columns = group["pairs"]["columns"]
+    rows = [dict(zip(columns, row, strict=True)) for row in group["pairs"]["rows"]]
+    for row, pair in zip(rows, built.analysis.groups[0].pairs, strict=True):
+        assert pair.comparison is not None
+        assert (row["one"], row["other"]) == (pair.one, pair.other)
+        assert row["comparison.outcome"] == pair.comparison.outcome
+        assert row["comparison.ratio"] == pytest.approx(pair.comparison.ratio, rel=1e-4)
+    places = {row["variant"]: row.get("places") for row in group["rows"]}
+    assert places["poll"] == list(
+        next(r for r in built.analysis.rows if r.variant == "poll").places or ()
+    )
