@@ -9,7 +9,7 @@ from harness.analysis.looks import Look
 from harness.analysis.results import Analysis, Pair, Row
 from harness.profiles.profile import LOOK_STEP
 
-UNLIKELY = "more blocks are unlikely to settle it"
+UNLIKELY = "more blocks are unlikely to settle"
 # More pairs than that are counted, not named.
 PAIRS_NAMED_MAX = 3
 
@@ -61,7 +61,7 @@ def forecast(row: Row) -> str:
     if row.places is None or row.is_settled:
         return ""
     more = row.blocks_to_settle
-    return UNLIKELY if more is None else f"about {more} more blocks"
+    return f"{UNLIKELY} it" if more is None else f"about {more} more blocks"
 
 
 def advice(analysis: Analysis, campaign: Mapping[str, Any]) -> str:
@@ -76,15 +76,16 @@ def advice(analysis: Analysis, campaign: Mapping[str, Any]) -> str:
     names = listed([row.variant for row in rows])
     known = [row.blocks_to_settle for row in rows if row.blocks_to_settle is not None]
     if not known:
-        return f"not settled: {names}, and {UNLIKELY}"
-    some = "" if len(known) == len(rows) else ", but not all of them"
-    words = f"not settled: {names}; about {max(known)} more blocks would settle them{some}"
+        return f"not settled: {names} ({UNLIKELY} them)"
+    some = "them" if len(known) == len(rows) else "some of them"
+    words = f"about {max(known)} more blocks would settle {some}"
     if campaign.get("state") == "running":
-        return words
+        return f"not settled: {names} ({words})"
     # The plan may have blocks beyond the last look: those need no `--blocks`.
     more = analysis.looks.last.blocks + max(known) - analysis.looks.planned
     added = f" --blocks +{more}" if more > 0 else ""
-    return f"{words}: `c10k run --resume {campaign.get('campaign') or 'CAMPAIGN'}{added}`"
+    command = f"`c10k run --resume {campaign.get('campaign') or 'CAMPAIGN'}{added}`"
+    return f"not settled: {names} ({words}: {command})"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -256,8 +256,8 @@ def test_a_settled_campaign_stops_and_another_takes_four_more_blocks_up_to_its_b
     assert settling.progress(two, Look(1, 4), 0) == "look 1 after 4 blocks: settled"
 
 
-def with_spread(lines: Lines, variant: str) -> Lines:
-    """The headline of a server, by 4 % slower and faster in turns."""
+def with_spread(lines: Lines, variant: str, spread: float = 0.04) -> Lines:
+    """The headline of a server, by so much slower and faster in turns."""
     changed = copy.deepcopy(lines)
     for line in changed:
         if (line["variant"], line["scenario"], line["connections_requested"]) == (
@@ -265,7 +265,7 @@ def with_spread(lines: Lines, variant: str) -> Lines:
             "idle",
             10_000,
         ):
-            factor = 1.04 if line["block"] % 2 else 0.96
+            factor = 1 + spread * (-1) ** line["block"]
             line["server"]["cpu_ns"] = round(line["server"]["cpu_ns"] * factor)
     return changed
 
@@ -311,3 +311,42 @@ def test_the_data_has_every_pair_the_look_and_whether_it_is_settled() -> None:
     assert places["poll"] == list(
         next(r for r in built.analysis.rows if r.variant == "poll").places or ()
     )
+
+
+@pytest.mark.parametrize(
+    ("spread", "state", "said"),
+    [
+        (0.04, "done", "epoll-et ({} more blocks would settle them: `c10k run --resume "),
+        (0.04, "running", "epoll-et ({} more blocks would settle them)"),
+        (0.5, "done", "(more blocks are unlikely to settle them)"),
+        (0.001, "done", ""),
+    ],
+)
+def test_the_advice_is_what_can_be_done(spread: float, state: str, said: str) -> None:
+    head = synthetic.campaign(trials=8, state=state)
+    only = {"epoll-lt", "epoll-et"}
+    head["variants"] = [one for one in head["variants"] if one["name"] in only]
+    head["plan"] = [one for one in head["plan"] if one["variant"] in only]
+    lines = with_spread(synthetic.records(head), "epoll-et", spread)
+
+    found = analyse(head, lines, synthetic.outcomes(head))
+
+    told = settling.advice(found, head)
+    more = {row.blocks_to_settle for row in found.rows if row.places}
+    assert said.format(f"about {more.pop()}") in told
+    assert told.startswith("not settled: epoll-") is bool(said)
+
+
+def test_blocks_that_are_planned_already_need_no_option() -> None:
+    """Look 1 is complete, the plan has four blocks more, and they would be enough."""
+    head = synthetic.campaign(trials=12, state="interrupted")
+    head["profile"]["trials"] = 8
+    lines = with_spread(synthetic.records(head), "epoll-et")
+    outcomes = [line for line in synthetic.outcomes(head) if line["block"] <= 9]
+
+    found = analyse(head, lines, outcomes)
+
+    most = max(row.blocks_to_settle or 0 for row in found.rows)
+    assert most >= 4
+    added = f" --blocks +{most - 4}" if most > 4 else ""
+    assert f"`c10k run --resume 20260301-140200-quick{added}`" in settling.advice(found, head)
