@@ -7,7 +7,7 @@ The plan of more blocks begins with that of fewer, so everything that is stored 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
@@ -17,6 +17,7 @@ from harness.store import Campaign
 
 if TYPE_CHECKING:
     from harness.analysis import Analysis
+    from harness.analysis.results import CellKey
     from harness.campaign import Request
 
 EVERY = f"looks come every {LOOK_STEP} blocks"
@@ -72,18 +73,30 @@ def tell(campaign: Campaign, request: Request, progress: Progress, block: int) -
 def longer(campaign: Campaign, request: Request) -> Request | None:
     """The request with the blocks until the next look; None where the campaign is at its end.
 
-    It is where the headline is settled, and where the profile allows no more (`trials_max`).
+    It is where the headline is settled, where the profile allows no more (`trials_max`), and where
+    further blocks do not measure the headline.
     """
     from harness.analysis import settling
 
     if request.blocks_planned + LOOK_STEP > request.profile.blocks_max:
         return None
-    blocks = settling.blocks_to_plan(_analysis(campaign), request.profile.blocks_max)
+    analysis = _analysis(campaign)
+    blocks = settling.blocks_to_plan(analysis, request.profile.blocks_max)
     if blocks is None:
         return None
     found = replace(request, blocks=blocks)
+    if not _measures(found, request.blocks_planned, analysis.headline.key):
+        return None
     write_plan(campaign, found)
     return found
+
+
+def _measures(request: Request, after: int, key: CellKey | None) -> bool:
+    """Whether a block behind `after` has the cell: a scenario with `blocks` ends with `trials`."""
+    from harness.analysis.frame import key_of
+
+    added = (trial for trial in request.trials if trial.block > after)
+    return any(key_of(asdict(cell)) == key for trial in added for cell in trial.cells)
 
 
 def _analysis(campaign: Campaign) -> Analysis:

@@ -48,9 +48,9 @@ class Sayings:
 class Bench:
     """A campaign in a directory of its own, of which the trials are measured by hand."""
 
-    def __init__(self, directory: Path, bound: str = "trials_max = 12") -> None:
+    def __init__(self, directory: Path, bound: str = "trials_max = 12", headline: str = "") -> None:
         self.profile = directory / "mine.toml"
-        self.profile.write_text(PROFILE.replace("BOUND", bound))
+        self.profile.write_text(PROFILE.replace("BOUND", bound) + headline)
         self.reports = directory / "reports"
         self.backend = ProcessBackend()
         self.request = launch.request_of(
@@ -143,6 +143,15 @@ def test_another_goes_on_by_four_blocks_up_to_its_bound(bench: Bench) -> None:
         f"look 2 after 8 blocks: not settled: {names}; 4 more blocks",
         f"look 3 after 12 blocks: not settled: {names}",
     ]  # fmt: skip
+
+
+def test_blocks_that_do_not_measure_the_headline_are_not_added(tmp_path: Path) -> None:
+    other = '\n[[scenarios]]\nname = "active"\nconnections = [100]\n'
+    bench = Bench(tmp_path, headline=f"blocks = 4\n{other}")
+    bench.measure(spread=0.6)
+
+    assert growth.longer(bench.campaign, bench.request) is None
+    assert plan.blocks_of(bench.campaign.head()["plan"]) == 4
 
 
 def test_a_campaign_without_a_bound_has_the_blocks_of_its_profile(tmp_path: Path) -> None:
