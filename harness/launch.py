@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import campaign as campaigns
-from harness import doctor, draw, growth, host, lock, plan, selftest, variants, xray
+from harness import (
+    doctor,
+    draw,
+    groups,
+    growth,
+    host,
+    lock,
+    plan,
+    selftest,
+    variants,
+    xray,
+)
 from harness.backends.base import Backend
 from harness.campaign import Request
 from harness.doctor import text as doctor_text
@@ -73,7 +84,7 @@ def request_of(
             f"profile `{profile}` has trials side by side, and their load takes no workers",
             hint="Leave out `--workers`, or use a profile without `side_by_side`.",
         )
-    chosen = variants.select(found, list(servers) or _of_profile(profile, loaded, found))
+    chosen = groups.select(found, list(servers) or _of_profile(profile, loaded, found))
     return Request(
         profile_name=profile,
         profile=loaded,

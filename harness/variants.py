@@ -230,29 +230,6 @@ def read(directory: Path) -> Variant:
     return variant
 
 
-def select(variants: list[Variant], names: list[str]) -> list[Variant]:
-    """Pick variants by name, in the order of `variants`; no names: all that are not disabled.
-
-    Raises:
-        UsageError: a name is unknown, or names a disabled variant.
-    """
-    if not names or names == ["all"]:
-        return [variant for variant in variants if variant.file.status != "disabled"]
-    known = {variant.name: variant for variant in variants}
-    problems = []
-    for name in names:
-        if name not in known:
-            listed = ", ".join(sorted(known))
-            problems.append(
-                f"no variant `{name}`{schema.nearest(name, list(known))} (known: {listed})"
-            )
-        elif known[name].file.status == "disabled":
-            problems.append(f"variant `{name}` is disabled: {known[name].file.reason}")
-    if problems:
-        raise UsageError("\n".join(problems), hint="`c10k servers` lists them.")
-    return [variant for variant in variants if variant.name in names]
-
-
 def _sources(directory: Path, context: Path) -> list[Path]:
     others = {
         path.parent.resolve()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness import draw, variants
+from harness import draw, groups, variants
 from harness.commands import options
 from harness.errors import Exit
 
@@ -28,14 +28,8 @@ COLOURS = {"pass": "green", "fail": "red", "skip": "bright_black"}
 BUILD_S = 900.0
 
 
-def _complete_name(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    servers = context.params.get("servers_dir") or Path("servers")
-    names = (path.parent.name for path in servers.glob(f"*/{variants.VARIANT_FILE}"))
-    return sorted(name for name in names if name.startswith(incomplete))
-
-
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]…", shell_complete=_complete_name)
+@click.argument("names", nargs=-1, metavar="[NAME]…", shell_complete=options.complete_servers)
 @options.backend
 @click.option("--quick", is_flag=True, help="Only the checks that a quick campaign begins with.")
 @click.option(
@@ -62,10 +56,11 @@ def check(
     \b
     c10k check                                  all variants, in containers
     c10k check poll epoll-lt --quick            two of them, the quick checks
+    c10k check @python --quick                  a group of them
     c10k check mine --backend process --json    without Docker, for programs
     c10k check mine --quick --times 20          does it pass always, or only often?
     """
-    chosen = variants.select(variants.discover(servers_dir), list(names))
+    chosen = groups.select(variants.discover(servers_dir), list(names))
     show: Callable[[str], None] = (lambda _: None) if as_json else click.echo
     subset: Subset = "quick" if quick else "full"
     verdicts: list[Verdict] = []

@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from harness import groups, variants
+from harness.errors import UsageError
+
 Command = Callable[..., Any]
 
 
@@ -61,6 +64,15 @@ def output_format(*kinds: str, written: str) -> Callable[[Command], Command]:
         show_default=True,
         help=f"{written}; the others go to standard output.",
     )
+
+
+def complete_servers(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Servers and groups that begin with what is typed, the last of a list with commas."""
+    directory = context.params.get("servers_dir") or Path("servers")
+    try:
+        return groups.complete(variants.discover(directory), incomplete)
+    except UsageError:  # no completion is offered; the command itself says what is wrong
+        return []
 
 
 def names(context: click.Context, parameter: click.Parameter, value: str | None) -> list[str]:

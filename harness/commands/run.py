@@ -32,7 +32,8 @@ def _complete_profile(*_: Any) -> list[str]:
     callback=options.names,
     envvar="C10K_SERVERS",
     metavar="NAME,…",
-    help="Which variants; without it those of the profile, or all.",
+    shell_complete=options.complete_servers,
+    help="Servers and groups (`c10k servers`), default those of the profile.",
 )
 @options.backend
 @click.option(

@@ -13,7 +13,8 @@ import pytest
 from driving import ROOT, Case, Subject, Verdict
 
 from harness.conformance.results import score
-from harness.variants import Variant, discover, select
+from harness.groups import select
+from harness.variants import Variant, discover
 
 IN_FULL = ("epoll-et", "thread-per-connection")
 

@@ -100,7 +100,14 @@ def test_servers_lists_what_is_there_for_people_and_for_programs() -> None:
 
     names = [entry["name"] for entry in data["servers"]]
     assert names == sorted(path.parent.name for path in ROOT.glob("servers/*/variant.toml"))
-    assert [line.split()[0] for line in text.stdout.splitlines()] == names
+    listed, _, groups = text.stdout.partition("\n\n")
+    assert [line.split()[0] for line in listed.splitlines()] == names
+    told = {group["name"]: group["servers"] for group in data["groups"]}
+    assert [line.split()[0] for line in groups.splitlines()[1:]] == list(told)
+    assert sorted(name for members in told.values() for name in members) == names
+    assert {entry["name"]: entry["group"] for entry in data["servers"]} == {
+        name: group for group, members in told.items() for name in members
+    }
 
 
 def test_listing_servers_does_not_wait_for_the_analysis_to_be_imported() -> None:

@@ -107,18 +107,6 @@ def test_a_name_must_fit_everywhere_it_is_used(tmp_path: Path, name: str) -> Non
         variants.discover(tmp_path)
 
 
-def test_select_suggests_the_nearest_name_and_refuses_disabled_ones(tmp_path: Path) -> None:
-    add(tmp_path, "epoll-lt")
-    add(tmp_path, "off", GOOD + 'status = "disabled"\nreason = "no runtime here"\n')
-    found = variants.discover(tmp_path)
-
-    assert [variant.name for variant in variants.select(found, [])] == ["epoll-lt"]
-    with pytest.raises(UsageError, match="did you mean `epoll-lt`"):
-        variants.select(found, ["epol-lt"])
-    with pytest.raises(UsageError, match="no runtime here"):
-        variants.select(found, ["off"])
-
-
 def test_the_digest_follows_own_and_shared_sources_but_no_other_variant(tmp_path: Path) -> None:
     text = GOOD + '[docker]\ncontext = ".."\n'
     mine = add(tmp_path, "mine", text)
