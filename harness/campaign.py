@@ -164,11 +164,19 @@ def run(campaign: Campaign, request: Request, backend: Backend, progress: Progre
     return exit_code(campaign.outcomes())
 
 
+def failed(outcomes: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """{server: code} of those whose trials ended in a failure that counts for the exit code."""
+    last = {outcome["trial"]: outcome for outcome in outcomes}
+    return {
+        plan.program_of(outcome["variant"]): outcome["code"]
+        for outcome in last.values()
+        if outcome["outcome"] == "failed" and outcome["code"] != NOT_AVAILABLE
+    }
+
+
 def exit_code(outcomes: Sequence[dict[str, Any]]) -> Exit:
     """What the trials' outcomes make of the exit code (a void ranked cell is judged later)."""
-    last = {outcome["trial"]: outcome for outcome in outcomes}
-    codes = {outcome["code"] for outcome in last.values() if outcome["outcome"] == "failed"}
-    codes.discard(NOT_AVAILABLE)
+    codes = set(failed(outcomes).values())
     if codes - SERVER_CODES:
         return Exit.BUG
     return Exit.SERVER_FAULT if codes else Exit.OK

@@ -6,6 +6,7 @@ what went wrong.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import traceback
@@ -26,7 +27,7 @@ from harness.commands.run import run
 from harness.commands.selftest import selftest
 from harness.commands.servers import servers
 from harness.commands.version import version
-from harness.errors import EXIT_MEANINGS, C10kError, Exit
+from harness.errors import EXIT_MEANINGS, C10kError, Exit, ending
 
 COMMANDS = (
     doctor,
@@ -65,8 +66,17 @@ for command in COMMANDS:
 
 
 def main() -> NoReturn:
-    """Entry point: turns errors into one message and the documented exit code."""
-    sys.exit(_exit_code(functools.partial(cli.main, standalone_mode=False)))
+    """Entry point: turns errors into one message and the documented exit code.
+
+    The last line says what a code other than 0 means: `make` adds its own "Error 4" below it, and
+    Compose its own "exited with code 4".
+    """
+    code = _exit_code(functools.partial(cli.main, standalone_mode=False))
+    if code:
+        with contextlib.suppress(BrokenPipeError):  # the reader of our output had enough
+            sys.stdout.flush()
+        click.echo(ending(code), err=True)
+    sys.exit(code)
 
 
 def _exit_code(call: Callable[[], Any]) -> int:

@@ -38,6 +38,12 @@ EXIT_MEANINGS: dict[Exit, str] = {
 }
 
 
+def ending(code: int) -> str:
+    """The last line of a command that does not end with 0: the exit code and its meaning."""
+    known = {one.value: meaning for one, meaning in EXIT_MEANINGS.items()}
+    return f"exit {int(code)}: {known.get(int(code), 'not a documented exit code')}"
+
+
 class C10kError(Exception):
     """An error with a message (what and where) and a hint (what to do next)."""
 

@@ -275,6 +275,9 @@ def _finish(campaign: Campaign, progress: Progress) -> bool:
     """Draw the report, print what it says; True if a ranked cell is void."""
     drawn = draw.report(campaign)
     progress.say(drawn.text)
+    if failed := campaigns.failed(campaign.outcomes()):
+        told = ", ".join(f"{name} ({code})" for name, code in failed.items())
+        progress.say(f"Failed: {told}. `c10k explain CODE` says what to do.")
     progress.say(f"Data: {shown(campaign.directory)}/trials.jsonl")
     progress.event("report", path=shown(drawn.path))
     progress.say(shown(drawn.path))

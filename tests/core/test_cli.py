@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import cli, lock
+from harness import campaign, cli, lock
 from harness.errors import Exit, HostNotFit, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +48,7 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str], words: s
 
     assert done.returncode == Exit.USAGE
     assert words in done.stderr
+    assert done.stderr.splitlines()[-1] == "exit 2: usage, profile or variant file"
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -62,6 +63,7 @@ def test_no_docker_engine_is_exit_code_3_with_the_way_out(tmp_path: Path) -> Non
     assert done.returncode == Exit.HOST_NOT_FIT
     assert "no.sock" in done.stderr
     assert "--backend process" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("exit 3: host not fit")
 
 
 def test_a_second_campaign_is_refused_and_names_the_first(tmp_path: Path) -> None:
@@ -92,6 +94,22 @@ def test_every_error_becomes_its_exit_code(
     if isinstance(error, UsageError):
         assert "what" in (told := capsys.readouterr().err)
         assert "do this" in told
+
+
+def test_the_trials_that_failed_name_their_servers_and_what_ends_no_campaign_does_not() -> None:
+    def told(trial: str, variant: str, outcome: str, code: str) -> dict[str, str]:
+        return {"trial": trial, "variant": variant, "outcome": outcome, "code": code}
+
+    outcomes = [
+        told("1-poll", "poll", "failed", "not-ready"),
+        told("1-poll", "poll", "done", ""),
+        told("1-select.again", "select.again", "failed", "nonconforming"),
+        told("1-io-uring", "io-uring", "failed", "not-available"),
+    ]
+
+    assert campaign.failed(outcomes) == {"select": "nonconforming"}
+    assert campaign.exit_code(outcomes) == Exit.SERVER_FAULT
+    assert campaign.exit_code(outcomes[:2]) == Exit.OK
 
 
 def test_servers_lists_what_is_there_for_people_and_for_programs() -> None:
