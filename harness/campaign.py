@@ -36,7 +36,8 @@ SELFTESTS_MAX = 3
 class Request:
     """What `c10k run` was asked for.
 
-    `blocks`: how many blocks it has; those of the profile (`trials`) without it.
+    `blocks`: how many blocks it has; those of the profile (`trials`) without it. `budget_s`: how
+    long a run of it may take, builds not included; without it nothing bounds that.
     """
 
     profile_name: str
@@ -49,6 +50,7 @@ class Request:
     cpus_allowed: frozenset[int]
     include_nonconforming: bool = False
     blocks: int | None = None
+    budget_s: float | None = None
 
     @property
     def split(self) -> cpus.CpuSplit:
@@ -68,7 +70,7 @@ class Request:
 
     @property
     def blocks_planned(self) -> int:
-        """How many blocks the plan has."""
+        """How many blocks the plan has, block 0 not counted."""
         return self.blocks or self.profile.trials
 
     @property
@@ -100,6 +102,7 @@ def create(request: Request, backend: Backend) -> Campaign:
         "seed": request.seed,
         "argv": list(request.argv),
         "workers": request.workers,
+        "budget_s": request.budget_s,
         "backend": backend.name,
         "isolated": backend.isolated,
         "environment": _environment(request, backend),

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import campaign as campaigns
 from harness import (
+    budget,
     doctor,
     draw,
     groups,
@@ -26,6 +26,7 @@ from harness import (
     variants,
     xray,
 )
+from harness import campaign as campaigns
 from harness.backends.base import Backend
 from harness.campaign import Request
 from harness.doctor import text as doctor_text
@@ -71,11 +72,16 @@ def request_of(
     reports: Path,
     argv: Sequence[str],
     include_nonconforming: bool = False,
+    budget_s: float | None = None,
+    blocks_max: int | None = None,
 ) -> Request:
     """Check everything that was asked for before anything is started.
 
+    A budget, of the profile if not given here, chooses how many blocks the campaign may have,
+    unless `blocks_max` is given.
+
     Raises:
-        UsageError: the profile, a variant or its file is wrong.
+        UsageError: the profile, a variant or its file is wrong, or the budget is too small.
     """
     loaded = profiles.load(profile)
     found = variants.discover(servers_dir)
@@ -85,7 +91,7 @@ def request_of(
             hint="Leave out `--workers`, or use a profile without `side_by_side`.",
         )
     chosen = groups.select(found, list(servers) or _of_profile(profile, loaded, found))
-    return Request(
+    request = Request(
         profile_name=profile,
         profile=loaded,
         variants=tuple(chosen),
@@ -95,7 +101,31 @@ def request_of(
         reports=reports,
         cpus_allowed=frozenset(os.sched_getaffinity(0)),
         include_nonconforming=include_nonconforming,
+        budget_s=loaded.budget_s if budget_s is None else budget_s,
     )
+    return _within_budget(request) if blocks_max is None else _of_blocks(request, blocks_max)
+
+
+def _of_blocks(request: Request, blocks_max: int) -> Request:
+    return replace(request, profile=request.profile.of_blocks(blocks_max))
+
+
+def _within_budget(request: Request) -> Request:
+    """The request with as many blocks as its budget has time for.
+
+    Raises:
+        UsageError: that is fewer than a ranking needs.
+    """
+    if request.budget_s is None:
+        return request
+    from harness.analysis.intervals import TRIALS_MIN  # pandas comes with it, which takes a second
+
+    least = TRIALS_MIN if request.profile.ranked else 1
+
+    def cost_s(blocks: int) -> float:
+        return estimate_s(replace(_of_blocks(request, blocks), blocks=blocks))
+
+    return _of_blocks(request, budget.blocks_within(request.budget_s, least, cost_s))
 
 
 def request_to_resume(
@@ -107,6 +137,8 @@ def request_to_resume(
         UsageError: there is no such campaign, or a part of its plan is gone.
     """
     head = Campaign.open(reports, name).head()
+    budget_s, profile = head.get("budget_s"), head["profile"]
+    blocks_max = (profile.get("trials_max") or profile["trials"]) if budget_s else None
     request = request_of(
         profile=head["profile"]["name"],
         servers=[one["name"] for one in head["variants"] if not one.get("same_as")],
@@ -116,6 +148,8 @@ def request_to_resume(
         reports=reports,
         argv=head["argv"],
         include_nonconforming=include_nonconforming,
+        budget_s=budget_s,
+        blocks_max=blocks_max,
     )
     return replace(request, blocks=plan.blocks_of(head["plan"]) + added)
 
@@ -221,7 +255,7 @@ def describe(request: Request, backend: Backend) -> str:
     names = ", ".join(variant.name for variant in request.variants)
     minutes = estimate_s(request) / 60
     return (
-        f"profile {request.profile_name}, {request.blocks_planned} trial(s) of {names}; "
+        f"profile {request.profile_name}, {request.blocks_planned} block(s) of {names}; "
         f"backend {backend.name}, seed {request.seed}, about {minutes:.1f} min"
     )
 
@@ -233,6 +267,9 @@ def dry_run(request: Request) -> dict[str, Any]:
         "schema": 1,
         "profile": request.profile_json,
         "seed": request.seed,
+        "blocks": request.blocks_planned,
+        "blocks_max": request.profile.blocks_max,
+        "budget_s": request.budget_s,
         "cpus": {"server": request.split.server, "load": request.split.load},
         "estimate_s": round(estimate_s(request), 1),
         "trials": [trial.as_json() for trial in trials],

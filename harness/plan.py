@@ -268,7 +268,13 @@ def together(trials: Sequence[Trial], *, side_by_side: bool) -> list[list[Trial]
 
 
 def may_repeat(
-    trials: Sequence[Trial], repeated: Mapping[int, int], block: int, together: int = 1
+    trials: Sequence[Trial],
+    repeated: Mapping[int, int],
+    block: int,
+    together: int = 1,
+    *,
+    left_s: float | None = None,
+    needed_s: float = 0.0,
 ) -> bool:
     """Whether more trials may be spent in a block on measuring noisy cells again.
 
@@ -278,7 +284,11 @@ def may_repeat(
     Args:
         repeated: {block: how many trials were spent on that}.
         together: how many at once: all that run side by side, or none of them.
+        left_s: what is left of the campaign's time budget; None without a budget.
+        needed_s: what the repetition takes, and the trials that are still to come.
     """
+    if left_s is not None and needed_s > left_s:
+        return False
     if block == CALIBRATION_BLOCK:
         return True
     planned = [trial.block for trial in trials if trial.block != CALIBRATION_BLOCK]

@@ -9,6 +9,7 @@ stays in the data.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -48,6 +49,7 @@ class Rounds:
         self._backend = backend
         self._progress = progress
         self._asked = Asked.for_connections(request.profile.at_once_max)
+        self._start_s = time.monotonic()
 
     def run(
         self,
@@ -212,12 +214,33 @@ class Rounds:
         repeats_max = self._request.profile.repeats_max
         if not group or any(again[trial.id] >= repeats_max for trial in group):
             return []
-        spent = Counter(line["block"] for line in outcomes if attempts.repeats(line))
-        if not plan.may_repeat(self._request.trials, spent, group[0].block, len(group)):
-            return []
         records = self._campaign.cells()
         noisy = (attempts.to_repeat(records, outcomes, trial.id) for trial in group)
-        return sorted({cell for cells in noisy for cell in cells})
+        again_cells = sorted({cell for cells in noisy for cell in cells})
+        spent = Counter(line["block"] for line in outcomes if attempts.repeats(line))
+        may_repeat = plan.may_repeat(
+            self._request.trials,
+            spent,
+            group[0].block,
+            len(group),
+            left_s=self._left_s(),
+            needed_s=plan.estimate_s(
+                [*(plan.part(trial, again_cells) for trial in group), *self._to_come(group[-1])]
+            ),
+        )
+        return again_cells if may_repeat else []
+
+    def _left_s(self) -> float | None:
+        """What is left of the budget, which a resumed campaign has anew; None without one."""
+        budget_s = self._request.budget_s
+        return None if budget_s is None else budget_s - (time.monotonic() - self._start_s)
+
+    def _to_come(self, last: plan.Trial) -> list[plan.Trial]:
+        """The planned trials behind `last` that have no result."""
+        trials = self._request.trials
+        ended = {line["trial"] for line in self._campaign.outcomes() if attempts.is_result(line)}
+        place = next(place for place, trial in enumerate(trials) if trial.id == last.id)
+        return [trial for trial in trials[place + 1 :] if trial.id not in ended]
 
     def _sound(self, group: Sequence[plan.Trial]) -> list[plan.Trial]:
         """Those that came to their end and not to a server's fault."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harness import draw
+from harness import budget, draw
 from harness.commands import options
 from harness.errors import Exit
 from harness.profiles import profile as profiles
@@ -16,6 +16,13 @@ from harness.profiles import profile as profiles
 
 def _complete_profile(*_: Any) -> list[str]:
     return profiles.names()
+
+
+def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
+    try:
+        return budget.parse(value) if value else None
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
@@ -50,6 +57,14 @@ def _complete_profile(*_: Any) -> list[str]:
     show_default=True,
     help="Locust workers beside one master; 0 runs the load in one process.",
 )
+@click.option(
+    "--budget",
+    "budget_s",
+    callback=_budget_s,
+    envvar="C10K_BUDGET",
+    metavar="TIME",
+    help="Run as many blocks as fit into this time: 90s, 30m, 2h.",
+)
 @click.option("--resume", metavar="CAMPAIGN", help="Run exactly the missing trials of a campaign.")
 @click.option(
     "--blocks",
@@ -71,6 +86,7 @@ def run(
     backend: str,
     seed: int | None,
     workers: int,
+    budget_s: float | None,
     resume: str | None,
     blocks: str | None,
     dry_run: bool,
@@ -109,6 +125,7 @@ def run(
             reports=reports,
             argv=sys.argv[1:],
             include_nonconforming=include_nonconforming,
+            budget_s=budget_s,
         )
     if dry_run:
         click.echo(draw.as_json(launch.dry_run(request)) if as_json else _plan_text(request))
@@ -126,12 +143,15 @@ def _backend_of(campaign: str, reports: Path) -> str:
 def _plan_text(request: Any) -> str:
     from harness import launch
 
-    split = request.split
+    split, blocks = request.split, f"{request.blocks_planned} blocks"
+    if request.profile.blocks_max > request.blocks_planned:
+        blocks += f", up to {request.profile.blocks_max} where they do not settle the headline"
     lines = [
         f"profile {request.profile_name}: {request.profile.summary}",
         f"seed {request.seed}; server on CPU {', '.join(map(str, split.server))}, "
         f"load on CPU {', '.join(map(str, split.load))}; "
-        f"about {launch.estimate_s(request) / 60:.1f} min without builds",
+        f"{blocks}, about {launch.estimate_s(request) / 60:.1f} min without "
+        f"builds",
     ]
     for trial in request.trials:
         cells = ", ".join(f"{cell.scenario}@{cell.connections:,}" for cell in trial.cells)

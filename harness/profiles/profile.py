@@ -144,6 +144,7 @@ class Profile(schema.Strict):
     selftest: bool = False
     trials: int = Field(ge=1, le=100)
     trials_max: int | None = Field(default=None, ge=1, le=1_000)
+    budget_s: float | None = Field(default=None, gt=0, strict=False)
     server_cpus: int = Field(default=1, ge=1)
     repeats_max: int = Field(default=0, ge=0, le=10)
     same_twice: str | None = None
@@ -230,6 +231,21 @@ class Profile(schema.Strict):
         """How long the windows of one of its scenarios are; 0 where nothing is sent."""
         has_traffic = SCENARIOS[use.name].active != "none"
         return (use.window_s or self.timing.window_s) if has_traffic else 0.0
+
+    def of_blocks(self, blocks_max: int) -> Profile:
+        """The profile whose campaigns take at most so many blocks, by themselves.
+
+        With fewer than `trials` the first look comes after all of them. With more, looks come after
+        `trials` blocks and then every `LOOK_STEP`, as far as they fit.
+        """
+        trials = min(self.trials, blocks_max)
+        later = (blocks_max - trials) // LOOK_STEP * LOOK_STEP
+        scenarios = tuple(
+            use.model_copy(update={"blocks": min(use.blocks, trials)}) if use.blocks else use
+            for use in self.scenarios
+        )
+        changes = {"trials": trials, "trials_max": trials + later or None, "scenarios": scenarios}
+        return self.model_copy(update=changes)
 
     @property
     def blocks_max(self) -> int:
