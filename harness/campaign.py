@@ -5,18 +5,18 @@ A new campaign and a resumed one take the same path: what is already in the stor
 
 from __future__ import annotations
 
+import contextlib
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import cpus, environment, growth, plan, proving, selftest, xray
+from harness import cpus, environment, growth, plan, preparing, proving, selftest, xray
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
-from harness.errors import C10kError, Exit, Interrupted, ServerFault, UsageError
+from harness.errors import C10kError, Exit, Interrupted, UsageError
 from harness.faults import NOT_AVAILABLE, SERVER_CODES
 from harness.interrupt import shielded
 from harness.profiles import profile as profiles
@@ -243,27 +243,31 @@ def _prepare(
     builds: dict[str, str | None] = {}
     progress.say("preparing the load")
     backend.prepare_load(request.profile.timeouts.build_s)
-    for variant in request.variants:
-        trials = [trial for trial in missing if plan.program_of(trial.variant) == variant.name]
-        if not trials:
-            continue
-        progress.say(f"building {variant.name}")
-        start = time.monotonic()
-        try:
-            prepared[variant.name] = backend.prepare(variant, request.profile.timeouts.build_s)
-            digests[variant.name] = prepared[variant.name].digest
-            runtimes[variant.name] = prepared[variant.name].runtime
-            builds[variant.name] = prepared[variant.name].build
-        except ServerFault as fault:
+    needed = {plan.program_of(trial.variant) for trial in missing}
+    building = preparing.each(
+        backend,
+        [variant for variant in request.variants if variant.name in needed],
+        request.profile.timeouts.build_s,
+        cpus=request.cpus_allowed,
+        say=progress.say,
+    )
+    with contextlib.closing(building) as built:
+        for done in built:
+            name, one = done.item.name, done.result
+            if isinstance(one, Prepared):
+                prepared[name] = one
+                digests[name], runtimes[name], builds[name] = one.digest, one.runtime, one.build
+                continue
             outcome = Outcome(
                 outcome="failed",
-                code=fault.code,
-                text=f"{fault.message}. {fault.hint}".strip(),
-                log_tail=fault.log,
-                duration_s=round(time.monotonic() - start, 3),
+                code=one.code,
+                text=f"{one.message}. {one.hint}".strip(),
+                log_tail=one.log,
+                duration_s=round(done.duration_s, 3),
             )
-            for trial in trials:
-                rounds.end(trial, outcome)
+            for trial in missing:
+                if plan.program_of(trial.variant) == name:
+                    rounds.end(trial, outcome)
     head = campaign.head()
     for entry in head["variants"]:
         name = plan.program_of(entry["name"])
@@ -272,7 +276,8 @@ def _prepare(
         entry["build"] = builds.get(name, entry.get("build"))
     head["environment"] = _environment(request, backend)
     campaign.write_head(head)
-    return prepared
+    # In the order of the variants: the builds ended in any
+    return {one.name: prepared[one.name] for one in request.variants if one.name in prepared}
 
 
 def _environment(request: Request, backend: Backend) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 The first signal raises `Interrupted` in the main thread, except inside `shielded()`: removing what
 a trial started and writing to the store finish first. What the second one leaves behind is found by
 label at the next start.
+
+Python runs signal handlers in the main thread only. Another thread (harness/pool.py) looks from
+time to time whether it has to stop, so that a shield means nothing to it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -25,6 +29,7 @@ class _State:
     shields = 0
     pending: int | None = None
     seen = False
+    stopping = threading.Event()
 
 
 @contextmanager
@@ -47,6 +52,9 @@ def watched(told: str = "results so far are saved") -> Iterator[None]:
 @contextmanager
 def shielded() -> Iterator[None]:
     """Let the block finish before a signal interrupts."""
+    if not is_main():
+        yield
+        return
     _State.shields += 1
     try:
         yield
@@ -55,6 +63,27 @@ def shielded() -> Iterator[None]:
     if _State.pending is not None and not _State.shields:
         number, _State.pending = _State.pending, None
         raise _interrupted(number)
+
+
+@contextmanager
+def workers_stopped() -> Iterator[None]:
+    """Have all threads but the main one stop at their next look, while the block waits for them."""
+    _State.stopping.set()
+    try:
+        yield
+    finally:
+        _State.stopping.clear()
+
+
+def require_going() -> None:
+    """Raise Interrupted in a worker's thread that has to stop; the main thread hears signals."""
+    if _State.stopping.is_set() and not is_main():
+        raise Interrupted("stopped, as all other work")
+
+
+def is_main() -> bool:
+    """Whether this is the main thread."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def _handle(number: int, frame: FrameType | None) -> None:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
+from harness import interrupt
 from harness.conformance.results import MAIN
 from harness.cpus import CpuSplit
 from harness.errors import C10kError, ServerFault
@@ -240,8 +241,12 @@ class Backend(Protocol):
             HostNotFit: it cannot.
         """
 
+    def place(self, variant: Variant) -> str:
+        """Where it is built. Builds of one place share files, or layers of images: the first one
+        runs alone (harness/pool.py)."""
+
     def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
-        """Build the variant.
+        """Build the variant. Several threads may call it at once.
 
         Raises:
             ServerFault: it does not build.
@@ -271,11 +276,12 @@ def await_event(opened: OpenTrial, timeout_s: float, *, coming: bool) -> Event |
         LoadSilent: nothing came within `timeout_s`.
         ServerFault: the server ended, and the load, which looks for it, has nothing to say.
     """
-    if not coming:
+    if not coming and interrupt.is_main():  # which wakes for nothing while others are measured
         return opened.next_event(timeout_s)
     last_s = time.monotonic() + timeout_s
     while True:
-        ended = opened.ended()
+        interrupt.require_going()
+        ended = opened.ended() if coming else None
         try:
             return opened.next_event(LOOK_AGAIN_S)
         except LoadSilent:

@@ -78,6 +78,10 @@ class DockerBackend:
         """Find the harness's own image, or build it from the clone."""
         self._harness_image = images.harness_image(self.client, timeout_s)
 
+    def place(self, variant: Variant) -> str:
+        """Context and first layers of its image: the first build makes those of all."""
+        return images.shared_layers(variant)
+
     def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
         """Build the variant's image unless it exists."""
         image = images.build_variant(self.client, variant, timeout_s)

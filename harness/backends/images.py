@@ -18,7 +18,7 @@ import docker
 import docker.errors
 from docker.models.containers import Container
 
-from harness import built
+from harness import built, interrupt
 from harness.backends.base import tail, told_runtime
 from harness.errors import HostNotFit, ServerFault
 from harness.variants import Variant
@@ -28,11 +28,23 @@ HARNESS_IMAGE = "c10k/harness"
 VARIANT_LABEL = "c10k.variant"
 # One line is expected.
 LOG_LINES = 100
+# How often a build, and a wait for a container, looks whether it has to stop.
+LOOK_S, LOOK_AGAIN_S = 0.2, 2.0
 
 
 def base_image() -> str:
     """The base of all images: `C10K_BASE`, so that a host without a registry needs one only."""
     return os.environ.get("C10K_BASE") or BASE_DEFAULT
+
+
+def shared_layers(variant: Variant) -> str:
+    """Context and Dockerfile up to the first line that copies sources: equal ones share layers.
+
+    The engine builds a layer once only if the first of two builds has it before the second begins.
+    """
+    lines = variant.dockerfile.read_text(encoding="utf-8").splitlines()
+    own = [at for at, line in enumerate(lines) if line.split()[:1] in (["COPY"], ["ADD"])]
+    return "\n".join([str(variant.context), *lines[: own[0] if own else len(lines)]])
 
 
 def build_variant(client: docker.DockerClient, variant: Variant, timeout_s: float) -> str:
@@ -124,9 +136,16 @@ def program_of(config: Mapping[str, Any]) -> str:
 
 def _exit_code(container: Container, timeout_s: float) -> int | None:
     """How the container ended; None if it did not in time."""
-    # What the engine says of a wait that took too long depends on the version of its client.
-    with contextlib.suppress(OSError, docker.errors.DockerException):
-        return int(container.wait(timeout=timeout_s)["StatusCode"])
+    last_s = time.monotonic() + timeout_s
+    while (left_s := last_s - time.monotonic()) > 0:
+        interrupt.require_going()
+        # What the engine says of a wait that took too long depends on the version of its client.
+        try:
+            return int(container.wait(timeout=min(LOOK_AGAIN_S, left_s))["StatusCode"])
+        except OSError:
+            continue
+        except docker.errors.DockerException:
+            return None
     return None
 
 
@@ -191,15 +210,27 @@ def _build(client: docker.DockerClient, timeout_s: float, **arguments: Any) -> N
     deadline_s = time.monotonic() + timeout_s
     error = None
     try:
-        while (
-            message := messages.get(timeout=max(0.0, deadline_s - time.monotonic()))
-        ) is not None:
+        while (message := _next(messages, deadline_s)) is not None:
             lines.append(message.get("stream", ""))
             error = str(message["error"]).strip() if "error" in message else error
     except queue.Empty:
         error = f"took longer than {timeout_s:.0f} s"
     if error:
         raise _BuildFailed(error, tail("".join(lines)))
+
+
+def _next(
+    messages: queue.SimpleQueue[dict[str, Any] | None], deadline_s: float
+) -> dict[str, Any] | None:
+    """The next message. Raises queue.Empty behind the deadline, Interrupted in a stopped thread."""
+    while True:
+        interrupt.require_going()
+        left_s = deadline_s - time.monotonic()
+        try:
+            return messages.get(timeout=max(0.0, min(LOOK_S, left_s)))
+        except queue.Empty:
+            if left_s <= 0:
+                raise
 
 
 def _pump(

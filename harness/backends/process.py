@@ -14,11 +14,9 @@ this user may make one: nothing that it forks is lost, neither to the accounts n
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -26,11 +24,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from harness import built, counters
-from harness.backends import cgroups, cpu_time, sweeping
+from harness.backends import building, cgroups, cpu_time, sweeping
 from harness.backends.base import (
     ADDRESS,
     LISTEN,
@@ -42,7 +39,6 @@ from harness.backends.base import (
     ServerExit,
     reply_line,
     tail,
-    told_runtime,
 )
 from harness.backends.forked import ForkServer
 from harness.backends.kept import KeptServer
@@ -77,6 +73,11 @@ class ProcessBackend:
     def prepare_load(self, timeout_s: float) -> None:
         """Nothing to do: the load is this very package."""
 
+    def place(self, variant: Variant) -> str:
+        """The directory that `make -C` of its build command works in, or its own."""
+        build = variant.file.process.build if variant.file.process else ()
+        return str(building.make_directory(build, variant.directory))
+
     def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
         """Run the variant's build command in its directory."""
         run = variant.file.process
@@ -94,8 +95,8 @@ class ProcessBackend:
                 hint=f"apt-get install {missing}",
             )
         if run.build:
-            _build(variant.name, run.build, variant.directory, timeout_s)
-        runtime = _runtime(variant, timeout_s) if variant.file.runtime else None
+            building.build(variant.name, run.build, variant.directory, timeout_s)
+        runtime = building.runtime_of(variant, timeout_s) if variant.file.runtime else None
         build = built.producer(variant.directory / run.command[0])
         return Prepared(variant, " ".join(run.command), variant.digest(), runtime, build)
 
@@ -313,62 +314,6 @@ def pid_namespace_command() -> tuple[str, ...]:
     return unshare if done.returncode == 0 else ()
 
 
-def _build(name: str, command: tuple[str, ...], directory: Path, timeout_s: float) -> None:
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ServerFault(
-            f"{name}: `{command[0]}` of its build command cannot be started: {error.strerror}",
-            code="build-failed",
-            hint=f"Is {command[0]} installed?",
-        ) from None
-    try:
-        output = process.communicate(timeout=timeout_s)[0]
-    except subprocess.TimeoutExpired as error:
-        raise ServerFault(
-            f"{name}: the build took longer than {timeout_s:.0f} s",
-            code="build-failed",
-            log=tail((error.stdout or b"").decode(errors="replace")),
-        ) from None
-    finally:
-        _kill_group(process.pid)  # the compilers that make started, if it was cut short
-    if process.returncode != 0:
-        raise ServerFault(
-            f"{name}: `{' '.join(command)}` in {directory} ended with {process.returncode}",
-            code="build-failed",
-            hint="The last lines of its output are below.",
-            log=tail(output.decode(errors="replace")),
-        )
-
-
-def _runtime(variant: Variant, timeout_s: float) -> str:
-    """What the server says of its runtime, started as it will be."""
-    assert variant.file.process is not None  # noqa: S101 (prepare() made sure)
-    command = [*variant.file.process.command, "--version"]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=variant.directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ServerFault(
-            f"{variant.name}: `{' '.join(command)}` does not tell its runtime: {error}",
-            code="build-failed",
-        ) from None
-    return told_runtime(variant, done.stdout)
-
-
 def _require_free_port() -> None:
     """Without a namespace of its own a trial shares the host's ports."""
     port = int(ADDRESS.rsplit(":", 1)[1])
@@ -382,12 +327,6 @@ def _require_free_port() -> None:
                 hint="Network namespaces are refused here, so servers use the host's loopback: "
                 f"free the port (`ss -ltnp sport = :{port}` names its owner).",
             ) from None
-
-
-def _kill_group(group: int) -> None:
-    """Kill what a process left behind in its session (workers of a server that ended)."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
 
 
 def _text(file: Any) -> str:

@@ -1,0 +1,114 @@
+"""Build commands of servers without Docker. Several may run at once, each from a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import interrupt
+from harness.backends.base import tail, told_runtime
+from harness.errors import ServerFault
+from harness.variants import Variant
+
+# How often a build looks whether it has to stop.
+LOOK_S = 0.2
+
+
+def make_directory(build: Sequence[str], directory: Path) -> Path:
+    """Where the files are that a build command writes: what `make -C` names, or the directory.
+
+    Two runs of `make` in one directory would both build the objects that their programs share, and
+    write the same files.
+    """
+    options = [Path(build[at + 1]) for at, word in enumerate(build[:-1]) if word == "-C"]
+    if build and Path(build[0]).name == "make" and options:
+        return (directory / options[0]).resolve()
+    return directory
+
+
+def build(name: str, command: Sequence[str], directory: Path, timeout_s: float) -> None:
+    """Run the build command of the server `name` to its end.
+
+    Raises:
+        ServerFault: it fails, or takes too long.
+        Interrupted: this thread has to stop. Nothing of the build is left.
+    """
+    try:
+        code, output = _ran(command, directory, timeout_s, stderr=subprocess.STDOUT)
+    except OSError as error:
+        raise ServerFault(
+            f"{name}: `{command[0]}` of its build command cannot be started: {error.strerror}",
+            code="build-failed",
+            hint=f"Is {command[0]} installed?",
+        ) from None
+    except subprocess.TimeoutExpired as error:
+        raise ServerFault(
+            f"{name}: the build took longer than {timeout_s:.0f} s",
+            code="build-failed",
+            log=tail((error.stdout or b"").decode(errors="replace")),
+        ) from None
+    if code != 0:
+        raise ServerFault(
+            f"{name}: `{' '.join(command)}` in {directory} ended with {code}",
+            code="build-failed",
+            hint="The last lines of its output are below.",
+            log=tail(output.decode(errors="replace")),
+        )
+
+
+def runtime_of(variant: Variant, timeout_s: float) -> str:
+    """The runtime that the server prints, started as it will be.
+
+    Raises:
+        ServerFault: it prints none.
+        Interrupted: this thread has to stop.
+    """
+    assert variant.file.process is not None  # noqa: S101 (prepare() made sure)
+    command = [*variant.file.process.command, "--version"]
+    shown = " ".join(command)
+    try:
+        code, output = _ran(command, variant.directory, timeout_s, stderr=subprocess.DEVNULL)
+        if code != 0:
+            raise subprocess.CalledProcessError(code, command)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ServerFault(
+            f"{variant.name}: `{shown}` does not tell its runtime: {error}",
+            code="build-failed",
+        ) from None
+    return told_runtime(variant, output)
+
+
+def _ran(
+    command: Sequence[str], directory: Path, timeout_s: float, *, stderr: int
+) -> tuple[int, bytes]:
+    """Exit code and output of a command. Whatever ends the wait, nothing of its session is left."""
+    process = subprocess.Popen(
+        command,
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
+    )
+    last_s = time.monotonic() + timeout_s
+    try:
+        while True:
+            interrupt.require_going()
+            left_s = last_s - time.monotonic()
+            try:
+                output = process.communicate(timeout=max(0.0, min(LOOK_S, left_s)))[0]
+            except subprocess.TimeoutExpired:
+                if left_s <= 0:
+                    raise
+            else:
+                return process.returncode, output
+    finally:
+        # The compilers that make started, if it was cut short
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
