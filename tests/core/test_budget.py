@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import budget, launch, plan
+from harness import budget, campaign, launch, plan
+from harness.backends.process import ProcessBackend
 from harness.budget import BLOCKS_MAX
 from harness.errors import UsageError
 from harness.profiles import profile as profiles
@@ -124,6 +125,23 @@ def test_a_profile_has_a_budget_of_its_own_which_a_flag_replaces(tmp_path: Path)
     assert own.profile.blocks_max > 8
     less_s = 0.8 * launch.estimate_s(request("quick", ["poll"], None))
     assert request(str(path), ["poll"], less_s).profile.blocks_max < 8
+
+
+def test_a_resumed_campaign_keeps_the_blocks_that_its_budget_chose(tmp_path: Path) -> None:
+    begun = replace(request("quick", ["poll"], 600), reports=tmp_path)
+    created = campaign.create(begun, ProcessBackend())
+
+    resumed = launch.request_to_resume(
+        created.name,
+        servers_dir=ROOT / "servers",
+        reports=tmp_path,
+        include_nonconforming=False,
+    )
+
+    assert begun.block_count > 3
+    assert resumed.trials == begun.trials
+    assert resumed.budget_s == 600
+    campaign.require_same(created, resumed, ProcessBackend())
 
 
 def test_no_trial_is_repeated_that_the_budget_has_no_time_for() -> None:
