@@ -46,7 +46,7 @@ class Store:
         profile = profiles.load(str(path))
         self.trials = plan.make(profile, ["poll"], 1)
         self.campaign = Campaign.create(directory, "one", {})
-        request = SimpleNamespace(profile=profile, trials=self.trials)
+        request = SimpleNamespace(profile=profile, trials=self.trials, budget_s=None)
         nothing = cast("Any", None)
         self.rounds = Rounds(self.campaign, cast("Any", request), nothing, nothing)
 

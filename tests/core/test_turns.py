@@ -115,7 +115,9 @@ class Attempted:
             end = {"trial": f"0-{name}", "block": 0, "attempt": 1, "outcome": "done", "code": ""}
             self.campaign.append_outcome(end | {"repeats": []})
         self.trials = [one for one in trials if one.block == BLOCK]
-        request = SimpleNamespace(profile=profile, trials=trials, split=None, workers=0)
+        request = SimpleNamespace(
+            profile=profile, trials=trials, split=None, workers=0, budget_s=None
+        )
         progress = SimpleNamespace(event=lambda name, **facts: None)
         self.rounds = Rounds(
             self.campaign, cast("Any", request), cast("Any", None), cast("Any", progress)

@@ -176,7 +176,7 @@ def test_blocks_are_added_on_request_and_a_later_resume_goes_on_with_them(bench:
     assert again.blocks_planned == 8
     assert again.trials == more.trials
     campaigns.require_same(bench.campaign, again, bench.backend)
-    assert "8 trial(s)" in launch.describe(again, bench.backend)
+    assert "8 block(s)" in launch.describe(again, bench.backend)
 
 
 def test_another_seed_is_refused_whether_blocks_are_added_or_not(bench: Bench) -> None:
