@@ -6,9 +6,11 @@ the same host. A verdict goes into `campaign.json` as soon as it is there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness import judging
 from harness.backends.base import Backend, Prepared
 from harness.cpus import CpuSplit
 from harness.faults import NOT_AVAILABLE
@@ -16,10 +18,12 @@ from harness.profiles.profile import Conformance
 from harness.progress import Progress
 from harness.store import Campaign
 from harness.trial import Outcome
-from harness.verdict import Cache, Subset, Verdict, judge
+from harness.verdict import Cache, Subset, Verdict
 
 # Ends of the suite that say nothing of the server → how its trials end.
 NO_VERDICT = {NOT_AVAILABLE: NOT_AVAILABLE, "suite-error": "load-suite"}
+# A server that fails as often was not only unlucky.
+CHANCES = 2
 HINT = (
     "`c10k check` shows every check; `--include-nonconforming` measures it all the same, unranked"
 )
@@ -27,12 +31,12 @@ HINT = (
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Judges the variants of one campaign."""
+    """Judges the variants of one campaign, several at once where `splits` has the CPUs for it."""
 
     campaign: Campaign
     backend: Backend
     progress: Progress
-    cpus: CpuSplit
+    splits: Sequence[CpuSplit]
     include_nonconforming: bool
 
     def refused(self, prepared: Mapping[str, Prepared], wanted: Conformance) -> dict[str, Outcome]:
@@ -40,40 +44,53 @@ class Admission:
         if wanted == "off":
             return {}
         outcomes = {}
-        for name, one in prepared.items():
-            verdict = self._verdict(one, wanted)
-            self._note(verdict)
-            if verdict.failure is not None and verdict.failure[0] in NO_VERDICT:
-                code, text = verdict.failure
-                outcomes[name] = Outcome("failed", NO_VERDICT[code], text, verdict.log)
-            elif not verdict.conforms and not self.include_nonconforming:
-                outcomes[name] = Outcome(
-                    outcome="failed",
-                    code="nonconforming",
-                    text=f"{verdict.summary}. {HINT}",
-                    log_tail=verdict.log,
-                )
+        with contextlib.closing(self._verdicts(prepared, wanted)) as verdicts:
+            for verdict in verdicts:
+                self._note(verdict)
+                self.progress.event("conformance", variant=verdict.variant, **verdict.as_json())
+                if not verdict.conforms:
+                    self.progress.say(f"  {verdict.variant}: {verdict.summary}")
+                if (outcome := self._refusal(verdict)) is not None:
+                    outcomes[verdict.variant] = outcome
         return outcomes
 
-    def _verdict(self, prepared: Prepared, subset: Subset) -> Verdict:
-        name = prepared.variant.name
-        cache = Cache(self.campaign.directory.parent, self.backend.name)
-        verdict = cache.find(prepared, subset)
-        if verdict is None:
-            self.progress.say(f"checking {name}")
-            verdict = self._judged(prepared, subset)
-            if not verdict.conforms and verdict.failure is None:
-                self.progress.say(f"  {name}: {verdict.summary}; checking it once more")
-                verdict = self._judged(prepared, subset)
-            cache.keep(prepared, [verdict])
-        self.progress.event("conformance", variant=name, **verdict.as_json())
-        if not verdict.conforms:
-            self.progress.say(f"  {name}: {verdict.summary}")
-        return verdict
+    def _refusal(self, verdict: Verdict) -> Outcome | None:
+        """How the server's trials end; None if it is measured."""
+        if verdict.failure is not None and verdict.failure[0] in NO_VERDICT:
+            code, text = verdict.failure
+            return Outcome("failed", NO_VERDICT[code], text, verdict.log)
+        if verdict.conforms or self.include_nonconforming:
+            return None
+        return Outcome(
+            outcome="failed",
+            code="nonconforming",
+            text=f"{verdict.summary}. {HINT}",
+            log_tail=verdict.log,
+        )
 
-    def _judged(self, prepared: Prepared, subset: Subset) -> Verdict:
-        """One run of the suite; a server that fails it twice was not only unlucky."""
-        return judge(self.backend, prepared, subset, cpus=self.cpus, campaign=self.campaign.name)
+    def _verdicts(self, prepared: Mapping[str, Prepared], subset: Subset) -> Generator[Verdict]:
+        """The known verdicts, then those of the servers that have to be checked."""
+        cache = Cache(self.campaign.directory.parent, self.backend.name)
+        unknown: list[Prepared] = []
+        for one in prepared.values():
+            known = cache.find(one, subset)
+            if known is None:
+                unknown.append(one)
+            else:
+                yield known
+        found = judging.each(
+            self.backend,
+            unknown,
+            subset,
+            self.splits,
+            campaign=self.campaign.name,
+            chances=CHANCES,
+            say=self.progress.say,
+        )
+        with contextlib.closing(found):
+            for verdict in found:
+                cache.keep(prepared[verdict.variant], [verdict])
+                yield verdict
 
     def _note(self, verdict: Verdict) -> None:
         head = self.campaign.head()

@@ -191,7 +191,8 @@ def _run_missing(
     rounds = Rounds(campaign, request, backend, progress)
     missing = rounds.missing()
     prepared = _prepare(campaign, request, backend, progress, missing, rounds)
-    gate = Admission(campaign, backend, progress, request.split, request.include_nonconforming)
+    splits = cpus.splits(cpus.cores_of(set(request.cpus_allowed)), request.profile.server_cpus)
+    gate = Admission(campaign, backend, progress, splits, request.include_nonconforming)
     refused = gate.refused(prepared, request.profile.conformance)
     for trial in missing:
         if (name := plan.program_of(trial.variant)) in refused:

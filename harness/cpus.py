@@ -56,6 +56,18 @@ def split(cores: list[tuple[int, ...]], server_cpus: int) -> CpuSplit:
     )
 
 
+def splits(cores: list[tuple[int, ...]], server_cpus: int) -> list[CpuSplit]:
+    """As many disjoint splits as the cores make, for servers that are not measured.
+
+    Raises:
+        HostNotFit: there is no core left for the load.
+    """
+    ordered, size = sorted(cores), server_cpus + 1
+    whole = len(ordered) - len(ordered) % size
+    groups = [ordered[at : at + size] for at in range(0, whole, size)]
+    return [split(group, server_cpus) for group in groups or [ordered]]
+
+
 def cores_of(allowed: set[int], topology: Path = TOPOLOGY) -> list[tuple[int, ...]]:
     """Group the `allowed` CPUs by physical core, as sysfs tells; without sysfs each is a core."""
     cores: set[tuple[int, ...]] = set()

@@ -40,6 +40,7 @@ from harness.load.family import Tree
 from harness.profiles.profile import Timeouts
 from harness.store import hand_over
 from harness.store import replace as replace_file
+from harness.turn import Turn
 
 Subset = Literal["quick", "full"]
 
@@ -123,6 +124,7 @@ class SuiteContext:
     scratch: str
     asked: Asked
     timeouts: Timeouts
+    shares_cpus: bool
 
     module: ClassVar[str] = conformance.__name__
 
@@ -150,6 +152,7 @@ class SuiteContext:
             "prepare_namespace": prepare_namespace,
             "sysctls": sysctls,
             "ready_s": self.timeouts.ready_s,
+            "shares_cpus": self.shares_cpus,
         }
         return {spec.VARIABLE: json.dumps(told)}
 
@@ -162,8 +165,12 @@ def judge(
     cpus: CpuSplit,
     campaign: str | None = None,
     show: Callable[[CheckResult], None] = lambda _: None,
+    turn: Turn | None = None,
 ) -> Verdict:
     """Run the suite beside the variant. `show` gets each result as soon as it is known.
+
+    `turn` is of a suite that shares its CPUs with others; it is held while server and suite start
+    and stop, too.
 
     `campaign` defaults to a random name: containers are told apart by it, and two users of one
     engine may check the same variant at a time.
@@ -178,22 +185,26 @@ def judge(
             scratch=scratch,
             asked=Asked.for_connections(CONNECTIONS),
             timeouts=Timeouts(),
+            shares_cpus=turn is not None,
         )
-        opening = backend.open(context)
-        opened = opening.__enter__()
-        try:
-            found = _Following(opened, show).verdict(prepared.variant.name, subset)
-        finally:
-            with shielded():
-                opening.__exit__(None, None, None)
+        turn = turn or Turn()
+        with turn:
+            opening = backend.open(context)
+            opened = opening.__enter__()
+            try:
+                found = _Following(opened, show, turn).verdict(prepared.variant.name, subset)
+            finally:
+                with shielded():
+                    opening.__exit__(None, None, None)
     return replace(found, duration_s=round(time.monotonic() - start_s, 3))
 
 
 class _Following:
     """Does what the suite asks for, and takes down what it tells."""
 
-    def __init__(self, opened: OpenTrial, show: Callable[[CheckResult], None]) -> None:
+    def __init__(self, opened: OpenTrial, show: Callable[[CheckResult], None], turn: Turn) -> None:
         self._opened = opened
+        self._turn = turn
         self._show = show
         self._events: list[Event] = []
         self._started: list[str] = []
@@ -207,6 +218,7 @@ class _Following:
             failure = (fault.code, fault.message)
         except LoadSilent as silence:
             failure = ("suite-error", silence.message)
+        self._turn.take()
         with shielded():
             self._stop_servers()
         if main := self._ends.get(MAIN):
@@ -236,6 +248,11 @@ class _Following:
                     self._started.remove(event["name"])
                     ended = self._opened.await_server(event["name"], results.REFUSAL_S)
                     self._ends[event["name"]] = End(ended.exit_code, ended.log)
+            elif kind == "turn":
+                self._turn.take(crowds=bool(event["crowds"]))
+                self._opened.reply(turn=True)
+            elif kind == "over":
+                self._turn.give(left=bool(event["left"]))
             elif kind == "check":
                 self._show(CheckResult.from_event(event))
             elif kind == "failure":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import textwrap
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from harness.errors import Exit
 if TYPE_CHECKING:
     from harness.backends.base import Backend, Prepared
     from harness.conformance.results import CheckResult
+    from harness.cpus import CpuSplit
+    from harness.errors import ServerFault
     from harness.variants import Variant
     from harness.verdict import Subset, Verdict
 
@@ -61,15 +63,20 @@ def check(
     c10k check mine --quick --times 20          does it pass always, or only often?
     """
     chosen = groups.select(variants.discover(servers_dir), list(names))
-    show: Callable[[str], None] = (lambda _: None) if as_json else click.echo
+    show: Callable[[str], None] = _ignore if as_json else click.echo
     subset: Subset = "quick" if quick else "full"
     verdicts: list[Verdict] = []
     is_complete = False
     try:
-        for found in check_all(chosen, backend, subset, reports, show, times=times):
-            verdicts.append(found)
+        runs = check_all(chosen, backend, subset, reports, show, times=times)
+        with closing(runs):
+            for found in runs:
+                verdicts.append(found)
         is_complete = True
     finally:
+        # They end in any order
+        order = [variant.name for variant in chosen]
+        verdicts.sort(key=lambda verdict: order.index(verdict.variant))
         # Runs take minutes: who interrupts them is told what they found so far
         if as_json and verdicts:
             told = {"backend": backend, "complete": is_complete, "servers": _as_data(verdicts)}
@@ -117,8 +124,8 @@ def check_all(
     show: Callable[[str], None],
     *,
     times: int = 1,
-) -> Iterator[Verdict]:
-    """Build each variant and judge it `times` times, whatever came of those before.
+) -> Generator[Verdict]:
+    """Build the variants, several at once, and judge each `times` times.
 
     `show` gets the lines. Yields a verdict for each run, a single one for a variant that does not
     build.
@@ -126,49 +133,86 @@ def check_all(
     Raises:
         HostNotFit: a campaign is running, or the backend cannot work here.
     """
-    from harness import cpus, launch, lock, verdict
-    from harness.backends.base import Prepared
+    from harness import cpus, launch, lock, preparing, verdict
+    from harness.errors import ServerFault
     from harness.interrupt import watched
 
     with watched("the runs so far are told"), lock.held(f"c10k check in {Path.cwd()}"):
         opened = launch.backend_named(backend)
         opened.sweep()
-        split = cpus.split(cpus.cores_of(os.sched_getaffinity(0)), 1)
+        allowed = os.sched_getaffinity(0)
+        splits = cpus.splits(cpus.cores_of(allowed), 1)
         opened.prepare_load(BUILD_S)
-        os.sched_setaffinity(0, split.load)
+        os.sched_setaffinity(0, splits[0].load)
+        say = show if len(chosen) > 1 else _ignore
+        prepared: dict[str, Prepared] = {}
+        with closing(preparing.each(opened, chosen, BUILD_S, cpus=allowed, say=say)) as builds:
+            for done in builds:
+                if isinstance(done.result, ServerFault):
+                    found = _unbuilt(done.item, done.result, subset, done.duration_s)
+                    show(_heading(found.variant, subset, opened))
+                    yield found
+                    show(_ending(found))
+                else:
+                    prepared[done.item.name] = done.result
         cache = verdict.Cache(reports, opened.name)
-
-        def judged(prepared: Prepared) -> Iterator[Verdict]:
-            runs = []
-            for _ in range(times):
-                runs.append(
-                    verdict.judge(
-                        opened, prepared, subset, cpus=split, show=lambda one: show(_line(one))
-                    )
-                )
-                cache.keep(prepared, runs)
-                yield runs[-1]
-
-        for variant in chosen:
-            show(f"{variant.name}: {subset} checks, {opened.name} backend")
-            prepared = _prepared(opened, variant, subset)
-            for found in judged(prepared) if isinstance(prepared, Prepared) else (prepared,):
+        runs: dict[str, list[Verdict]] = {}
+        ready = [prepared[one.name] for one in chosen if one.name in prepared]
+        with closing(_runs(opened, ready, subset, splits, times, show)) as verdicts:
+            for found in verdicts:
+                runs.setdefault(found.variant, []).append(found)
+                cache.keep(prepared[found.variant], runs[found.variant])
                 yield found
                 show(_ending(found))
 
 
-def _prepared(backend: Backend, variant: Variant, subset: Subset) -> Prepared | Verdict:
-    """The variant, built; the verdict on one that does not build."""
-    from harness.errors import ServerFault
+def _runs(
+    backend: Backend,
+    prepared: list[Prepared],
+    subset: Subset,
+    splits: list[CpuSplit],
+    times: int,
+    show: Callable[[str], None],
+) -> Generator[Verdict]:
+    """Every run of the suite; `show` has got all of a run but its last line.
+
+    Of servers that are checked at once, the lines come when the run is over; of one that is checked
+    alone, or several times, as its checks end.
+    """
+    from harness import judging, verdict
+
+    sharing = judging.SHARING[subset]
+    if times == 1 and judging.at_once(backend, len(prepared), len(splits), sharing) > 1:
+        with closing(judging.each(backend, prepared, subset, splits, say=show)) as verdicts:
+            for found in verdicts:
+                show(_heading(found.variant, subset, backend))
+                for result in found.results:
+                    show(_line(result))
+                yield found
+        return
+    for one in prepared:
+        show(_heading(one.variant.name, subset, backend))
+        for _ in range(times):
+            yield verdict.judge(
+                backend, one, subset, cpus=splits[0], show=lambda result: show(_line(result))
+            )
+
+
+def _heading(name: str, subset: Subset, backend: Backend) -> str:
+    return f"{name}: {subset} checks, {backend.name} backend"
+
+
+def _ignore(_: str) -> None:
+    """For lines that are not shown."""
+
+
+def _unbuilt(variant: Variant, fault: ServerFault, subset: Subset, spent_s: float) -> Verdict:
+    """The verdict on a server that does not build."""
     from harness.verdict import Verdict
 
-    start_s = time.monotonic()
-    try:
-        return backend.prepare(variant, BUILD_S)
-    except ServerFault as fault:
-        told = f"{fault.message}. {fault.hint}".rstrip(". ")
-        spent_s = round(time.monotonic() - start_s, 3)
-        return Verdict(variant.name, subset, (), (fault.code, told), fault.log, spent_s)
+    told = f"{fault.message}. {fault.hint}".rstrip(". ")
+    failure = (fault.code, told)
+    return Verdict(variant.name, subset, (), failure, fault.log, round(spent_s, 3))
 
 
 def _line(result: CheckResult) -> str:

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from harness.conformance import spec as specs
 from harness.conformance import suite
+from harness.conformance.turns import Alone, Shared
 from harness.load import namespace
 from harness.load.events import Events, ReaderGone
 
@@ -51,7 +52,7 @@ def _say_hello(spec: specs.Spec, events: Events) -> None:
 
 def _run(spec: specs.Spec, events: Events) -> None:
     try:
-        suite.run(spec, events.emit)
+        suite.run(spec, events.emit, Shared(events) if spec.shares_cpus else Alone())
     except suite.NotReady as error:
         events.emit("failure", code="not-ready", text=str(error))
     except ReaderGone:

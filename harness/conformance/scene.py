@@ -20,8 +20,10 @@ from harness.conformance.peers import Peer
 from harness.conformance.results import Failed
 from harness.conformance.spec import Spec
 from harness.conformance.target import Target, until
+from harness.conformance.turns import Alone, Turns
 from harness.load.address import Address
 
+ALONE = Alone()
 CONNECT_S = 10.0
 SETTLE_S = 2.0
 ANSWER_S = 5.0
@@ -49,13 +51,14 @@ class Facts:
     """What all checks share.
 
     ready_s: from the server's start to its first echo. capacity: how many connections it and the
-    suite can hold.
+    suite can hold. turns: permission to work.
     """
 
     spec: Spec
     ready_s: float
     capacity: int
     tell: Callable[..., None]
+    turns: Turns = ALONE
 
 
 class Scene:

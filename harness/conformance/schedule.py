@@ -1,7 +1,8 @@
 """In which order checks run, and how each ends.
 
 Rule 1: one check is at work at a time. One that idles gives way, and goes on when it is due and no
-        other is at work: long idles overlap other checks, measurements overlap nothing.
+        other is at work: long idles overlap other checks, measurements overlap nothing. That holds
+        for all suites that share the CPUs (harness/conformance/turns.py).
 Rule 2: every check ends. One that is at work for longer than its time has hung: that is a failure.
 Rule 3: a failure must not cause another. The server is replaced after each, and checks that idled
         on the old one begin again.
@@ -144,11 +145,13 @@ class Schedule:
             if run is None:
                 time.sleep(max(0.0, min(r.due_s for r in self._idle) - time.monotonic()))
                 continue
+            self._facts.turns.begin(crowds=run.check.crowds)
             run.work()
             if run.finished or run.result is not None:
                 self._take(run)
             else:
                 self._idle.append(run)
+            self._facts.turns.over(left=run.check.crowds and run not in self._idle)
 
     def _next(self) -> Run | None:
         """One that is due, or else the first that may begin beside those that idle."""

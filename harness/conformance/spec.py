@@ -11,7 +11,8 @@
      "cpus": [0],                           CPUs for this process
      "prepare_namespace": false,            true: bring `lo` up and write the sysctls first
      "sysctls": {"net.core.somaxconn": "16384"},
-     "ready_s": 10}                         how long to wait for the first echo of a server
+     "ready_s": 10,                         how long to wait for the first echo of a server
+     "shares_cpus": false}                  true: other suites use them too, so ask for turns
 
 The servers that the suite asks for listen on the ports that follow the address's own.
 """
@@ -49,6 +50,7 @@ class Spec:
     prepare_namespace: bool
     sysctls: dict[str, str]
     ready_s: float
+    shares_cpus: bool
 
     @property
     def quick(self) -> bool:

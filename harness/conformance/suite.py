@@ -13,6 +13,7 @@ from harness.conformance.scene import Facts, answers
 from harness.conformance.schedule import Schedule
 from harness.conformance.spec import Spec, SpecError
 from harness.conformance.target import Target, until
+from harness.conformance.turns import Turns
 
 GROUPS = (
     data.GROUP,
@@ -52,7 +53,7 @@ def wanted(spec: Spec) -> list[Check]:
     return sorted(checks, key=lambda check: (not check.crowds, -check.idle_s))
 
 
-def run(spec: Spec, tell: Callable[..., None]) -> None:
+def run(spec: Spec, tell: Callable[..., None], turns: Turns) -> None:
     """Make the checks and tell what they saw. Raises NotReady, or SpecError before that."""
     checks = wanted(spec)
     server, ready_s = _await_server(spec)
@@ -68,7 +69,7 @@ def run(spec: Spec, tell: Callable[..., None]) -> None:
         tell("restart")
         return _await_server(spec)[0]
 
-    facts = Facts(spec, ready_s, _capacity(spec, server), tell)
+    facts = Facts(spec, ready_s, _capacity(spec, server), tell, turns)
     schedule = Schedule(facts, server, replace)
     schedule.run(checks)
     found = score(schedule.results)

@@ -29,6 +29,11 @@ class Requests:
         self._descriptor = descriptor
         self._read = b""
 
+    def ask(self, event: str, **members: Any) -> dict[str, Any]:
+        """Emit an event, and wait for what the harness replies."""
+        self._events.emit(event, **members)
+        return self._reply()
+
     def turn(self, cell: int) -> None:
         """Let the trials beside this one have their turns; this trial's next one is of `cell`."""
         self._events.emit("turn", cell=cell)

@@ -243,6 +243,7 @@ class Drive:
             "prepare_namespace": isolated,
             "sysctls": SYSCTLS if isolated else {},
             "ready_s": 10,
+            "shares_cpus": False,
         }
 
 

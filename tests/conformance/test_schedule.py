@@ -49,10 +49,12 @@ class Log:
     def __init__(self, capacity: int = 100) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.replaced: list[Server] = []
+        self.turns: list[str] = []
         self._capacity = capacity
 
     def run(self, *checks: Check, server: Server | None = None) -> None:
-        facts = Facts(Spec(), 0.0, self._capacity, self._tell)  # type: ignore[arg-type]
+        spec: Any = Spec()
+        facts = Facts(spec, 0.0, self._capacity, self._tell, self)
         Schedule(facts, server or Server(), self._replace).run(checks)  # type: ignore[arg-type]
 
     @property
@@ -62,6 +64,12 @@ class Log:
     def text(self, identity: str) -> str:
         texts = {told["id"]: told["text"] for event, told in self.told if event == "check"}
         return str(texts[identity])
+
+    def begin(self, *, crowds: bool) -> None:
+        self.turns.append("crowds" if crowds else "works")
+
+    def over(self, *, left: bool) -> None:
+        self.turns.append("left" if left else "over")
 
     def _tell(self, event: str, **members: Any) -> None:
         self.told.append((event, members))
@@ -95,6 +103,18 @@ def test_checks_run_in_their_order_and_say_what_they_saw() -> None:
 
     assert log.ended == [("A", "pass"), ("B", "pass")]
     assert log.text("A") == "seen"
+
+
+def test_every_piece_of_work_has_a_turn_and_no_idle_has_one() -> None:
+    log = Log()
+
+    log.run(check("A", idles, crowds=True), check("B", fails, light=True), check("C", passes))
+
+    begun, ended = log.turns[::2], log.turns[1::2]
+    assert set(begun) == {"crowds", "works"}
+    assert set(ended) == {"left", "over"}
+    assert ended.count("left") == 1  # at its end, and not while it idles
+    assert len(begun) == len(ended)
 
 
 def test_idles_overlap_each_other_and_what_others_do() -> None:
