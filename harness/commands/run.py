@@ -143,15 +143,15 @@ def _backend_of(campaign: str, reports: Path) -> str:
 def _plan_text(request: Any) -> str:
     from harness import launch
 
-    split, blocks = request.split, f"{request.blocks_planned} blocks"
-    if request.profile.blocks_max > request.blocks_planned:
+    split, planned = request.split, request.blocks_planned
+    blocks = f"{planned} block{'s' * (planned > 1)}"
+    if request.profile.blocks_max > planned:
         blocks += f", up to {request.profile.blocks_max} where they do not settle the headline"
     lines = [
         f"profile {request.profile_name}: {request.profile.summary}",
         f"seed {request.seed}; server on CPU {', '.join(map(str, split.server))}, "
         f"load on CPU {', '.join(map(str, split.load))}; "
-        f"{blocks}, about {launch.estimate_s(request) / 60:.1f} min without "
-        f"builds",
+        f"{blocks}, about {launch.estimate_s(request) / 60:.1f} min without builds",
     ]
     for trial in request.trials:
         cells = ", ".join(f"{cell.scenario}@{cell.connections:,}" for cell in trial.cells)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import interrupt, pool
+from harness import interrupt, pool, variants
 from harness.backends import building
 from harness.errors import Interrupted, ServerFault
 from harness.load import family
@@ -136,7 +136,7 @@ def test_a_signal_while_several_build_leaves_nothing(
 ) -> None:
     program = f"""
 import contextlib, pathlib, sys
-from harness import interrupt, pool
+from harness import interrupt, pool, variants
 from harness.backends import building
 from harness.errors import Interrupted
 
@@ -191,3 +191,14 @@ def test_a_build_that_takes_too_long_is_ended_with_what_it_printed(tmp_path: Pat
 
     assert fault.value.message == "mine: the build took longer than 0 s"
     assert fault.value.log == "begun"
+
+
+def test_images_with_the_same_first_layers_have_one_place() -> None:
+    images = pytest.importorskip("harness.backends.images")
+    found = {one.name: images.shared_layers(one) for one in variants.discover(ROOT / "servers")}
+
+    assert found["poll"] == found["epoll-lt"]
+    assert found["python-poll"] == found["python-select"]
+    assert len({found["poll"], found["python-poll"], found["java-nio"], found["erlang"]}) == 4
+    assert "COPY" not in found["poll"]
+    assert "install" in found["poll"]
