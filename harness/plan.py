@@ -21,12 +21,12 @@ from harness.profiles.profile import CLOSING_DEFAULT, Closing, Profile, Scenario
 from harness.scenarios import CALIBRATION, SCENARIOS
 
 # What a trial spends outside its windows: start of load and server, the shape's tick, teardown.
-TRIAL_OVERHEAD_S = 3.5
-STEP_OVERHEAD_S = 1.5
+TRIAL_OVERHEAD_S = 0.9
+STEP_OVERHEAD_S = 0.45
 # After each window: the last replies, the memory reading, and the record.
-CELL_OVERHEAD_S = 0.3
+CELL_OVERHEAD_S = 0.25
 # Between two turns of it: the last replies, the other trial's word, the warm-up.
-TURN_OVERHEAD_S = 0.06
+TURN_OVERHEAD_S = 0.05
 # Of the second of two trials of one variant in a block. No directory of a variant has a dot in it.
 AGAIN = ".again"
 RATE_DIGITS = 3
