@@ -13,14 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import cpus, environment, growth, plan, preparing, proving, selftest, xray
+from harness import cpus, environment, growth, plan, preparing, xray
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
-from harness.errors import C10kError, Exit, Interrupted, UsageError
+from harness.errors import C10kError, Exit, Interrupted, Unproven, UsageError
 from harness.faults import NOT_AVAILABLE, SERVER_CODES
 from harness.interrupt import shielded
 from harness.profiles import profile as profiles
 from harness.progress import Progress
+from harness.proving import Prover
 from harness.rounds import Rounds
 from harness.store import REPORT_FILE, Campaign, campaigns
 from harness.trial import Outcome
@@ -28,8 +29,8 @@ from harness.variants import Variant
 
 # Bounded, so that a directory that somebody else fills cannot keep us looking for a name.
 NAME_TRIES = 100
-# The first that passes counts: what fails it on a good generator is somebody else on the CPUs.
-SELFTESTS_MAX = 3
+# How a run may end before its time; all else is a failure of the harness or the host.
+STATES = ((Interrupted, "interrupted"), (KeyboardInterrupt, "interrupted"), (Unproven, "stopped"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Request:
     """What `c10k run` was asked for.
 
     `blocks`: how many blocks it has; those of the profile (`trials`) without it. `budget_s`: how
-    long a run of it may take, builds not included; without it nothing bounds that.
+    long a run of it may take, builds not included; without it nothing bounds that. `keep_going`:
+    also where the self-test says that nothing can be ranked.
     """
 
     profile_name: str
@@ -51,6 +53,7 @@ class Request:
     include_nonconforming: bool = False
     blocks: int | None = None
     budget_s: float | None = None
+    keep_going: bool = False
 
     @property
     def split(self) -> cpus.CpuSplit:
@@ -151,6 +154,7 @@ def run(campaign: Campaign, request: Request, backend: Backend, progress: Progre
     Raises:
         Interrupted: by a signal; everything measured so far is in the store.
         HostNotFit: the host grants less than the plan needs.
+        Unproven: nothing can be ranked, and the campaign is not to go on without a ranking.
     """
     try:
         _run_missing(campaign, request, backend, progress)
@@ -158,7 +162,7 @@ def run(campaign: Campaign, request: Request, backend: Backend, progress: Progre
             request = more
             _run_missing(campaign, request, backend, progress)
     except BaseException as error:
-        state = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+        state = next((state for kind, state in STATES if isinstance(error, kind)), "failed")
         with shielded():
             _tidy_up(error, backend.sweep)
             _tidy_up(error, lambda: update(campaign, state=state))
@@ -188,6 +192,9 @@ def exit_code(outcomes: Sequence[dict[str, Any]]) -> Exit:
 def _run_missing(
     campaign: Campaign, request: Request, backend: Backend, progress: Progress
 ) -> None:
+    spin, keep_going = request.profile.traffic.spin, request.keep_going
+    prover = Prover(campaign, backend, request.split, progress, spin=spin, keep_going=keep_going)
+    is_proved = request.profile.selftest
     rounds = Rounds(campaign, request, backend, progress)
     missing = rounds.missing()
     prepared = _prepare(campaign, request, backend, progress, missing, rounds)
@@ -198,35 +205,17 @@ def _run_missing(
         if (name := plan.program_of(trial.variant)) in refused:
             rounds.end(trial, refused[name])
             prepared.pop(name, None)
-    if request.profile.selftest and missing:
-        _prove(campaign, request, backend, progress)
+    if is_proved and missing:
+        prover.before(min(trial.block for trial in missing))
     # Before the timed trials: as long as one of them is missing, every variant is prepared
     xray.run(campaign, request, backend, progress, prepared)
-    rounds.run(missing, prepared, lambda block: growth.tell(campaign, request, progress, block))
 
+    def after_block(block: int) -> None:
+        if is_proved:
+            prover.after(block)
+        growth.tell(campaign, request, progress, block)
 
-def _prove(campaign: Campaign, request: Request, backend: Backend, progress: Progress) -> None:
-    """The generator's self-test, before anybody has a figure.
-
-    A busy moment fails it as surely as a bad generator does, so it may be taken again, a bounded
-    number of times for a campaign, its resumes included: those must not find a better moment, nor
-    lose what was proven. Every attempt is kept. One that fails to the last stops nothing, but its
-    campaign ranks nobody.
-    """
-    attempts = selftest.attempts(campaign.head().get("selftest"))
-    if attempts and not selftest.why_not(attempts[-1]):
-        return
-    for _ in range(len(attempts), SELFTESTS_MAX):
-        progress.say("proving the load generator")
-        spin = request.profile.traffic.spin
-        attempts.append(proving.prove(backend, request.split, campaign.name, spin=spin).as_json())
-        update(campaign, selftest=attempts[-1] | {"earlier": attempts[:-1]})
-        because = selftest.why_not(attempts[-1])
-        if not because:
-            progress.say(f"the load generator passed its self-test, attempt {len(attempts)}")
-            return
-        progress.say(f"  {because}")
-    progress.say("no ranking: the report will say so. `c10k selftest` tries it on its own")
+    rounds.run(missing, prepared, after_block)
 
 
 def _prepare(

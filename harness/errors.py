@@ -4,6 +4,7 @@
     ├── UsageError     2   a flag, a profile or a variant file
     ├── HostNotFit     3   the host lacks what the plan needs
     ├── ServerFault    4   a variant failed to build, start or run
+    ├── Unproven       5   the load generator failed its self-test, so nothing can be ranked
     └── Interrupted  130   SIGINT or SIGTERM
 
 Anything else that reaches the command line is a bug in the harness: exit code 1.
@@ -32,8 +33,8 @@ EXIT_MEANINGS: dict[Exit, str] = {
     Exit.USAGE: "usage, profile or variant file",
     Exit.HOST_NOT_FIT: "host not fit, or another campaign is running on it",
     Exit.SERVER_FAULT: "a server failed to build, conform or run",
-    Exit.GATE_FAILED: "done, but a ranked cell is void, the generator failed its self-test, "
-    "or a server regressed",
+    Exit.GATE_FAILED: "a ranked cell is void, a server regressed, or the generator failed its "
+    "self-test so that nothing can be ranked",
     Exit.INTERRUPTED: "interrupted, partial results saved",
 }
 
@@ -76,6 +77,12 @@ class ServerFault(C10kError):
         super().__init__(message, hint=hint)
         self.code = code
         self.log = log
+
+
+class Unproven(C10kError):
+    """The load generator failed what a ranking stands on, and the campaign was stopped for it."""
+
+    exit_code = Exit.GATE_FAILED
 
 
 class Interrupted(C10kError):

@@ -110,6 +110,12 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "Both count every byte of the trial, so they must be equal: a miscount, or bytes that "
         "somebody lost and resent.",
     ),
+    "selftest": (
+        "the load generator failed a part of its self-test",
+        "A pass vouches for the blocks next to it. Cells of other blocks are unproven, and in no "
+        "figure; with no pass at all nothing is ranked. Other programs on the CPUs are the usual "
+        "reason: end them, try `c10k selftest`, then run again or resume.",
+    ),
     "no-capacity": (
         "the rates of the trial could not be computed",
         "They are shares of the server's capacity, and the trial that measures that has failed.",

@@ -24,7 +24,7 @@ from harness import (
     host,
     lock,
     plan,
-    selftest,
+    proof,
     variants,
     xray,
 )
@@ -79,6 +79,7 @@ def request_of(
     include_nonconforming: bool = False,
     budget_s: float | None = None,
     blocks_max: int | None = None,
+    keep_going: bool = False,
 ) -> Request:
     """Check everything that was asked for before anything is started.
 
@@ -107,6 +108,7 @@ def request_of(
         cpus_allowed=frozenset(os.sched_getaffinity(0)),
         include_nonconforming=include_nonconforming,
         budget_s=loaded.budget_s if budget_s is None else budget_s,
+        keep_going=keep_going,
     )
     return _within_budget(request) if blocks_max is None else _of_blocks(request, blocks_max)
 
@@ -134,7 +136,13 @@ def _within_budget(request: Request) -> Request:
 
 
 def request_to_resume(
-    name: str, *, servers_dir: Path, reports: Path, include_nonconforming: bool, added: int = 0
+    name: str,
+    *,
+    servers_dir: Path,
+    reports: Path,
+    include_nonconforming: bool,
+    keep_going: bool,
+    added: int = 0,
 ) -> Request:
     """The request that the campaign `name` was started with, and `added` blocks.
 
@@ -155,6 +163,7 @@ def request_to_resume(
         include_nonconforming=include_nonconforming,
         budget_s=budget_s,
         blocks_max=blocks_max,
+        keep_going=keep_going,
     )
     return replace(request, blocks=plan.blocks_of(head["plan"]) + added)
 
@@ -180,6 +189,7 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
     Raises:
         HostNotFit: the lock is held, or the host grants too little.
         Interrupted: by a signal, after the report of what was measured was drawn.
+        Unproven: nothing can be ranked, and the campaign was not to go on without a ranking.
     """
     owner = f"c10k run --profile {request.profile_name} in {Path.cwd()}"
     with watched(), lock.held(owner):
@@ -209,7 +219,7 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
             raise
         with shielded():
             ranked_void = _finish(campaign, progress)
-        unproven = bool(selftest.why_not(campaign.head().get("selftest")))
+        unproven = bool(proof.why_none(campaign.head(), "ranking"))
         return Exit.GATE_FAILED if code is Exit.OK and (ranked_void or unproven) else code
 
 
@@ -243,7 +253,7 @@ def _examine(request: Request, backend: Backend, progress: Progress) -> doctor.A
 
 
 def estimate_s(request: Request) -> float:
-    """Roughly how many seconds a campaign takes: self-test, checks, x-ray and trials.
+    """Roughly how many seconds a campaign takes: self-tests, checks, x-ray and trials.
 
     Left out are builds and repeats, of which nobody knows before; verdicts that are kept from an
     earlier campaign save their checks.
@@ -252,7 +262,9 @@ def estimate_s(request: Request) -> float:
     cores = cpus.cores_of(set(request.cpus_allowed))
     rounds = math.ceil(len(names) / len(cpus.splits(cores, profile.server_cpus)))
     checks_s = CHECKS_S[profile.conformance] + CHECKS_NEXT_S[profile.conformance] * (rounds - 1)
-    selftest_s = SELFTEST_S if profile.selftest else 0.0
+    # At the start and after each second block: then each block is next to one
+    attempts = 1 + request.blocks_planned // 2
+    selftest_s = attempts * SELFTEST_S if profile.selftest else 0.0
     trials = [*xray.trials(profile, names, request.seed), *request.trials]
     return checks_s + selftest_s + plan.estimate_s(trials)
 

@@ -52,6 +52,10 @@ class Redrawing:
         """Show a sentence."""
         self._display.say(text)
 
+    def confirm(self, question: str) -> bool:
+        """Ask a person yes or no."""
+        return self._display.confirm(question)
+
     def event(self, name: str, **facts: Any) -> None:
         """Show what happened; after a trial, draw the report when it is time."""
         self._display.event(name, **facts)

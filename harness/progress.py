@@ -34,6 +34,9 @@ class Progress(Protocol):
     def event(self, name: str, **facts: Any) -> None:
         """Something happened: `trial`, `progress`, `cell` or `outcome`."""
 
+    def confirm(self, question: str) -> bool:
+        """Ask a person yes or no; no where nobody can answer, on anything but a terminal."""
+
 
 class Place:
     """Where the campaign is, counted from its events."""
@@ -88,6 +91,10 @@ class Plain:
         """Print a sentence."""
         _write(text)
 
+    def confirm(self, question: str) -> bool:
+        """No: standard output is no terminal."""
+        return False
+
     def event(self, name: str, **facts: Any) -> None:
         """Print a line for a trial, a cell or an outcome."""
         self._place.see(name, facts)
@@ -110,6 +117,10 @@ class Json:
     def say(self, text: str) -> None:
         """Print a sentence for the human on standard error."""
         print(text, file=sys.stderr, flush=True)
+
+    def confirm(self, question: str) -> bool:
+        """No: what reads this is a program."""
+        return False
 
     def event(self, name: str, **facts: Any) -> None:
         """Print the event."""
@@ -135,6 +146,19 @@ class Terminal:
     def say(self, text: str) -> None:
         """Print a sentence above the live line."""
         self._console.print(Text(text))
+
+    def confirm(self, question: str) -> bool:
+        """Ask in place of the live line; no where standard input is no terminal, or at its end."""
+        if not sys.stdin.isatty():
+            return False
+        self._live.stop()
+        try:
+            answer = self._console.input(Text(f"{question} [y/N] "))
+        except EOFError:
+            answer = ""
+        finally:
+            self._live.start()
+        return answer.strip().lower() in ("y", "yes")
 
     def event(self, name: str, **facts: Any) -> None:
         """Update the live line; log finished cells and trials above it."""

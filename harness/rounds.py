@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from harness import attempts, capacity, plan
@@ -66,7 +67,7 @@ class Rounds:
         """
         ready = [trial for trial in trials if plan.program_of(trial.variant) in prepared]
         begun = 0
-        for group in self._together(ready):
+        for group, following in pairwise([*self._together(ready), []]):
             place = {
                 "index": begun + 1,
                 "of": len(ready),
@@ -88,7 +89,7 @@ class Rounds:
                 self._attempt(sound, prepared, cells)
             if group[0].block == plan.CALIBRATION_BLOCK:
                 self._note_capacities()
-            if begun == len(ready) or ready[begun].block != group[0].block:
+            if not following or following[0].block != group[0].block:
                 after_block(group[0].block)
 
     def missing(self) -> list[plan.Trial]:

@@ -2,6 +2,10 @@
 
 The scenes run where a trial's load runs (harness/load/selftest), against a server in the engine
 whose every fault is known. A check compares what was observed with what is true.
+
+Rule 1: each check proves one part of a report, and says why. `ranking`: bytes, replies and messages
+in flight are counted right, and the generator loads a server as it was built to. `latency`: a time
+is measured right. A failed check takes away its part (harness/proof.py).
 """
 
 from __future__ import annotations
@@ -22,13 +26,20 @@ CLOCK_NS_MAX = 250.0
 LAG_US_MAX = 100.0
 # Far below what any host does; a generator that does not reach it is not the one that was built.
 CEILING_PER_S_MIN = 10_000.0
+# The scene of the kernel's listener, which no check is held against: an expected shape is.
+BACKLOG = "backlog"
 
 Figures = Mapping[str, Any]
+Part = Literal["ranking", "latency"]
+PARTS: tuple[Part, ...] = ("ranking", "latency")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One check: what was observed, what bound it is held to, and where that comes from."""
+    """One check: what was observed, what bound it is held to, and where that comes from.
+
+    `proves` is the part of a report that stands on it.
+    """
 
     id: str
     title: str
@@ -36,6 +47,7 @@ class Row:
     bound: str
     verdict: Literal["pass", "fail"]
     source: str
+    proves: Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,7 @@ class _Check:
 
     id: str
     scene: str
+    proves: Part
     title: str
     bound: str
     source: str
@@ -80,18 +93,23 @@ def judge(
     return Selftest(tuple(_rows(figures, failures)), figures, duration_s)
 
 
-def why_not(selftest: Mapping[str, Any] | None) -> str:
-    """Why a campaign's figures must not rank, from what `campaign.json` keeps; empty: they may.
+def why_not(attempt: Mapping[str, Any] | None, part: Part) -> str:
+    """Why an attempt does not prove a part, from what `campaign.json` keeps; empty: it does.
 
-    A campaign that was not asked to prove its generator has nothing here.
+    A campaign that was not asked to prove its generator has nothing here. Rows without `proves` are
+    of campaigns from before parts: what failed then took the ranking away, and nothing else.
     """
-    if not selftest or selftest.get("passed"):
+    if not attempt or attempt.get("passed"):
         return ""
-    failed = [one for one in selftest.get("checks") or () if one.get("verdict") != "pass"]
+    checks = attempt.get("checks") or ()
+    failed = [one for one in checks if one.get("verdict") != "pass"]
     if not failed:
         return "the generator's self-test did not come to its end"
-    first = failed[0]
-    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    of_part = [one for one in failed if one.get("proves", "ranking") == part]
+    if not of_part:
+        return ""
+    first = of_part[0]
+    more = f", and {len(of_part) - 1} more" if len(of_part) > 1 else ""
     return (
         f"the generator failed its self-test ({first.get('title')}: {first.get('observed')}, "
         f"bound {first.get('bound')}{more})"
@@ -99,11 +117,21 @@ def why_not(selftest: Mapping[str, Any] | None) -> str:
 
 
 def attempts(selftest: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Each time that a campaign's generator was put to it, from what `campaign.json` keeps."""
+    """Each self-test of a campaign, in their order, from what `campaign.json` keeps."""
     if not selftest:
         return []
     last = {name: value for name, value in selftest.items() if name != "earlier"}
     return [*selftest.get("earlier", ()), last]
+
+
+def backlog(selftest: Mapping[str, Any] | None) -> Figures:
+    """What the kernel's listener did, of the last attempt that looked; empty when none did."""
+    looks: list[Figures] = [
+        one["figures"][BACKLOG]
+        for one in attempts(selftest)
+        if BACKLOG in (one.get("figures") or {})
+    ]
+    return looks[-1] if looks else {}
 
 
 def _rows(figures: Mapping[str, Figures], failures: Mapping[str, str]) -> Iterator[Row]:
@@ -113,7 +141,7 @@ def _rows(figures: Mapping[str, Figures], failures: Mapping[str, str]) -> Iterat
         else:
             observed, held = failures.get(check.scene, "not measured"), False
         verdict: Literal["pass", "fail"] = "pass" if held else "fail"
-        yield Row(check.id, check.title, observed, check.bound, verdict, check.source)
+        yield Row(check.id, check.title, observed, check.bound, verdict, check.source, check.proves)
 
 
 def _little(seen: Figures) -> tuple[str, bool]:
@@ -179,73 +207,91 @@ def _stall(seen: Figures) -> tuple[str, bool]:
 
 
 CHECKS: Sequence[_Check] = (
+    # Messages in flight and the rate are counts: echoes per CPU second is made of the same counts
     _Check(
         "little",
         "ceiling",
+        "ranking",
         "Little's law holds",
         f"both within {LITTLE_SHARE_MAX:.0%}, and the window's edges for the second",
         "Little 1961: L = λ·W",
         _little,
     ),
+    # The stall's messages are all counted, whatever their times: only the times are at stake
     _Check(
         "stall",
         "stall",
+        "latency",
         "A server that stands still for 1 s of 10 s is seen by every message",
         f"p99 0.9 s and max 1.0 s, each ± {STALL_SHARE_MAX:.0%}",
         "Tene: latency counts from the intended send (coordinated omission)",
         _stall,
     ),
+    # Percentiles of known times
     _Check(
         "distribution",
         "distribution",
+        "latency",
         "A known distribution of latencies comes back",
         f"± {DISTRIBUTION_SHARE_MAX:.0%}",
         "each reply held back 20 to 200 ms by the null server",
         _distribution,
     ),
+    # An echo counts only if its bytes are right
     _Check(
         "corrupt",
         "corrupt",
+        "ranking",
         "One wrong byte in a million is caught",
         "each of them, and its connection given up",
         "counted by the null server that flipped them",
         _corrupt,
     ),
+    # A connection that ended must not be one that was held or served
     _Check(
         "drop",
         "drop",
+        "ranking",
         "One dropped connection in a thousand is caught",
         "each of them, as an end of file",
         "counted by the null server that dropped them",
         _drop,
     ),
+    # Which replies are late is told by their times; none of them is lost
     _Check(
         "late",
         "late",
+        "latency",
         "One late reply in a hundred is caught",
         f"1 % ± {LATE_SHARE_MAX:.0%} of it, and the others are not late",
         "each hundredth held back by the null server",
         _late,
     ),
+    # Servers are ranked under the load of the generator that was built, which does far more
     _Check(
         "ceiling",
         "ceiling",
+        "ranking",
         "The generator's ceiling",
         f"≥ {CEILING_PER_S_MIN:,.0f} echoes/s",
         "against the null server, 100 connections",
         _ceiling,
     ),
+    # A dear clock delays each time stamp; what it costs the generator shows in its ceiling
     _Check(
         "clock",
         "overhead",
+        "latency",
         "A look at the clock",
         f"≤ {CLOCK_NS_MAX:.0f} ns",
         "clock_gettime, 200,000 times",
         _clock,
     ),
+    # A message that leaves late is timed from when it was due; it is counted all the same
     _Check(
         "wake-up",
         "overhead",
+        "latency",
         "A timed wait ends in time",
         f"p50 ≤ {LAG_US_MAX:.0f} µs",
         "500 waits of 0.4 ms, as late as the gate lets a message leave",

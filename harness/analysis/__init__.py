@@ -8,6 +8,7 @@ from typing import Any
 from harness.analysis import control, looks, unranked, xrays
 from harness.analysis.cells import cells
 from harness.analysis.frame import frame
+from harness.analysis.proven import proven
 from harness.analysis.ranking import barred, contrasts, headline, rank
 from harness.analysis.results import Analysis
 from harness.record import Record
@@ -25,7 +26,7 @@ def analyse(
         records: the lines of `trials.jsonl`.
         outcomes: the lines of `outcomes.jsonl`.
     """
-    laid_out = frame(campaign, records, outcomes)
+    laid_out = proven(campaign, frame(campaign, records, outcomes))
     counted = xrays.with_calls(cells(laid_out), campaign.get("xray") or ())
     found, again = control.apart(campaign, counted)
     chosen = headline(campaign, found)

@@ -66,7 +66,7 @@ def _cell(variant: str, key: CellKey, rows: pd.DataFrame) -> Cell:
 
 def _status(statuses: set[str]) -> str:
     """A ceiling is a result; else what the usable trials are; else what stopped them."""
-    for status in ("capped", "noisy", "valid", "void"):
+    for status in ("capped", "noisy", "valid", "unproven", "void"):
         if status in statuses:
             return status
     return "missing"

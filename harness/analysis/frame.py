@@ -23,6 +23,7 @@ from harness.record import Record, VariantFacts, facts_of, load_busy, number
 NOT_MEASURED = {
     "running": "not measured yet",
     "interrupted": "the campaign was interrupted before it",
+    "stopped": "the campaign was stopped before it",
 }
 NO_CAPACITY = "the server's capacity could not be measured, so no rate is a share of it"
 COLUMNS = (

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness import selftest
+from harness import proof
 from harness.analysis.frame import planned_cells, profile_name
 from harness.analysis.intervals import TRIALS_MIN, Comparison, compare
 from harness.analysis.looks import Look, Looks, compare_all
@@ -28,7 +28,6 @@ HEADLINE_CONNECTIONS = 10_000
 HEADLINE_ACTIVE = 100
 HEADLINE = f"{HEADLINE_CONNECTIONS:,} connections, {HEADLINE_ACTIVE} of them active"
 PLAN_IT = "Add one to the profile, or use `c10k run --profile quick`"
-PROVE_IT = "End other programs on this host, check it with `c10k selftest`, then run again"
 UNRANKED = "—"
 NONCONFORMING = "does not conform: never ranked"
 
@@ -103,8 +102,8 @@ def _why_not(campaign: Mapping[str, Any], *, is_exact: bool) -> tuple[str, str, 
     if profile.get("ranked") is False:
         why = f"profile {profile_name(campaign)} is never ranked"
         return "profile", why, "Run one that ranks, such as `c10k run --profile quick`"
-    if because := selftest.why_not(campaign.get("selftest")):
-        return "selftest", because, PROVE_IT
+    if because := proof.why_none(campaign, "ranking"):
+        return proof.CODE, because, proof.advice(campaign)
     if not is_exact:
         return "headline", f"the plan has no idle cell with {HEADLINE}", PLAN_IT
     blocks = {trial.get("block") for trial in campaign.get("plan") or ()} - {CALIBRATION_BLOCK}
@@ -268,7 +267,7 @@ def _note(variant: Mapping[str, Any], chosen: Headline, cell: Cell | None) -> st
     """Why the variant cannot be ranked; empty when it can."""
     if cell is None:
         return "not measured"
-    if cell.status in ("capped", "void", "missing"):
+    if cell.status in ("capped", "unproven", "void", "missing"):
         reason = cell.reasons[0].text if cell.reasons else ""
         words = "not measured" if cell.status == "missing" else cell.status
         return f"{words}: {reason}" if reason else words

@@ -8,7 +8,7 @@ from harness.analysis.intervals import Comparison, Estimate
 from harness.analysis.looks import Looks
 
 MEMORY_KINDS = ("user", "stack", "kernel", "sockets")
-STATUSES = ("valid", "noisy", "void", "capped", "missing")
+STATUSES = ("valid", "noisy", "unproven", "void", "capped", "missing")
 SCENARIO_ORDER = ("ramp", "idle", "active")
 
 
@@ -130,10 +130,11 @@ class Ramp:
 class Cell:
     """One cell of one variant over its trials.
 
-    Void, capped and missing trials are counted and explained, and stay out of every figure.
+    Unproven, void, capped and missing trials are counted and explained, and stay out of every
+    figure.
 
     Attributes:
-        status: valid | noisy | void | capped | missing.
+        status: valid | noisy | unproven | void | capped | missing.
         counts: trials by status, without the zeros.
         held: connections established, lowest of all trials that say; None when none does.
         efficiency: echoes per second of server CPU time.

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness import proof
 from harness.analysis.intervals import TRIALS_MIN
 from harness.analysis.looks import Looks
 from harness.analysis.ranking import barred, before_the_first_look
@@ -56,6 +57,7 @@ def why(
     found = (
         _nothing(campaign, cells)
         or _servers(able, bars)
+        or _unproven(campaign, [row for group in able for row in group])
         or _unusable(campaign, [row for group in able for row in group])
         or _before_the_first_look(campaign, looks)
         or _usable(campaign, able)
@@ -64,7 +66,8 @@ def why(
 
 
 def _nothing(campaign: Mapping[str, Any], cells: Sequence[Cell]) -> Reason | None:
-    if any(cell.rate or cell.ramp or cell.count("void") for cell in cells):
+    left_out = ("void", "unproven")
+    if any(cell.rate or cell.ramp or any(map(cell.count, left_out)) for cell in cells):
         return None
     yet = "" if campaign.get("state") in ("done", "failed") else " yet"
     return "nothing-measured", f"nothing is measured{yet}", _go_on(campaign)
@@ -101,6 +104,22 @@ def _servers(able: Sequence[Sequence[Row]], bars: Mapping[str, str]) -> Reason |
             "no two servers have the same number of workers, and only those are compared",
             "Add servers with the same number of workers to `--servers`",
         )
+    return None
+
+
+def _unproven(campaign: Mapping[str, Any], rows: Sequence[Row]) -> Reason | None:
+    """Trials without a passed self-test next to them are what some server lacks."""
+    for row in rows:
+        lost = row.cell.count(proof.UNPROVEN) if row.cell else 0
+        if row.cell and _blocks(row) < TRIALS_MIN <= _blocks(row) + lost:
+            text = next(one.text for one in row.cell.reasons if one.code == proof.CODE)
+            trials = "trial" if lost == 1 else "trials"
+            return (
+                proof.CODE,
+                f"ranking needs {TRIALS_MIN} usable trials of the headline cell, and of "
+                f"{row.variant} {lost} {trials} are left out ({text})",
+                proof.advice(campaign),
+            )
     return None
 
 
@@ -189,6 +208,6 @@ def _go_on(campaign: Mapping[str, Any]) -> str:
     """What to do where trials are missing."""
     if campaign.get("state") == "running":
         return "Wait for the campaign to end"
-    if campaign.get("state") in ("interrupted", "failed"):
+    if campaign.get("state") in ("interrupted", "stopped", "failed"):
         return f"Finish it with `c10k run --resume {campaign.get('campaign') or 'CAMPAIGN'}`"
     return "The report lists the failures with their last log lines: mend the cause, then run again"

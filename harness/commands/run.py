@@ -77,6 +77,12 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     is_flag=True,
     help="Measure variants that fail a conformance check, too; they are never ranked.",
 )
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    envvar="C10K_KEEP_GOING",
+    help="Measure even where the self-test says that nothing can be ranked.",
+)
 @options.servers_dir
 @options.reports
 @options.json
@@ -91,6 +97,7 @@ def run(
     blocks: str | None,
     dry_run: bool,
     include_nonconforming: bool,
+    keep_going: bool,
     servers_dir: Path,
     reports: Path,
     as_json: bool,
@@ -113,6 +120,7 @@ def run(
             reports=reports,
             include_nonconforming=include_nonconforming,
             added=added,
+            keep_going=keep_going,
         )
         backend = _backend_of(resume, reports)
     else:
@@ -126,6 +134,7 @@ def run(
             argv=sys.argv[1:],
             include_nonconforming=include_nonconforming,
             budget_s=budget_s,
+            keep_going=keep_going,
         )
     if dry_run:
         click.echo(draw.as_json(launch.dry_run(request)) if as_json else _plan_text(request))

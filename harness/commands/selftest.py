@@ -61,7 +61,7 @@ def _text(proved: Selftest) -> str:
 
 def _lines(row: Row) -> list[str]:
     verdict = click.style(row.verdict, fg=COLOURS[row.verdict])
-    told = f"{row.observed} (bound: {row.bound}; {row.source})"
+    told = f"{row.observed} (bound: {row.bound}; {row.source}; proves: {row.proves})"
     indent = " " * 6
     wrapped = textwrap.wrap(told, WIDTH, initial_indent=indent, subsequent_indent=indent)
     return [f"{verdict}  {row.title}", *wrapped]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness import proof
 from harness.analysis import settling
 from harness.analysis.frame import profile_name
 from harness.analysis.results import STATUSES, Analysis
@@ -14,11 +15,14 @@ from harness.attempts import Attempts, attempt_of, trial_of
 from harness.findings import Finding
 from harness.gates import GATES, judge
 from harness.record import Record, VariantFacts, facts_of, number
+from harness.report import proofs
 
 Level = Literal["ok", "warn", "bad"]
 STATES = {
     "running": "The campaign is running: these are the figures so far.",
     "interrupted": "The campaign was interrupted: these are the figures from before.",
+    "stopped": "The campaign was stopped: its load generator failed the self-test. These are the "
+    "figures from before.",
     "failed": "The harness stopped with an error: these are the figures from before.",
 }
 NOT_ISOLATED = "Not isolated: the load ran on the host's loopback, beside whatever else did."
@@ -185,6 +189,10 @@ def _caveats(
         caveats.append(f"in no figure: {_many(counted['void'], 'void cell')}")
     if counted.get("noisy"):
         caveats.append(f"in the figures: {_many(counted['noisy'], 'noisy cell')}")
+    if counted.get(proof.UNPROVEN):
+        cells = _many(counted[proof.UNPROVEN], "cell")
+        caveats.append(f"in no figure: {cells} with no passed self-test next to their block")
+    caveats += proofs.caveats(campaign)
     if analysis.superseded:
         cells = _many(analysis.superseded, "cell")
         caveats.append(f"in no figure: {cells} of earlier attempts")

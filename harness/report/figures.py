@@ -105,7 +105,8 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ..
         if not any(cell.efficiency for cell in cells):
             continue
         found.append(_efficiency(analysis, cells, scenario, colours))
-        found.append(_latency(analysis, cells, scenario, colours))
+        if any(cell.latency_us for cell in cells):
+            found.append(_latency(analysis, cells, scenario, colours))
     return tuple(found)
 
 

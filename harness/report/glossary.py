@@ -48,6 +48,10 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "pair is equivalent. 1–3: any of these places, since a pair is not settled or equivalent.",
     ),
     ("valid, noisy, void", "What the checks above make of a cell. Void cells are in no figure."),
+    (
+        "unproven",
+        "No self-test of the load generator passed next to the cell's block. In no figure.",
+    ),
     ("capped", "The architecture itself stops there, as its variant.toml declares: a result."),
     ("held", "Sockets of the server's port that the kernel counts as ESTABLISHED, lowest seen."),
     (
@@ -65,6 +69,11 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "Conformance checks of the contract that the server passed before it was measured, of "
         "those that apply to it. One that fails a check is measured only when asked for, and is "
         "never ranked.",
+    ),
+    (
+        "events per wake-up",
+        "How many ready descriptors a waiting call of the server reports. Threads that block in "
+        "recv have none.",
     ),
     ("block", "One trial of every server, in a random order; ratios are taken inside it."),
 )

@@ -26,6 +26,7 @@ from harness.report import (
     memory,
     opening,
     paced,
+    proofs,
     sections,
     table,
     varied,
@@ -36,6 +37,7 @@ from harness.report.checks import Banner, Check, Failure, Validity
 from harness.report.doctor import Fitness
 from harness.report.figures import Figure
 from harness.report.matrix import Matrix
+from harness.report.proofs import Attempt
 from harness.report.sections import Section
 from harness.report.table import CellRow, Group
 from harness.shapes import Row as ShapeRow
@@ -61,6 +63,9 @@ class Model:
         matrices: language × mechanism, where families share mechanisms.
         history: what the index joins from campaign to campaign.
         command: the command that repeats the campaign.
+        no_latency: why latencies are hidden in every format, and what that says of the ranking;
+            empty where they are shown.
+        attempts: the self-tests of the load generator, in their order.
     """
 
     campaign: str
@@ -90,6 +95,8 @@ class Model:
     matrices: tuple[Matrix, ...]
     history: Mapping[str, Any]
     analysis: Analysis
+    no_latency: str = ""
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def verdict_lines(self) -> tuple[str, ...]:
@@ -157,4 +164,6 @@ def build(
         matrices=matrix.matrices(campaign, analysis),
         history=history.told(campaign, analysis),
         analysis=analysis,
+        no_latency=proofs.note(campaign, analysis),
+        attempts=proofs.attempts(campaign),
     )

@@ -11,6 +11,9 @@ from harness.report.background import Variant
 from harness.report.figures import Figure, Point, Series, stop_of
 from harness.report.table import NONE
 
+# Columns that are not there where nothing proves them
+LATENCIES = ("connect p99 ms", "first echo p99 ms")
+
 
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]:
     """The course of the largest storm; none where no ramp was measured."""
@@ -34,6 +37,7 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
         for cell in largest
         if cell.ramp and cell.ramp.timeline
     )
+    is_timed = any(cell.ramp and cell.ramp.connect_p99_us for cell in cells)
     yield Figure(
         id="fig-ramp",
         kind="ramp",
@@ -53,10 +57,11 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
         series=tuple(sorted(series, key=lambda one: -one.points[-1].x)),
         bars=(),
         header=(
-            *("server", "connections", "established", "time to all", "connect p99 ms"),
-            *("first echo p99 ms", "never established", "accept queue overflows"),
+            *("server", "connections", "established", "time to all"),
+            *(LATENCIES if is_timed else ()),
+            *("never established", "accept queue overflows"),
         ),
-        rows=tuple(_ramp_row(cell) for cell in cells),
+        rows=tuple(_ramp_row(cell, is_timed=is_timed) for cell in cells),
         target=most,
     )
 
@@ -80,16 +85,16 @@ def _ramp_label(cell: Cell) -> str:
     return f"{cell.variant} {wording.seconds(time.median)}" if time else cell.variant
 
 
-def _ramp_row(cell: Cell) -> tuple[str, ...]:
+def _ramp_row(cell: Cell, *, is_timed: bool) -> tuple[str, ...]:
     assert cell.ramp is not None  # noqa: S101 (chosen for having it)
     ramp = cell.ramp
+    latencies = (ramp.connect_p99_us, ramp.hello_p99_us) if is_timed else ()
     return (
         cell.variant,
         f"{cell.key.connections:,}",
         f"{cell.held:,}" if cell.held is not None else NONE,
         wording.seconds(ramp.time_to_n_s.median).text if ramp.time_to_n_s else NONE,
-        wording.millis(ramp.connect_p99_us).text if ramp.connect_p99_us else NONE,
-        wording.millis(ramp.hello_p99_us).text if ramp.hello_p99_us else NONE,
+        *(wording.millis(us).text if us else NONE for us in latencies),
         f"{ramp.failed:,}",
         f"{ramp.overflows:,}",
     )

@@ -23,6 +23,7 @@ def document(model: Model) -> dict[str, Any]:
         "schema": 1,
         **summary(model),
         "not_ranked": compact(model.analysis.unranked),
+        "no_latency": model.no_latency or None,
         "findings": [finding.text for finding in model.findings],
         "failures": compact(model.failures),
         "checks": compact(model.checks),
@@ -40,9 +41,10 @@ def _markdown(model: Model) -> Iterator[str]:
     yield escaped(model.caption)
     for group in model.groups:
         yield f"\n{escaped(group.title)}\n" if group.title else ""
-        yield from columns.markdown([text.HEADER, *map(text.row, group.rows)], text.LEFT)
+        rows = [text.row(one, model) for one in group.rows]
+        yield from columns.markdown([text.header(model), *rows], text.LEFT)
     if any(group.rows for group in model.groups):
-        yield f"\n{escaped(text.NOTE)}"
+        yield f"\n{escaped(text.note(model))}"
     yield ""
     yield from shapes.markdown(model.shapes)
     for failure in model.failures:

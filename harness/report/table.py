@@ -21,6 +21,7 @@ class RankedRow:
         efficiency: echoes per second of server CPU; `interval` is its half width.
         slower: the best over this one; `slower_range` its interval, `outcome` what it means.
         rate: raw echoes/s, "≥" where the server was not the limit.
+        events: per wake-up, which is shown where latencies are not.
         conforms: conformance checks passed, of those that apply.
         words: what went wrong or stopped it; `tone` is ok, capped or bad.
     """
@@ -35,6 +36,7 @@ class RankedRow:
     outcome: str
     rate: str
     p99_ms: str
+    events: str
     held: str
     memory_kib: str
     cpu_us: str
@@ -57,6 +59,7 @@ class CellRow:
 
     Attributes:
         what: the cell in words: scenario, open connections, and what else it fixes.
+        events: per wake-up, which is shown where latencies are not.
         opening: how a ramp went, in place of the figures of traffic.
     """
 
@@ -74,6 +77,7 @@ class CellRow:
     p50_ms: str
     p99_ms: str
     p999_ms: str
+    events: str
     cpu_us: str
     busy: str
     memory_kib: str
@@ -170,6 +174,7 @@ def _ranked(row: Row, variant: Variant | None, why_not: str) -> RankedRow:
         outcome=comparison.outcome if comparison else "",
         rate=rate_of(cell),
         p99_ms=wording.millis(cell.latency_us.p99).text if cell and cell.latency_us else NONE,
+        events=_plain(cell.events_per_wake_up) if cell else NONE,
         held=f"{row.held:,}" if row.held is not None else NONE,
         memory_kib=total_kib(cell.memory) if cell else NONE,
         cpu_us=_micros(cell.cpu_us_per_echo) if cell else NONE,
@@ -187,7 +192,7 @@ def _words(row: Row, why_not: str) -> tuple[str, str]:
     cell = row.cell
     if cell is None:
         return row.note or "not measured", "bad"
-    if cell.status in ("capped", "void", "missing"):
+    if cell.status in ("capped", "unproven", "void", "missing"):
         return row.note or cell.status, "capped" if cell.status == "capped" else "bad"
     total = sum(count for _, count in cell.counts)
     told = [
@@ -221,15 +226,12 @@ def _cell_row(analysis: Analysis, cell: Cell) -> CellRow:
         p50_ms=wording.millis(latency.p50).text if latency else NONE,
         p99_ms=wording.millis(latency.p99).text if latency else NONE,
         p999_ms=wording.millis(latency.p999).text if latency and latency.p999 else NONE,
+        events=_plain(cell.events_per_wake_up),
         cpu_us=_micros(cell.cpu_us_per_echo),
         busy=_share(cell.server_busy) + " / " + _share(cell.generator_busy),
         memory_kib=total_kib(cell.memory),
         threads=wording.count(cell.threads).text if cell.threads is not None else NONE,
-        switches=(
-            wording.plain(cell.switches_per_echo).text
-            if cell.switches_per_echo is not None
-            else NONE
-        ),
+        switches=_plain(cell.switches_per_echo),
         opening=_opening(cell),
         reasons=cell.reasons,
     )
@@ -295,6 +297,10 @@ def _rate(estimate: Estimate | None) -> str:
 
 def _micros(estimate: Estimate | None) -> str:
     return wording.micros(estimate.median).text if estimate else NONE
+
+
+def _plain(value: float | None) -> str:
+    return wording.plain(value).text if value is not None else NONE
 
 
 def _share(value: float | None) -> str:

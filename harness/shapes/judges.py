@@ -200,8 +200,7 @@ def _bytes(cell: Cell, value: float, holds: bool) -> Observed:
 def backlog(view: View) -> Iterator[Observed]:
     """The queue of a listener that does not accept."""
     size, tried, admitted, late, waited_s = (
-        number(view.selftest, "figures", "backlog", name)
-        for name in ("backlog", "tried", "admitted", "late", "waited_s")
+        number(view.backlog, name) for name in ("backlog", "tried", "admitted", "late", "waited_s")
     )
     if size is None or tried is None or admitted is None or late is None:
         return

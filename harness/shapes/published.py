@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness import selftest
 from harness.analysis import control
 from harness.analysis.intervals import TRIALS_MIN
 from harness.analysis.results import Analysis
@@ -128,7 +129,7 @@ def check(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Row, ...]:
         },
         control.names(campaign),
         analysis,
-        campaign.get("selftest") or {},
+        selftest.backlog(campaign.get("selftest")),
     )
     return tuple(_row(shape, view) for shape in SHAPES)
 

@@ -73,12 +73,13 @@ class View:
     Attributes:
         architectures: {server: its architecture} of those that are judged.
         second: {second name: the server that it is} of one that ran twice in each block.
+        backlog: what the self-test saw of a listener that does not accept.
     """
 
     architectures: Mapping[str, str]
     second: Mapping[str, str]
     analysis: Analysis
-    selftest: Mapping[str, Any]
+    backlog: Mapping[str, Any]
 
     def cells(self, *architectures: str) -> Iterator[Cell]:
         """The cells of servers of those architectures, in the order of the analysis."""

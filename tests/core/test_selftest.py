@@ -62,7 +62,7 @@ def test_good_figures_pass_every_check() -> None:
 
     assert judged.passed
     assert [row.verdict for row in judged.rows] == ["pass"] * len(selftest.CHECKS)
-    assert selftest.why_not(judged.as_json()) == ""
+    assert [selftest.why_not(judged.as_json(), part) for part in selftest.PARTS] == ["", ""]
 
 
 @pytest.mark.parametrize(
@@ -123,20 +123,65 @@ def test_every_check_has_a_scene_of_its_figures() -> None:
     assert {check.scene for check in selftest.CHECKS} == set(GOOD)
 
 
-def test_what_failed_is_the_reason_that_a_campaign_ranks_nobody() -> None:
+def test_what_failed_is_the_reason_for_the_part_that_it_proves() -> None:
     figures = changed("stall", "p99_s", 0.5)
+    figures["late"]["late_share"] = 0.5
     figures["drop"]["failed"] = 3
+    kept = selftest.judge(figures, {}, 20.0).as_json()
 
-    said = selftest.why_not(selftest.judge(figures, {}, 20.0).as_json())
+    latency = selftest.why_not(kept, "latency")
+    assert "stands still for 1 s" in latency
+    assert "p99 0.500 s" in latency
+    assert "and 1 more" in latency
+    ranking = selftest.why_not(kept, "ranking")
+    assert "dropped connection" in ranking
+    assert "more" not in ranking
 
-    assert "stands still for 1 s" in said
-    assert "p99 0.500 s" in said
-    assert "and 1 more" in said
+
+@pytest.mark.parametrize(
+    ("scene", "key", "bad", "part"),
+    [
+        ("ceiling", "outstanding", 90.0, "ranking"),
+        ("ceiling", "echoes_per_s", 9_000.0, "ranking"),
+        ("corrupt", "corrupt_bytes", 48, "ranking"),
+        ("drop", "failed", 9, "ranking"),
+        ("stall", "max_s", 1.1, "latency"),
+        ("late", "late_share", 0.02, "latency"),
+        ("distribution", "observed_ms", {**KNOWN_MS, "p99": 210.0}, "latency"),
+        ("overhead", "clock_read_ns", 900.0, "latency"),
+        ("overhead", "lag_p50_us", 900.0, "latency"),
+    ],
+)
+def test_a_failed_check_takes_away_the_part_that_it_proves_and_not_the_other(
+    scene: str, key: str, bad: Any, part: selftest.Part
+) -> None:
+    kept = selftest.judge(changed(scene, key, bad), {}, 20.0).as_json()
+
+    assert [one for one in selftest.PARTS if selftest.why_not(kept, one)] == [part]
 
 
-def test_a_campaign_that_was_not_asked_for_it_may_rank() -> None:
-    assert selftest.why_not(None) == ""
-    assert selftest.why_not({"passed": False}) != ""
+def test_an_attempt_without_an_end_proves_nothing_and_none_at_all_takes_nothing_away() -> None:
+    for part in selftest.PARTS:
+        assert selftest.why_not(None, part) == ""
+        assert selftest.why_not({"passed": False}, part) != ""
+
+
+def test_what_failed_before_there_were_parts_takes_away_the_ranking_alone() -> None:
+    kept = selftest.judge(changed("stall", "p99_s", 0.5), {}, 20.0).as_json()
+    for row in kept["checks"]:
+        del row["proves"]
+
+    assert selftest.why_not(kept, "ranking") != ""
+    assert selftest.why_not(kept, "latency") == ""
+
+
+def test_the_listener_is_that_of_the_last_attempt_that_looked() -> None:
+    first = {"passed": False, "figures": {"backlog": {"admitted": 17}}}
+    last = {"passed": True, "figures": {}}
+
+    assert selftest.backlog(None) == {}
+    assert selftest.backlog(last) == {}
+    assert selftest.backlog(last | {"earlier": [first, last]}) == {"admitted": 17}
 
 
 def test_what_a_campaign_keeps_are_its_attempts_in_their_order() -> None:
