@@ -51,7 +51,7 @@ THREADED = "thread-per-connection"
 CHECKS_S: dict[profiles.Conformance, float] = {"off": 0.0, "quick": 12.0, "full": 40.0}
 # Of each further server on the same cores: the full checks of three took 80 s, since idles overlap.
 CHECKS_NEXT_S: dict[profiles.Conformance, float] = {"off": 0.0, "quick": 12.0, "full": 20.0}
-SELFTEST_S = 20.0
+SELFTEST_S = 10.0
 
 
 def _of_profile(

@@ -25,7 +25,7 @@ from harness.store import Campaign
 
 # The most connections that a scene opens.
 CONNECTIONS = 1_000
-# The longest scene takes 11 s.
+# The longest scene takes 6 s.
 SILENCE_S = 40.0
 # At the start of a campaign, or of its resume: a busy moment fails a good generator as well.
 ATTEMPTS_MAX = 3

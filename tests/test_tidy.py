@@ -32,7 +32,7 @@ VAGUE_NAMES = {"util", "utils", "helper", "helpers", "misc"}
 # Computes from values only: no engine, no network, no clock, no other process.
 PURE = (
     *("variants", "plan", "scenarios", "schema", "limits", "record", "gates", "analysis"),
-    *("doctor", "shapes", "selftest"),
+    *("doctor", "shapes", "selftest", "proof"),
 )
 IMPURE = {"asyncio", "docker", "gevent", "locust", "socket", "subprocess", "threading", "time"}
 # In the order in which data flows; a module knows only those before it.

@@ -168,11 +168,12 @@ class C10k:
     def __call__(self, *arguments: str | Path, under: tuple[str, ...] = ()) -> Finished:
         return self.finish(self.start(*arguments, under=under))
 
-    def run(self, profile: Path, *arguments: str | Path) -> Finished:
+    def run(self, profile: Path, *arguments: str | Path, under: tuple[str, ...] = ()) -> Finished:
         """`c10k run` in the process backend with the test's own servers if it has any."""
         if self.servers.is_dir():
             arguments = ("--servers-dir", self.servers, *arguments)
-        return self("run", "--backend", "process", "--profile", profile, "--seed", "7", *arguments)
+        usual = ("--backend", "process", "--profile", profile, "--seed", "7")
+        return self("run", *usual, *arguments, under=under)
 
 
 def wait_for(condition: Callable[[], Any], timeout_s: float = 60) -> Any:

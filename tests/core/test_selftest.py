@@ -36,12 +36,12 @@ GOOD: dict[str, dict[str, Any]] = {
         "send_lag_p99_us": 60.0,
     },
     "stall": {
-        "window_s": 10.0,
-        "stall_s": 1.0,
+        "window_s": 5.0,
+        "stall_s": 0.5,
         "p50_ms": 0.1,
-        "p99_s": 0.9,
-        "max_s": 1.0,
-        "count": 20_000,
+        "p99_s": 0.45,
+        "max_s": 0.5,
+        "count": 10_000,
     },
 }
 
@@ -70,10 +70,10 @@ def test_good_figures_pass_every_check() -> None:
     [
         ("little", "ceiling", "outstanding", 97.9, 98.1),
         ("little", "ceiling", "rate_times_latency", 102.2, 102.0),
-        ("stall", "stall", "p99_s", 0.87, 0.88),
-        ("stall", "stall", "max_s", 1.04, 1.02),
+        ("stall", "stall", "p99_s", 0.435, 0.44),
+        ("stall", "stall", "max_s", 0.52, 0.51),
         # What a generator shows that waits for the reply before it sends: nothing of the stall.
-        ("stall", "stall", "p99_s", 0.0002, 0.9),
+        ("stall", "stall", "p99_s", 0.0002, 0.45),
         ("corrupt", "corrupt", "corrupt_bytes", 48, 49),
         ("corrupt", "corrupt", "lost", 48, 49),
         ("drop", "drop", "failed", 9, 10),
@@ -124,14 +124,14 @@ def test_every_check_has_a_scene_of_its_figures() -> None:
 
 
 def test_what_failed_is_the_reason_for_the_part_that_it_proves() -> None:
-    figures = changed("stall", "p99_s", 0.5)
+    figures = changed("stall", "p99_s", 0.25)
     figures["late"]["late_share"] = 0.5
     figures["drop"]["failed"] = 3
     kept = selftest.judge(figures, {}, 20.0).as_json()
 
     latency = selftest.why_not(kept, "latency")
-    assert "stands still for 1 s" in latency
-    assert "p99 0.500 s" in latency
+    assert "stands still for 0.25 s" in latency
+    assert "p99 0.250 s" in latency
     assert "and 1 more" in latency
     ranking = selftest.why_not(kept, "ranking")
     assert "dropped connection" in ranking
@@ -145,7 +145,7 @@ def test_what_failed_is_the_reason_for_the_part_that_it_proves() -> None:
         ("ceiling", "echoes_per_s", 9_000.0, "ranking"),
         ("corrupt", "corrupt_bytes", 48, "ranking"),
         ("drop", "failed", 9, "ranking"),
-        ("stall", "max_s", 1.1, "latency"),
+        ("stall", "max_s", 0.6, "latency"),
         ("late", "late_share", 0.02, "latency"),
         ("distribution", "observed_ms", {**KNOWN_MS, "p99": 210.0}, "latency"),
         ("overhead", "clock_read_ns", 900.0, "latency"),
@@ -167,7 +167,7 @@ def test_an_attempt_without_an_end_proves_nothing_and_none_at_all_takes_nothing_
 
 
 def test_what_failed_before_there_were_parts_takes_away_the_ranking_alone() -> None:
-    kept = selftest.judge(changed("stall", "p99_s", 0.5), {}, 20.0).as_json()
+    kept = selftest.judge(changed("stall", "p99_s", 0.25), {}, 20.0).as_json()
     for row in kept["checks"]:
         del row["proves"]
 

@@ -1,0 +1,99 @@
+"""Campaigns whose generator fails its self-test for want of descriptors.
+
+A campaign of two connections runs with 203, which are too few for the 200 connections of wrong
+bytes; 500 are too few for the 1,000 of late replies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from command import C10k, Finished
+from faulty_servers import echo
+
+from harness import proof, selftest
+
+NO_BYTE_CHECK = ("prlimit", "--nofile=203:203")
+NO_LATENCY = ("prlimit", "--nofile=500:500")
+
+
+def kept(done: Finished) -> list[dict[str, Any]]:
+    return selftest.attempts(done.head()["selftest"])
+
+
+def failed(attempt: dict[str, Any]) -> set[str]:
+    return {row["id"] for row in attempt["checks"] if row["verdict"] == "fail"}
+
+
+def taken_again_after(done: Finished) -> list[int]:
+    """The blocks after which the self-test ran; those, and only those, had no pass next to them."""
+    attempts = kept(done)
+    places = [one[proof.AFTER_BLOCK] for one in attempts if one[proof.AFTER_BLOCK]]
+    for block in sorted({cell["block"] for cell in done.cells}):
+        known = [one for one in attempts if one[proof.AFTER_BLOCK] < block]
+        lacks = not all(proof.is_vouched(known, part, block) for part in selftest.PARTS)
+        assert places.count(block) == lacks
+    return places
+
+
+@pytest.mark.slow
+def test_a_failing_byte_check_stops_a_campaign_within_a_minute_and_a_resume_goes_on(
+    c10k: C10k,
+) -> None:
+    c10k.add_server("mine", echo())
+    profile = c10k.profile(connections=2, active=2, selftest="true")
+
+    stopped = c10k.run(profile, under=NO_BYTE_CHECK)
+
+    assert stopped.code == 5, stopped.err + stopped.out
+    assert stopped.head()["state"] == "stopped"
+    assert not (stopped.directory / "trials.jsonl").exists()
+    assert "nothing can be ranked: the generator failed its self-test" in stopped.out
+    assert "--keep-going" in stopped.err
+    assert all("corrupt" in failed(one) for one in kept(stopped))
+    assert [one[proof.AFTER_BLOCK] for one in kept(stopped)] == [0] * len(kept(stopped))
+    assert sum(one["duration_s"] for one in kept(stopped)) <= 60
+    page = (stopped.directory / "report.html").read_text()
+    assert "The campaign was stopped: its load generator failed the self-test." in page
+    assert "One wrong byte in a million is caught" in page
+    before = len(kept(stopped))
+
+    gone_on = c10k.run(profile, "--resume", stopped.directory.name)
+
+    assert gone_on.code == 0, gone_on.err + gone_on.out
+    assert gone_on.head()["state"] == "done"
+    assert len(gone_on.cells) == 2
+    assert "corrupt" not in failed(kept(gone_on)[before])
+    assert set(taken_again_after(gone_on)) <= {1}
+
+
+@pytest.mark.slow
+def test_keep_going_measures_without_a_ranking_and_tries_again_after_each_block(
+    c10k: C10k,
+) -> None:
+    c10k.add_server("mine", echo())
+    profile = c10k.profile(connections=2, active=2, selftest="true")
+
+    done = c10k.run(profile, "--keep-going", under=NO_BYTE_CHECK)
+
+    assert done.code == 5, done.err + done.out
+    assert done.head()["state"] == "done"
+    assert len(done.cells) == 2
+    assert taken_again_after(done) == [1]
+    assert all("corrupt" in failed(one) for one in kept(done))
+
+
+@pytest.mark.slow
+def test_without_its_latency_checks_a_campaign_goes_on_and_hides_latencies(c10k: C10k) -> None:
+    c10k.add_server("mine", echo())
+
+    done = c10k.run(c10k.profile(connections=20, selftest="true"), under=NO_LATENCY)
+
+    assert done.code == 0, done.err + done.out
+    for attempt in kept(done):
+        assert {"late", "distribution"} <= failed(attempt)
+        assert selftest.why_not(attempt, "ranking") == "", attempt
+    assert taken_again_after(done) == [1]
+    assert "Latencies are not shown: the generator failed its self-test (" in done.out
+    assert "p99" not in done.out.partition("Latencies are not shown")[0].rpartition("rank ")[2]

@@ -1,0 +1,62 @@
+"""The question that a person answers on a terminal, at a real one."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+ASK = """
+import sys
+from harness.progress import choose
+with choose(as_json=False) as display:
+    print("answer:", display.confirm("Go on?"), flush=True)
+"""
+
+
+def asked(answer: bytes | None) -> str:
+    """What a terminal shows that answers that; None: standard input is none."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", ASK],
+        stdin=subprocess.DEVNULL if answer is None else theirs,
+        stdout=theirs,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    shown = b""
+    is_answered = answer is None
+    try:
+        while piece := os.read(ours, 4096):
+            shown += piece
+            if not is_answered and b"[y/N]" in shown:
+                os.write(ours, answer or b"")
+                is_answered = True
+    except OSError:  # how Linux says that nobody has the other end any more
+        pass
+    finally:
+        os.close(ours)
+    assert process.wait(30) == 0, shown
+    return shown.decode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [(b"y\n", True), (b"Yes\n", True), (b"n\n", False), (b"\n", False), (b"\x04", False)],
+)
+def test_a_terminal_asks_and_goes_on_at_a_yes_only(answer: bytes, expected: bool) -> None:
+    shown = asked(answer)
+
+    assert "Go on? [y/N]" in shown
+    assert f"answer: {expected}" in shown
+
+
+def test_where_nobody_can_answer_nothing_is_asked_and_it_is_a_no() -> None:
+    shown = asked(None)
+
+    assert "[y/N]" not in shown
+    assert "answer: False" in shown
