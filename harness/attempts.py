@@ -1,7 +1,7 @@
 """Which attempt of a trial speaks for a cell. Pure: lines of the store in, numbers out.
 
-Rule 1: a trial that ended badly beside its server is run again as a whole; the last run that ended
-counts.
+Rule 1: a trial that ended badly beside its server, or whose server others disturbed before it was
+ready, is run again as a whole; the last run that ended counts.
 Rule 2: a noisy cell and a void capacity are measured again by themselves, unless nothing but what
 the kernel always hides makes them so. The last attempt at a cell counts, whatever it shows: a rule
 that looked at the figures would pick the ones it likes.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from harness.faults import DISTURBED
 from harness.gates import GATES
 from harness.record import Record, failure_code, number
 from harness.scenarios import CALIBRATION
@@ -56,7 +57,7 @@ class Attempts:
 
 
 def to_repeat(records: Sequence[Record], outcomes: Sequence[Record], trial: str) -> list[int]:
-    """The cells of a trial that were at last noisy, void beside somebody else, or a void capacity.
+    """The cells of a trial that were at last noisy, that others voided, or a void capacity.
 
     Without a capacity no share of it can be offered: it is not asked who voided it.
     """
@@ -66,6 +67,12 @@ def to_repeat(records: Sequence[Record], outcomes: Sequence[Record], trial: str)
         for record in attempts.used(line for line in records if trial_of(line) == trial)
         if _is_noisy(record) or _was_disturbed(record) or _is_void_capacity(record)
     )
+
+
+def has_disturbed(records: Sequence[Record], outcomes: Sequence[Record], trial: str) -> bool:
+    """Whether others disturbed a cell whose failure would else be its server's fault."""
+    used = Attempts(records, outcomes).used(line for line in records if trial_of(line) == trial)
+    return any(DISTURBED in _codes(record) for record in used)
 
 
 def left_out(
@@ -86,13 +93,26 @@ def repeats(outcome: Record) -> Sequence[int]:
     return outcome.get("repeats") or ()
 
 
+def is_extra(outcome: Record) -> bool:
+    """Whether the attempt is one of those that a campaign has a bounded number of: it measured
+    cells again, or has to be made again."""
+    return bool(repeats(outcome)) or was_disturbed(outcome)
+
+
 def is_result(outcome: Mapping[str, object]) -> bool:
     """Whether an attempt's end says something of its server; what failed before or beside it is
     run again by a resume."""
     code = str(outcome.get("code") or "")
+    if was_disturbed(outcome):
+        return False
     return code not in ("build-failed", "nonconforming", "not-available") and not code.startswith(
         "load-"
     )
+
+
+def was_disturbed(outcome: Mapping[str, object]) -> bool:
+    """Whether others disturbed a whole attempt: its server did not even get ready in time."""
+    return outcome.get("code") == DISTURBED and outcome.get("outcome") == "failed"
 
 
 def trial_of(line: Record) -> str:
@@ -111,7 +131,7 @@ def _is_noisy(record: Record) -> bool:
 
 
 def _may_mend(record: Record) -> bool:
-    codes = {str(code) for code, _ in record.get("reasons") or ()}
+    codes = _codes(record)
     return not (codes and codes <= NEVER_MENDS)
 
 
@@ -119,9 +139,16 @@ def _was_disturbed(record: Record) -> bool:
     """Whether it is void by nothing but what others on its CPUs, who were seen, can do to it."""
     if failure_code(record) == OVERSLEPT:
         return True
-    codes = {str(code) for code, _ in record.get("reasons") or ()}
+    codes = _codes(record)
+    if DISTURBED in codes:
+        return True
     void = {code for code in codes if EFFECTS.get(code) == "void"}
     return bool(void) and void <= VOID_OF_DISTURBED and bool(codes & DISTURBED_BY)
+
+
+def _codes(record: Record) -> set[str]:
+    """The gates that it failed."""
+    return {str(code) for code, _ in record.get("reasons") or ()}
 
 
 def _is_void_capacity(record: Record) -> bool:

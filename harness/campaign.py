@@ -16,8 +16,8 @@ from typing import Any
 from harness import cpus, environment, growth, plan, preparing, xray
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
-from harness.errors import C10kError, Exit, Interrupted, Unproven, UsageError
-from harness.faults import NOT_AVAILABLE, SERVER_CODES
+from harness.errors import C10kError, Exit, Interrupted, ServerFault, UsageError
+from harness.faults import INCONCLUSIVE, NOT_AVAILABLE, SERVER_CODES
 from harness.interrupt import shielded
 from harness.profiles import profile as profiles
 from harness.progress import Progress
@@ -183,10 +183,13 @@ def failed(outcomes: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 def exit_code(outcomes: Sequence[dict[str, Any]]) -> Exit:
     """What the trials' outcomes make of the exit code (a void ranked cell is judged later)."""
-    codes = set(failed(outcomes).values())
-    if codes - SERVER_CODES:
+    last = {outcome["trial"]: outcome for outcome in outcomes}
+    codes = {outcome["code"] for outcome in last.values()} - {"", NOT_AVAILABLE}
+    if codes - SERVER_CODES - INCONCLUSIVE:
         return Exit.BUG
-    return Exit.SERVER_FAULT if codes else Exit.OK
+    if codes & SERVER_CODES:
+        return Exit.SERVER_FAULT
+    return Exit.GATE_FAILED if codes else Exit.OK
 
 
 def _run_missing(

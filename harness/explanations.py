@@ -102,8 +102,20 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     ),
     "bad-exit": (
         "the server did not end as it should",
-        "SIGTERM is to end it within `timeouts.stop_s`, with exit code 0 and, where it declares "
-        "`counters`, with a line of them.",
+        "SIGTERM is to end it with exit code 0 and, where it declares `counters`, with a line of "
+        "them.",
+    ),
+    "no-exit": (
+        "the server did not end in time",
+        "SIGTERM is to end it within `timeouts.stop_s`. Time that other processes took of its CPUs "
+        "does not count, up to six times as long.",
+    ),
+    "disturbed": (
+        "other processes had the CPUs",
+        "The server did not do in time what it should, but other processes or the hypervisor used "
+        "more than 10 % of its CPUs, or the load waited for a CPU. That is no fault of the server. "
+        "The attempt is made again within the bounds of repeats; with none in quiet, the campaign "
+        "ends with exit code 5. End what runs beside, then run it again.",
     ),
     "miscounted": (
         "the server's counters and the load's differ",

@@ -1,33 +1,57 @@
-"""Which failures are a server's own fault, and what a cell shows of one. Pure."""
+"""Which failures are a server's own fault, and what a cell shows of one. Pure.
+
+Rule: what took too long is the server's fault only in an attempt in which its CPUs were its own.
+In any other it is *disturbed*: it is tried again, and accuses no server.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from harness.record import failure_code
 
-# Failures that are the server's: they end the campaign with exit code 4.
-SERVER_CODES = frozenset(
-    {
-        "nonconforming",
-        "build-failed",
-        "no-process",
-        "not-started",
-        "not-ready",
-        "server-died",
-        "wrong-echo",
-        "no-capacity",
-        "held-fewer",
-        "corrupt",
-        "lost",
-        "outside-cpus",
-        "escaped",
-        "unanswered",
-        "bad-exit",
-        "miscounted",
-    }
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One code of a failure that can be a server's own.
+
+    Attributes:
+        timed: a busy host can cause it.
+        because: why it can, or why not.
+    """
+
+    code: str
+    timed: bool
+    because: str
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("nonconforming", False, "its checks are judged one by one, late ones by the CPUs too"),
+    Fault("build-failed", False, "a compiler says the same on a busy host; its limit is minutes"),
+    Fault("no-process", False, "its variant.toml says so"),
+    Fault("not-started", False, "the engine or the kernel refuses it"),
+    Fault("not-ready", True, "it had no verified echo in time; one that ended before has no wait"),
+    Fault("server-died", False, "a process ends by its own exit or by a signal"),
+    Fault("wrong-echo", False, "lack of CPU time changes no byte"),
+    Fault("held-fewer", True, "connections were not answered in time, or timed out"),
+    Fault("corrupt", False, "lack of CPU time changes no byte"),
+    Fault("lost", False, "neither the load nor the kernel of loopback ends a slow connection"),
+    Fault("outside-cpus", False, "an affinity does not depend on time"),
+    Fault("escaped", False, "a parent does not depend on time"),
+    Fault("unanswered", True, "replies did not come in time"),
+    Fault("no-exit", True, "it did not end in time after SIGTERM"),
+    Fault("bad-exit", False, "it ended by itself, with another exit code or without counters"),
+    Fault("miscounted", False, "both sides count bytes, however slowly they move"),
 )
+SERVER_CODES = frozenset(fault.code for fault in FAULTS)
+TIMED_CODES = frozenset(fault.code for fault in FAULTS if fault.timed)
+
+# The end of an attempt that others disturbed so much that it says nothing of the server.
+DISTURBED = "disturbed"
+# Ends of trials that are no server's fault, and without which the campaign has its result.
+INCONCLUSIVE = frozenset({DISTURBED, "no-capacity"})
 
 # What a server exits with where the host lacks what it is about (EX_UNAVAILABLE of sysexits.h); its
 # last line says what. That is no fault of the server: the campaign goes on without it.
@@ -49,6 +73,17 @@ def fault_of(record: Mapping[str, Any], *, declares_ceiling: bool) -> tuple[str,
     if failure_code(record) == "not-settled":
         return "unanswered", f"{where}: {record['failure']['text']}"
     return None
+
+
+def judged(found: tuple[str, str], disturbance: str | None) -> tuple[str, str]:
+    """The failure as it is told: as the server's fault, or as disturbed by others.
+
+    `disturbance` says who took the CPUs in the attempt, None: they were the server's.
+    """
+    code, text = found
+    if code not in TIMED_CODES or disturbance is None:
+        return found
+    return DISTURBED, f"{text}. This is not held against the server: {disturbance} meanwhile"
 
 
 def not_available(exit_code: int | None, log: str) -> tuple[str, str] | None:

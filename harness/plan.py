@@ -272,9 +272,7 @@ def may_repeat(
     repeated: Mapping[int, int],
     block: int,
     together: int = 1,
-    *,
-    left_s: float | None = None,
-    needed_s: float = 0.0,
+    least: int = 0,
 ) -> bool:
     """Whether more trials may be spent in a block on measuring noisy cells again.
 
@@ -284,8 +282,7 @@ def may_repeat(
     Args:
         repeated: {block: how many trials were spent on that}.
         together: how many at once: all that run side by side, or none of them.
-        left_s: what is left of the campaign's time budget; None without a budget.
-        needed_s: what the repetition takes, and the trials that are still to come.
+        least: so many may be spent however few trials are planned.
     """
     if left_s is not None and needed_s > left_s:
         return False
@@ -296,7 +293,7 @@ def may_repeat(
     blocks = set(planned)
     begun = sum(1 for one in blocks if one <= block)
     share = math.ceil(int(len(planned) * REPEATS_SHARE_MAX) * begun / len(blocks))
-    return spent + together <= share
+    return spent + together <= max(share, least)
 
 
 def _rounded(rate: float) -> float:

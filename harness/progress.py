@@ -189,7 +189,7 @@ def choose(*, as_json: bool) -> Progress:
 def describe(name: str, facts: Event) -> str:
     """One line of text for an event; empty for events that a person does not need."""
     if name == "trial":
-        again = f", noisy cells again: {facts['again']}" if facts.get("again") else ""
+        again = f", measured again: {facts['again']}" if facts.get("again") else ""
         number, beside = facts["index"], facts.get("beside", 1)
         place = f"trial {number}/{facts['of']}: {facts['variant']}"
         if beside > 1:

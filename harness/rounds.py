@@ -79,6 +79,10 @@ class Rounds:
             begun += len(group)
             self._progress.event("trial", **place)
             self._attempt([trial for trial in group if not self._has_ended(trial)], prepared)
+            while disturbed := self._disturbed(group):
+                names = ", ".join(trial.variant for trial in disturbed)
+                self._progress.event("trial", **place | {"variant": names}, again="all of it")
+                self._attempt(disturbed, prepared)
             late = {one.id: self._left_out(plan.resolve(one, self._capacities())) for one in group}
             lacking = [trial for trial in group if late[trial.id]]
             self._attempt(lacking, prepared, sorted({c for cells in late.values() for c in cells}))
@@ -215,7 +219,13 @@ class Rounds:
         repeats_max = self._request.profile.repeats_max
         if not group or any(again[trial.id] >= repeats_max for trial in group):
             return []
+        spent = Counter(line["block"] for line in outcomes if attempts.is_extra(line))
         records = self._campaign.cells()
+        at_once = len(group)
+        accusing = any(attempts.has_disturbed(records, outcomes, trial.id) for trial in group)
+        least = at_once if accusing else 0
+        if not plan.may_repeat(self._request.trials, spent, group[0].block, at_once, least):
+            return []
         noisy = (attempts.to_repeat(records, outcomes, trial.id) for trial in group)
         again_cells = sorted({cell for cells in noisy for cell in cells})
         spent = Counter(line["block"] for line in outcomes if attempts.repeats(line))
@@ -242,6 +252,20 @@ class Rounds:
         ended = {line["trial"] for line in self._campaign.outcomes() if attempts.is_result(line)}
         place = next(place for place, trial in enumerate(trials) if trial.id == last.id)
         return [trial for trial in trials[place + 1 :] if trial.id not in ended]
+
+    def _disturbed(self, group: Sequence[plan.Trial]) -> list[plan.Trial]:
+        """Those whose server others disturbed before it was ready, as far as the bounds allow."""
+        outcomes = self._campaign.outcomes()
+        tried = Counter(line["trial"] for line in outcomes if attempts.was_disturbed(line))
+        late = [
+            trial
+            for trial in group
+            if 0 < tried[trial.id] <= self._request.profile.repeats_max
+            and not self._has_ended(trial)
+        ]
+        spent = Counter(line["block"] for line in outcomes if attempts.is_extra(line))
+        block, least = group[0].block, len(late)  # those that were disturbed are spent already
+        return late if plan.may_repeat(self._request.trials, spent, block, 0, least) else []
 
     def _sound(self, group: Sequence[plan.Trial]) -> list[plan.Trial]:
         """Those that came to their end and not to a server's fault."""

@@ -25,10 +25,11 @@ from harness.backends.base import (
 from harness.counters import condensed
 from harness.counters import last as last_counters
 from harness.errors import HostNotFit, ServerFault
-from harness.faults import fault_of, not_available
+from harness.faults import DISTURBED, fault_of, judged, not_available
+from harness.gates.disturbed import evidence, reason
 from harness.interrupt import shielded
 from harness.ledger import Ledger
-from harness.load.trial import STRETCH_MAX
+from harness.load.spent import Spent
 from harness.plan import Cell
 from harness.profiles.profile import Timeouts
 from harness.record import VariantFacts, failure_code
@@ -70,6 +71,8 @@ class _Seen:
     kernel_memory: dict[int, Event] = field(default_factory=dict)
     throttled: dict[int, int] = field(default_factory=dict)
     failure: tuple[str, str] | None = None
+    # What cells show of the server that others may have caused: they are measured again
+    disturbed: tuple[str, str] | None = None
     totals: dict[str, int] | None = None
 
 
@@ -125,7 +128,7 @@ class TrialRun:
         coming = False
         while (event := await_event(opened, timeout_s, coming=coming)) is not None:
             kind = event.get("event")
-            coming = kind == "hello"
+            coming = kind == "hello" or (coming and kind == "spent")
             if kind == "hello":
                 self._meet_load(event)
                 opened.start_server()
@@ -137,7 +140,8 @@ class TrialRun:
             elif kind in ("done", "failure"):
                 self._seen.totals = event.get("totals")
                 if kind == "failure":
-                    self._seen.failure = (str(event["code"]), str(event["text"]))
+                    found = (str(event["code"]), str(event["text"]))
+                    self._seen.failure = judged(found, reason(Spent.of(event.get("wait"))))
                 return
             else:
                 self._observe(event, opened)
@@ -149,6 +153,8 @@ class TrialRun:
         kind = event.get("event")
         if kind == "account":
             opened.reply(**asdict(opened.charged()))
+        elif kind == "spent":
+            opened.reply(**asdict(opened.spent()))
         elif kind == "sample":
             self._sample(opened, int(event["cell"]))
             opened.reply()
@@ -255,7 +261,11 @@ class TrialRun:
     def _note_fault(self, record: Event) -> None:
         """A cell that shows the server at fault makes the trial a failed one, which goes on."""
         found = fault_of(record, declares_ceiling=self._ceiling is not None)
-        self._seen.failure = self._seen.failure or found
+        found = found and judged(found, reason(evidence(record)))
+        if found and found[0] == DISTURBED:
+            self._seen.disturbed = self._seen.disturbed or found
+        else:
+            self._seen.failure = self._seen.failure or found
 
     def _add_kernel_memory(self, record: Event) -> None:
         """The cgroup's figures are exact, so they replace the load's estimate where both edges
@@ -284,7 +294,11 @@ class TrialRun:
         reconciled = self._reconcile(counters)
         failure = not_available(ended.exit_code, ended.log) or self._seen.failure
         failure = failure or self._late_failure(ended, counters, reconciled)
-        code, text = failure or ("", "")
+        # Whose cells came to their end is done, even if others disturbed some, or its own end
+        disturbed = self._seen.disturbed
+        if failure and failure[0] == DISTURBED and not self._seen.failure:
+            failure, disturbed = None, disturbed or failure
+        code, text = failure or disturbed or ("", "")
         return Outcome(
             outcome="failed" if failure else "done",
             code=code,
@@ -313,7 +327,8 @@ class TrialRun:
         """What is wrong with a server whose cells all came to an end."""
         if ended.exit_code is None:
             stop_s = self._context.timeouts.stop_s
-            return "bad-exit", f"did not exit within {stop_s:.0f} s of SIGTERM and was killed"
+            late = ("no-exit", f"did not exit within {stop_s:.0f} s of SIGTERM and was killed")
+            return judged(late, reason(ended.spent) if ended.spent else None)
         if ended.exit_code != 0:
             return "bad-exit", f"exited with {ended.exit_code} after SIGTERM, expected 0"
         if counters is None and self._context.prepared.variant.file.counters:

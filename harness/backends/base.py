@@ -26,6 +26,7 @@ from harness.errors import C10kError, ServerFault
 from harness.limits import SYSCTLS, Asked
 from harness.load.accounting import Charged
 from harness.load.family import Tree
+from harness.load.spent import Reading, Spent
 from harness.plan import Trial
 from harness.profiles.profile import Timeouts
 from harness.variants import Variant
@@ -157,10 +158,14 @@ class TrialContext:
 
 @dataclass(frozen=True, slots=True)
 class ServerExit:
-    """How a server ended: its exit code (None: it had to be killed) and its last log lines."""
+    """How a server ended: its exit code (None: it had to be killed) and its last log lines.
+
+    `spent`: of a server that had to be killed, how the CPU time went in the wait for its end.
+    """
 
     exit_code: int | None
     log: str
+    spent: Spent | None = None
 
     @property
     def how(self) -> str:
@@ -192,6 +197,9 @@ class OpenTrial(Protocol):
 
     def charged(self) -> Charged:
         """Wait until the server is idle, and read what the kernel charged it with."""
+
+    def spent(self) -> Reading:
+        """Read the CPU time of the server and of its CPUs so far, at once."""
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start one fresh server beside the load, in the place of one of the same name.

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from harness.backends import cgroups
 from harness.backends.cgroups import ROOT
-from harness.load import procfs
-from harness.load.accounting import Charged
+from harness.load import family, procfs
+from harness.load.accounting import Charged, clock_ns
+from harness.load.spent import Reading
 
 V1 = "cgroup-v1"
 V2 = "cgroup-v2"
@@ -216,13 +217,50 @@ def _by_ticks(text: str, cpus: tuple[int, ...]) -> Busy:
     )
 
 
+def reading(group: CpuGroup | None, own_ns: int | None, cpus: Iterable[int]) -> Reading:
+    """CPU time so far: of the server, of all tasks on its CPUs, and what was stolen from those.
+
+    Read at once, and not at an idle moment: for waits, in which a server may well be busy.
+
+    Args:
+        own_ns: the server's time where it has no group; None where that is not known.
+    """
+    wanted = tuple(cpus)
+    group_ns = _group_ns(group)
+    on_cpus = busy(wanted)
+    return Reading(
+        stamp_ns=time.monotonic_ns(),
+        cpus=len(wanted),
+        server_ns=own_ns if group_ns is None else group_ns,
+        busy_ns=on_cpus.busy_ns if on_cpus else None,
+        steal_ns=_stolen_ns(wanted),
+        exact_ns=on_cpus.exact_ns if on_cpus else 0,
+    )
+
+
+def below_ns(pid: int) -> int:
+    """CPU time in ns of a process and of all below it; of ended children in ticks of 10 ms."""
+    seen = family.processes()
+    members = family.descendants(seen, [pid]) & seen.keys()
+    collected = sum(seen[one].collected_ticks for one in members)
+    return sum(clock_ns(one) or 0 for one in members) + collected * STAT_TICK_NS
+
+
+def _stolen_ns(cpus: tuple[int, ...], proc: Path = Path("/proc")) -> int | None:
+    try:
+        table = procfs.cpu_ticks((proc / "stat").read_text())
+        return sum(table[cpu]["steal"] for cpu in cpus) * STAT_TICK_NS
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def settled(group: CpuGroup | None, cpus: Iterable[int], root: Path = ROOT) -> Charged:
     """Wait until neither the group nor its CPUs run, at most `SETTLE_MAX_S`, and read both."""
     tick_s = time.clock_getres(CLOCK_MONOTONIC_COARSE)
     wanted = tuple(cpus)
     tick_ns = round(tick_s * 1e9) * len(wanted)
 
-    def read() -> Reading:
+    def read() -> Accounts:
         return _group_ns(group), busy(wanted, root)
 
     (before_ns, busy_before), (group_ns, on_cpus) = _settle(read, tick_s)
@@ -248,10 +286,10 @@ def settled(group: CpuGroup | None, cpus: Iterable[int], root: Path = ROOT) -> C
     return charged
 
 
-Reading = tuple[int | None, Busy | None]
+Accounts = tuple[int | None, Busy | None]
 
 
-def _settle(read: Callable[[], Reading], tick_s: float) -> tuple[Reading, Reading]:
+def _settle(read: Callable[[], Accounts], tick_s: float) -> tuple[Accounts, Accounts]:
     """Read until two readings of the group, more than a tick apart, are the same.
 
     Without a group the CPUs themselves have to be still, which those that others use never are.

@@ -41,6 +41,8 @@ from harness.conformance.results import MAIN
 from harness.errors import HostNotFit, ServerFault
 from harness.limits import BACKLOG, SYSCTLS
 from harness.load.accounting import Charged
+from harness.load.spent import Reading
+from harness.load.waiting import Wait
 from harness.variants import Variant
 
 RUN_DIRECTORY = "/run/c10k"
@@ -50,6 +52,9 @@ LOAD_STOP_S = 5
 VERSION_PIDS = 1_024
 # Status of a container whose process is gone
 ENDED = frozenset({"exited", "dead"})
+KILLED_STATUS = 128 + 9
+# A request to the engine takes this long at least
+STOP_WAIT_MIN_S = 0.1
 # Two lines of counters for each cell, and what else a server says.
 LOG_LINES = 2_000
 
@@ -220,6 +225,15 @@ class DockerTrial:
         group = cpu_time.of_container(str(server.id)) if server else None
         return cpu_time.settled(group, self._context.cpus.server)
 
+    def spent(self) -> Reading:
+        """CPU time of the server's container and of its CPUs so far."""
+        return self._spent(MAIN)
+
+    def _spent(self, name: str) -> Reading:
+        server = self._servers.get(name)
+        group = cpu_time.of_container(str(server.id)) if server else None
+        return cpu_time.reading(group, None, self._context.cpus.server)
+
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start a server container in the load's network and PID namespaces."""
         assert self._load is not None  # noqa: S101 (start_load() ran)
@@ -245,9 +259,7 @@ class DockerTrial:
 
     def await_server(self, name: str, within_s: float) -> ServerExit:
         """Wait for a server to end by itself; one that does not is killed."""
-        # What the engine says of a wait that took too long depends on the version of its client.
-        with contextlib.suppress(OSError, docker.errors.DockerException):
-            self._servers[name].wait(timeout=within_s)
+        _ends_within(self._servers[name], within_s)
         return self._end(name, 0)
 
     def ended(self) -> ServerExit | None:
@@ -262,8 +274,8 @@ class DockerTrial:
         return self._end(MAIN, 0) if server.status in ENDED else None
 
     def stop_server(self, name: str = MAIN) -> ServerExit:
-        """SIGTERM, then SIGKILL after the profile's `stop_s`."""
-        return self._end(name, max(1, round(self._context.timeouts.stop_s)))
+        """SIGTERM, then SIGKILL when it had the profile's `stop_s`."""
+        return self._end(name, self._context.timeouts.stop_s)
 
     def server_log(self) -> str:
         """What the server has written to stderr so far."""
@@ -297,12 +309,10 @@ class DockerTrial:
             with contextlib.suppress(OSError):
                 self._load_stdin.close()
 
-    def _end(self, name: str, timeout_s: int) -> ServerExit:
+    def _end(self, name: str, timeout_s: float) -> ServerExit:
         if name not in self._exits:
-            server = self._servers.get(name)
-            self._exits[name] = (
-                ServerExit(None, "") if server is None else _ended(server, timeout_s)
-            )
+            server, waiting = self._servers.get(name), Wait(timeout_s, lambda: self._spent(name))
+            self._exits[name] = ServerExit(None, "") if server is None else _ended(server, waiting)
         return self._exits[name]
 
     def _start(self, **options: Any) -> Container:
@@ -351,16 +361,29 @@ class DockerTrial:
                 left.remove(force=True)
 
 
-def _ended(server: Container, timeout_s: int) -> ServerExit:
+def _ended(server: Container, waiting: Wait) -> ServerExit:
     """Stop it unless it has ended; how it ended."""
+    waiting.begin()
+    with contextlib.suppress(docker.errors.APIError):  # it has ended
+        server.kill(signal="SIGTERM")
+        while not _ends_within(server, waiting.left_s) and not waiting.is_over():
+            pass
     try:
-        # The engine sends SIGKILL after the timeout; the exit code is then 137.
-        server.stop(timeout=timeout_s)
+        # The engine sends SIGKILL at once; the exit code is then 137.
+        server.stop(timeout=0)
         code = int(server.wait(timeout=API_TIMEOUT_S)["StatusCode"])
     except docker.errors.APIError as error:
         return ServerExit(None, f"stopping it failed: {error.explanation}")
-    killed = code == 128 + 9
-    return ServerExit(None if killed else code, tail(counters.condensed(_log(server, stdout=True))))
+    log = tail(counters.condensed(_log(server, stdout=True)))
+    return ServerExit(None if code == KILLED_STATUS else code, log, waiting.spent)
+
+
+def _ends_within(server: Container, timeout_s: float) -> bool:
+    # What the engine says of a wait that took too long depends on the version of its client.
+    with contextlib.suppress(OSError, docker.errors.DockerException):
+        server.wait(timeout=max(STOP_WAIT_MIN_S, timeout_s))
+        return True
+    return False
 
 
 def _remove(container: Container) -> None:

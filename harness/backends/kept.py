@@ -17,6 +17,7 @@ from typing import IO
 from harness.backends import keeper
 from harness.backends.cpu_time import CpuGroup
 from harness.backends.recorded import Recorded
+from harness.load.waiting import Wait
 
 STATUS_BYTES = 64
 # From the keeper's SIGKILL to all that it kept until the kernel has taken the last of it away.
@@ -81,12 +82,16 @@ class KeptServer:
             self._exit_code = int(told) if told else self.process.wait()
         return True
 
-    def stop(self, timeout_s: float) -> int | None:
-        """SIGTERM, then SIGKILL after `timeout_s`; its exit code, None if it had to be killed."""
+    def stop(self, waiting: Wait) -> int | None:
+        """SIGTERM, then SIGKILL after the wait; its exit code, None if it had to be killed."""
         if self.wait(0):
             return self._exit_code
+        waiting.begin()
         self.signal(signal.SIGTERM)
-        if self.wait(timeout_s):
+        while not self.wait(waiting.left_s):
+            if waiting.is_over():
+                break
+        else:
             return self._exit_code
         self.signal(signal.SIGKILL)
         self.wait(END_S)

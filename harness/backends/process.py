@@ -48,6 +48,8 @@ from harness.conformance.results import MAIN
 from harness.errors import HostNotFit, ServerFault
 from harness.limits import BACKLOG, SYSCTLS, clamp
 from harness.load.accounting import Charged
+from harness.load.spent import Reading
+from harness.load.waiting import Wait
 from harness.variants import Variant
 
 TOOLS = ("unshare", "nsenter", "taskset", "prlimit", "setpriv")
@@ -187,6 +189,15 @@ class ProcessTrial:
         """What the kernel charged to the server's control group, where it has one."""
         return cpu_time.settled(self._servers[MAIN].group, self._context.cpus.server)
 
+    def spent(self) -> Reading:
+        """CPU time of the server and of its CPUs so far."""
+        return self._spent(MAIN)
+
+    def _spent(self, name: str) -> Reading:
+        server = self._servers[name]
+        own_ns = cpu_time.below_ns(server.process.pid) if server.group is None else None
+        return cpu_time.reading(server.group, own_ns, self._context.cpus.server)
+
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start a server in the load's namespace."""
         variant = self._context.prepared.variant
@@ -213,7 +224,7 @@ class ProcessTrial:
         return self._end(MAIN, 0) if self._servers[MAIN].wait(0) else None
 
     def stop_server(self, name: str = MAIN) -> ServerExit:
-        """SIGTERM, then SIGKILL after the profile's `stop_s`; the exit code as it was."""
+        """SIGTERM, then SIGKILL when it had the profile's `stop_s`; the exit code as it was."""
         return self._end(name, self._context.timeouts.stop_s)
 
     def server_log(self) -> str:
@@ -248,9 +259,10 @@ class ProcessTrial:
         if server is None:
             return ServerExit(None, "")
         if name not in self._exits:
-            exit_code = server.stop(timeout_s)
+            waiting = Wait(timeout_s, lambda: self._spent(name))
+            exit_code = server.stop(waiting)
             log = tail(counters.condensed(_text(server.log)))
-            self._exits[name] = ServerExit(exit_code, log)
+            self._exits[name] = ServerExit(exit_code, log, waiting.spent)
         return self._exits[name]
 
     def _discard(self, name: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.gates import checks, cpu
+from harness.gates import checks, cpu, disturbed
 from harness.gates.checks import Check
 from harness.record import (
     Record,
@@ -66,6 +66,18 @@ GATES: tuple[Gate, ...] = (
         "void",
         any_cell,
         checks.failure,
+    ),
+    Gate(
+        "disturbed",
+        "What failed for lack of time had its CPUs",
+        "connections that were not held, replies that did not come: time of the server's CPUs that "
+        "other processes and the hypervisor took meanwhile; time that the load waited for a CPU",
+        f"≤ {cpu.OTHERS_SHARE_MAX:.0%} of the server's CPUs' time, plus what its sources are exact "
+        f"to; ≤ {cpu.LOAD_WAIT_SHARE_MAX:.0%} of the load's",
+        "void",
+        any_cell,
+        disturbed.disturbed,
+        needs_server=True,
     ),
     Gate(
         "evidence",

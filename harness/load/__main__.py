@@ -73,13 +73,16 @@ def _run(plan: trial.Trial, events: Events) -> None:
     """Conduct the trial to its last event. Raises ReaderGone."""
     _say_hello(plan, events)
     # Only now, since Locust takes half a second to import: the server starts meanwhile
-    from harness.load import conductor
+    from harness.load import conductor, record
     from harness.load.fleet import FleetFault
+    from harness.load.problems import TrialFailed
 
     try:
         conductor.run(plan, events, _workers)
-    except conductor.TrialFailed as failed:
-        events.emit("failure", code=failed.code, text=failed.text)
+    except TrialFailed as failed:
+        events.emit(
+            "failure", code=failed.code, text=failed.text, **record.wait_member(failed.spent)
+        )
     except FleetFault as fault:
         events.emit("failure", code="load-error", text=str(fault))
     except ReaderGone:

@@ -33,26 +33,19 @@ from harness.load.figures import Status, Window, merge_ramp
 from harness.load.fleet import Fleet, FleetFault
 from harness.load.memory import Memory
 from harness.load.probe import Probe, ServerGone
-from harness.load.problems import Failure
+from harness.load.problems import Failure, TrialFailed
 from harness.load.progress import Progress
 from harness.load.requests import Requests
 from harness.load.runners import local_fleet, master_fleet
 from harness.load.snapshots import Snapshots
+from harness.load.spent import Reading, Spent
 from harness.load.trial import Cell, Step, Trial
 from harness.load.turns import Traffic
 from harness.load.unseen import Unseen
+from harness.load.waiting import Wait
 from harness.load.watch import DEATH_S, Watch
 
 CLOSE_WAIT_S = 1.0
-
-
-class TrialFailed(Exception):
-    """The trial cannot go on. The code and the sentence of its failure event."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
 
 
 def run(trial: Trial, events: Events, workers: list[subprocess.Popen[bytes]]) -> None:
@@ -62,8 +55,7 @@ def run(trial: Trial, events: Events, workers: list[subprocess.Popen[bytes]]) ->
     """
     # Engines and workers come up while the server does, not after it
     fleet = master_fleet(trial, workers) if trial.workers else local_fleet(trial)
-    traffic = ready.Traffic()
-    requests = Requests(events)
+    traffic, requests = ready.Traffic(), Requests(events)
     probe, baseline = await_server(trial, events, requests, traffic)
     probe.load_pids = (os.getpid(), *(worker.pid for worker in workers))
     Conductor(trial, events, requests, fleet, probe, baseline).conduct(traffic)
@@ -75,10 +67,11 @@ def await_server(
     """Wait for a verified echo, find the server, read its baseline. Raises TrialFailed."""
     address = parse(trial.address)
     unseen = Unseen(address) if trial.unseen else None
+    waiting = Wait(trial.timeouts.ready_s, None if trial.unseen else requests.spent)
     try:
-        ready_s = ready.wait(address, trial.timeouts.ready_s, traffic)
+        ready_s = ready.wait(address, waiting, traffic)
     except ready.NotReady as error:
-        raise TrialFailed("not-ready", str(error)) from None
+        raise TrialFailed("not-ready", str(error), waiting.spent) from None
     except ready.WrongEcho as error:
         raise TrialFailed("wrong-echo", str(error)) from None
     if unseen is not None:
@@ -144,8 +137,12 @@ class Conductor:
         self._progress = Progress(events, fleet, len(trial.cells))
         self._watch = Watch(probe.check_alive, self._check_fleet)
         self._snapshots = Snapshots(probe.pids, wanted=trial.counters)
-        self._traffic = Traffic(trial, fleet, probe, self._watch, self._snapshots)
         self._requests = requests
+        read = None if trial.unseen else self._spent
+        self._read = read
+        self._traffic = Traffic(trial, fleet, probe, self._watch, self._snapshots, read)
+        # How the CPU time went in the ramp of this step
+        self._opening: Spent | None = None
         # The harness has checked where the server may run: nowhere else from then on
         self._server_cpus = probe.cpus | set(trial.server_cpus)
 
@@ -167,6 +164,9 @@ class Conductor:
             self._progress.stop()
         self._events.emit("done", totals=self._totals(traffic) if traffic.is_exact else None)
 
+    def _spent(self) -> Reading:
+        return self._probe.complete(self._requests.spent())
+
     def _totals(self, traffic: ready.Traffic) -> dict[str, int]:
         status = self._fleet.status()
         connections = status.requested - status.failed + status.cycles
@@ -185,7 +185,7 @@ class Conductor:
         run = self._xray_cell if self._trial.xray else self._traffic_cell
         for cell in step.traffic:
             if problem is not None:
-                self._emit_unreached(cell, problem)
+                self._emit_unreached(cell, problem, self._opening)
                 continue
             self._guarded(cell, partial(self._rest, cell.index))
             self._progress.show(cell)
@@ -198,7 +198,7 @@ class Conductor:
         except ServerGone as gone:
             death = problems.death(cell, str(gone), self._fleet.status())
             self._emit(record.blank(cell) | {"failure": death})
-            raise TrialFailed(**death) from None
+            raise problems.fatal(death) from None
 
     def _release(self, last: Cell) -> None:
         """Back to zero connections, on the server's side as well."""
@@ -210,7 +210,8 @@ class Conductor:
             self._watch.until(lambda: self._probe.still_open() == 0, stop_s)
         except ServerGone as gone:
             # The cell itself was told already
-            raise TrialFailed(**problems.death(last, str(gone), self._fleet.status())) from None
+            death = problems.death(last, str(gone), self._fleet.status())
+            raise problems.fatal(death) from None
 
     def _rest(self, cell: int) -> None:
         """Let the trials beside this one have their turns, up to those of `cell`.
@@ -251,14 +252,12 @@ class Conductor:
     def _ramp(self, step: Step) -> Failure | None:
         """Open N connections as a storm, tell the ramp cell; return why N were not reached."""
         before = self._fleet.status()
-        # Without a ramp cell no figure of the opening is kept: 10,000 tasks are not read for it
-        tasks_open = self._probe.tasks() if step.opening is not None else None
-        first = self._probe.edge()
+        tasks_open, first = self._probe.tasks(), self._probe.edge()
+        opening = Wait(self._trial.timeouts.connect_s, self._read).begin()
         self._fleet.ramp()
         self._fleet.scale(step.connections)
-        self._watch.until(
-            lambda: self._settled(before, step.connections), self._trial.timeouts.connect_s
-        )
+        self._watch.until_over(lambda: self._settled(before, step.connections), opening)
+        self._opening = opening.end()
         self._probe.refresh()
         last = self._probe.edge()
         status = self._fleet.status()
@@ -267,7 +266,7 @@ class Conductor:
             step.connections,
             before,
             status,
-            self._trial.timeouts.connect_s,
+            opening.waited_s,
             self._trial.ceiling,
         )
         if step.opening is not None and tasks_open is not None:
@@ -299,21 +298,24 @@ class Conductor:
             "connections_established_min": min(kernel, status.established),
             **record.changes(before, status),
             "failure": problem,
+            **record.wait_member(self._opening),
         }
         self._emit(record.blank(cell) | members | self._observed(readings, None))
 
-    def _emit_unreached(self, cell: Cell, problem: Failure) -> None:
+    def _emit_unreached(self, cell: Cell, problem: Failure, spent: Spent | None) -> None:
         """Tell a cell that was not run, because its step does not hold its connections."""
         if self._trial.xray:
             self._emit_xray(cell, xray.not_counted(problem["text"]))
             return
-        self._emit_failed(cell, problems.not_run(problem))
+        self._emit_failed(cell, problems.not_run(problem), spent)
 
-    def _emit_failed(self, cell: Cell, failure: Failure, **members: Any) -> None:
-        """Tell a cell that has no window."""
+    def _emit_failed(
+        self, cell: Cell, failure: Failure, spent: Spent | None, **members: Any
+    ) -> None:
+        """Tell a cell that has no window; `spent` is of the wait that ended in vain."""
         established = self._fleet.status().established
         members |= {"connections_established_min": established, "failure": failure}
-        self._emit(record.blank(cell) | members)
+        self._emit(record.blank(cell) | members | record.wait_member(spent))
 
     # A cell whose system calls are counted
 
@@ -332,12 +334,13 @@ class Conductor:
         problem = self._traffic.obstacle(cell)
         before = self._fleet.status()
         if problem is not None:
-            self._emit_unreached(cell, problem)
+            self._emit_unreached(cell, problem, self._traffic.waited or self._opening)
             return
         self._probe.refresh()
         problem = self._traffic.warm_up(cell)
         if problem is not None:
-            self._emit_failed(cell, problem, **record.changes(before, self._fleet.status()))
+            changes = record.changes(before, self._fleet.status())
+            self._emit_failed(cell, problem, self._traffic.waited, **changes)
             return
         account = None if self._trial.unseen else partial(self._requests.account, cell.index)
         seen = self._traffic.run(cell, partial(self._rest, cell.index), account)
@@ -353,13 +356,14 @@ class Conductor:
             **record.changes(before, after),
             **record.churn_members(seen.window, after.cycles_failed - before.cycles_failed),
             "failure": strayed or seen.problem,
+            **record.wait_member(self._traffic.waited),
         }
         observed = self._observed(
             readings, seen.window, accounting.account(seen.accounts, len(self._trial.server_cpus))
         )
         self._emit(record.blank(cell) | members | observed)
         if strayed is not None:
-            raise TrialFailed(**strayed)
+            raise problems.fatal(strayed)
 
     # Shared by all cells
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.load import family, memory, procfs, sockets
@@ -21,6 +21,7 @@ from harness.load.accounting import Charged, Moment, clock_ns, moment
 from harness.load.address import Address
 from harness.load.discovery import Server, task_files
 from harness.load.family import Family, Processes, Tree
+from harness.load.spent import Reading
 
 # Waits for a CPU are read per task inside the edge, hence only for servers of few threads.
 RUN_WAIT_TASKS_MAX = 64
@@ -169,6 +170,17 @@ class Probe:
     def memory(self) -> memory.Memory:
         """Measure the server's memory now; slab counts from the moment this probe was made."""
         return memory.read(self.pids, self._slab_baseline_bytes)
+
+    def complete(self, reading: Reading) -> Reading:
+        """The harness's reading with what this process knows: how long the load waited for a CPU,
+        and the family's clocks where no control group counts the server's time."""
+        server_ns = reading.server_ns
+        if server_ns is None:
+            self.refresh()
+            for pid in self.pids:
+                self._server_cpu_ns(pid)
+            server_ns = sum(self._cpu_ns.values())  # those of processes that ended, too
+        return replace(reading, server_ns=server_ns, load_wait_ns=_run_wait_ns(self.load_pids))
 
     def rest(self) -> None:
         """Others have their turns until `resume`: what they do to the slab is not the server's."""

@@ -11,9 +11,26 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 from harness.load.figures import Status, differences
+from harness.load.spent import Spent
 from harness.load.trial import Ceiling, Cell
 
 Failure = dict[str, str]
+
+
+class TrialFailed(Exception):
+    """The trial cannot go on. The code and the sentence of its failure event."""
+
+    def __init__(self, code: str, text: str, spent: Spent | None = None) -> None:
+        """`spent`: how the CPU time went in a wait that ended in vain."""
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.spent = spent
+
+
+def fatal(failure: Failure) -> TrialFailed:
+    """A failure after which the trial cannot go on."""
+    return TrialFailed(failure["code"], failure["text"])
 
 
 def failure(code: str, text: str) -> Failure:
@@ -30,7 +47,7 @@ def shortfall(
     counts = {
         "failed": now.failed - before.failed,
         "lost": now.lost - before.lost,
-        f"without an answer within {connect_s:g} s": now.connecting,
+        f"without an answer within {connect_s:.3g} s": now.connecting,
     }
     parts = [f"{count:,} {name}" for name, count in counts.items() if count]
     text = f"held {now.established:,} of {wanted:,}: {', '.join(parts)}"
@@ -62,7 +79,7 @@ def not_run(cause: Failure) -> Failure:
 
 def unanswered(missing: int, settle_s: float) -> Failure:
     """Replies were still out when the wait for them ended."""
-    text = f"{missing:,} messages were not answered within {settle_s:g} s of the last send"
+    text = f"{missing:,} messages were not answered within {settle_s:.3g} s of the last send"
     return failure("not-settled", text)
 
 

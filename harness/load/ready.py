@@ -7,13 +7,13 @@ server that answers the first packet only is found out before it costs a trial.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 
 import gevent
 from gevent import socket
 
 from harness.load.address import Address
+from harness.load.waiting import Wait
 
 # Each message is sent piece by piece and must come back whole before the next one.
 MESSAGES_BYTES = ((1,), (64,), (100, 900), (16384, 1), (20000, 20000))
@@ -45,25 +45,24 @@ class Traffic:
     echoes: int = 0
 
 
-def wait(address: Address, timeout_s: float, traffic: Traffic) -> float:
+def wait(address: Address, waiting: Wait, traffic: Traffic) -> float:
     """Wait for a verified echo and return how many seconds it took.
 
     Adds to `traffic` what it opened, sent and received. Raises NotReady or WrongEcho.
     """
-    started_s = time.monotonic()
-    deadline_s = started_s + timeout_s
+    waiting.begin()
     seen = "nothing was tried"
-    while (left_s := deadline_s - time.monotonic()) > 0:
+    while not waiting.is_over():
         try:
-            _attempt(address, min(ATTEMPT_S, left_s), traffic)
+            _attempt(address, min(ATTEMPT_S, max(RETRY_S, waiting.left_s)), traffic)
         except _Silent as silent:
             seen = str(silent)
         except OSError as error:
             seen = os.strerror(error.errno).lower() if error.errno else str(error)
         else:
-            return time.monotonic() - started_s
+            return waiting.waited_s
         gevent.sleep(RETRY_S)
-    raise NotReady(f"no echo from {address.text} within {timeout_s:g} s: {seen}")
+    raise NotReady(f"no echo from {address.text} within {waiting.waited_s:.3g} s: {seen}")
 
 
 class _Silent(Exception):

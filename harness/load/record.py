@@ -16,6 +16,7 @@ from harness.load.figures import Ramp, Status, Window, differences, per
 from harness.load.memory import KERNEL_SOURCE, Memory
 from harness.load.probe import Edge, TaskSample
 from harness.load.procfs import IDLE_NAMES
+from harness.load.spent import Spent
 from harness.load.trial import Cell
 
 _TICK_US = 1_000_000 / os.sysconf("SC_CLK_TCK")
@@ -72,9 +73,15 @@ def blank(cell: Cell) -> dict[str, Any]:
         "tcp": None,
         "host": None,
         "counters_asked": None,
+        "wait": None,
         "failure": None,
         "capped": None,
     }
+
+
+def wait_member(spent: Spent | None) -> dict[str, Any]:
+    """How the CPU time went in the ramp, or in a wait that ended in vain."""
+    return {"wait": spent.as_json() if spent else None}
 
 
 def ramp_members(ramp: Ramp, established: int, failed: int, reached: bool) -> dict[str, Any]:

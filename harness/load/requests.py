@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from typing import Any
 
 from harness.load.accounting import Charged
 from harness.load.events import Events, ReaderGone
+from harness.load.spent import Reading
 
 STDIN = 0
 READ_BYTES = 4096
@@ -55,6 +55,12 @@ class Requests:
         """Have the harness wait until the server is idle, and read what the kernel charged it."""
         self._events.emit("account", cell=cell)
         return Charged.from_reply(self._reply())
+
+    def spent(self) -> Reading:
+        """Have the harness read the CPU time of the server and of its CPUs so far."""
+        self._events.emit("spent")
+        reply = self._reply()
+        return Reading(**{"stamp_ns": time.monotonic_ns(), "cpus": 1} | reply)
 
     def _reply(self) -> dict[str, Any]:
         while b"\n" not in self._read:

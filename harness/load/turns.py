@@ -26,7 +26,9 @@ from harness.load.fleet import Fleet, FleetFault
 from harness.load.probe import Edge, Probe, TaskSample
 from harness.load.problems import Failure
 from harness.load.snapshots import Snapshots
-from harness.load.trial import STRETCH_MAX, Cell, Trial
+from harness.load.spent import Reading, Spent
+from harness.load.trial import Cell, Trial
+from harness.load.waiting import Wait
 from harness.load.watch import DEATH_S, Watch
 
 ESTABLISHED_INTERVAL_S = 1.0
@@ -73,14 +75,23 @@ class Traffic:
     """Runs the traffic of cells on a fleet, and reads the server at the edges of each window."""
 
     def __init__(
-        self, trial: Trial, fleet: Fleet, probe: Probe, watch: Watch, snapshots: Snapshots
+        self,
+        trial: Trial,
+        fleet: Fleet,
+        probe: Probe,
+        watch: Watch,
+        snapshots: Snapshots,
+        read: Callable[[], Reading] | None,
     ) -> None:
+        """`read` reads CPU time for waits; None where nothing is known of the server."""
         self._trial = trial
         self._fleet = fleet
         self._probe = probe
         self._watch = watch
         self._snapshots = snapshots
-        self._round_trip_s = 0.0
+        self._read = read
+        # How the CPU time went in the last wait for replies that ended in vain
+        self.waited: Spent | None = None
 
     def obstacle(self, cell: Cell) -> Failure | None:
         """Why traffic cannot start, by what the engines said last. Raises ServerGone."""
@@ -212,10 +223,12 @@ class Traffic:
             self._fleet.ask()
             return self._fleet.stopped(order) and self._fleet.status().outstanding == 0
 
-        settle_s = self._trial.timeouts.settle_s
-        if self._watch.until(drained, settle_s, AFTER_WINDOW_POLL_S):
+        wait = Wait(self._trial.timeouts.settle_s, self._read)
+        done = self._watch.until_over(drained, wait)
+        self.waited = None if done else wait.spent
+        if done:
             return None
-        return problems.unanswered(self._fleet.status().outstanding, settle_s)
+        return problems.unanswered(self._fleet.status().outstanding, wait.waited_s)
 
 
 def round_trip_s(cell: Cell, echoes: int, elapsed_s: float) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import gevent
 
+from harness.load.waiting import Wait
+
 POLL_S = 0.01
 CHECK_INTERVAL_S = 0.5
 # From the moment at which a process that dies closes its sockets until it is seen to be gone.
@@ -29,9 +31,12 @@ class Watch:
 
     def until(self, done: Callable[[], bool], timeout_s: float, poll_s: float = POLL_S) -> bool:
         """Wait until `done()`, at most `timeout_s`; return whether it is done."""
-        deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
+        return self.until_over(done, Wait(timeout_s))
+
+    def until_over(self, done: Callable[[], bool], wait: Wait) -> bool:
+        """Wait until `done()`, as long as `wait` lasts; return whether it is done."""
         while not done():
-            if time.monotonic_ns() >= deadline_ns:
+            if wait.is_over():
                 return False
             self.sleep_until(time.monotonic_ns() + int(poll_s * 1e9))
         return True

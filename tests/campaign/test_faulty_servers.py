@@ -38,7 +38,7 @@ FAULTS = {
     "corrupts": Fault(CORRUPTS_ONE_IN_A_THOUSAND, "corrupt", "wrong byte"),
     "holds-fewer": Fault(HOLDS_30, "held-fewer", "of 50"),
     "loses-one": Fault(LOSES_ONE, "lost", "1 connections lost in idle at 50"),
-    "ignores-sigterm": Fault(IGNORES_SIGTERM, "bad-exit", "SIGTERM"),
+    "ignores-sigterm": Fault(IGNORES_SIGTERM, "no-exit", "SIGTERM"),
     "exits-with-3": Fault(EXITS_WITH_3, "bad-exit", "exited with 3"),
 }
 RIGHT = "right"

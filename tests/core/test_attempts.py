@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.attempts import Attempts, left_out, to_repeat
+from harness.attempts import Attempts, has_disturbed, left_out, to_repeat
 
 
 def cell(number: int, attempt: int, status: str = "valid") -> dict[str, Any]:
@@ -130,3 +130,25 @@ def test_a_cell_that_a_trial_ended_without_is_left_out_until_it_was_tried() -> N
     # What a server did not live to see is no omission, and neither is a trial to come
     assert left_out(records, [ended(1, code="server-died")], "1-poll", [2, 3]) == []
     assert left_out([], [], "1-poll", [2, 3]) == []
+
+
+@pytest.mark.parametrize("failure", ["held-fewer", "not-settled", "not-reached"])
+def test_a_failure_that_others_may_have_caused_is_tried_again(failure: str) -> None:
+    reasons = [["failure", "held 30 of 50"], ["disturbed", "other processes used 48 %"]]
+    busy = cell(0, 1, "void") | {"failure": {"code": failure, "text": ""}, "reasons": reasons}
+    quiet = cell(1, 1, "void") | {"failure": {"code": failure, "text": ""}, "reasons": reasons[:1]}
+
+    assert to_repeat([busy, quiet], [ended(1)], "1-poll") == [0]
+    assert has_disturbed([busy, quiet], [ended(1)], "1-poll")
+    assert not has_disturbed([quiet], [ended(1)], "1-poll")
+    assert not has_disturbed([busy, cell(0, 2)], [ended(1), ended(2, (0,))], "1-poll")
+
+
+def test_an_attempt_whose_server_was_disturbed_before_it_was_ready_speaks_for_nothing() -> None:
+    records = [cell(0, 1), cell(1, 1, "noisy")]
+    disturbed = ended(2, (1,), "disturbed") | {"outcome": "failed"}
+
+    assert used(records, [ended(1), disturbed]) == [(0, 1), (1, 1)]
+    # One that came to its end speaks for its cells, whatever others did to some of them
+    done = ended(2, (1,), "disturbed") | {"outcome": "done"}
+    assert used([*records, cell(1, 2)], [ended(1), done]) == [(0, 1), (1, 2)]

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 # Calls whose first argument, or whose keyword `code`, is a code; and pairs that become failures.
 MAKERS = {"failure", "TrialFailed", "Problem", "_failure"}
 # Functions that return a code and its text.
-FINDERS = {"fault_of", "_late_failure"}
+FINDERS = {"fault_of", "_late_failure", "judged"}
 
 
 def printed() -> Iterator[tuple[str, str]]:

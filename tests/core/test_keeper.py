@@ -17,6 +17,7 @@ from harness.backends.recorded import Recorded
 from harness.backends.roster import Roster
 from harness.load import family, procfs
 from harness.load.accounting import TICK_NS
+from harness.load.waiting import Wait
 
 WITHIN_S = 10.0
 Start = Callable[..., KeptServer]
@@ -92,8 +93,8 @@ def test_sigterm_reaches_the_server_and_sigkill_one_that_ignores_it(start: Start
     )
     until(lambda: "up" in said(stubborn))
 
-    assert polite.stop(WITHIN_S) == -signal.SIGTERM
-    assert stubborn.stop(0.3) is None
+    assert polite.stop(Wait(WITHIN_S)) == -signal.SIGTERM
+    assert stubborn.stop(Wait(0.3)) is None
     assert stubborn.exit_code == -signal.SIGKILL
 
 
@@ -129,7 +130,7 @@ signal.pause()
 def test_an_orphan_ends_with_its_keeper_and_not_with_its_server(start: Start) -> None:
     server = start(ORPHAN.format(cpu_s=0, then="time.sleep(600)"))
     until(lambda: "forked" in said(server))
-    assert server.stop(WITHIN_S) == -signal.SIGTERM
+    assert server.stop(Wait(WITHIN_S)) == -signal.SIGTERM
     left = kept(server)
     assert len(left) >= 2  # the keeper and the orphan
 

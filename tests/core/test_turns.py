@@ -21,6 +21,7 @@ Run = Generator[int, None, Outcome]
 
 ROOT = Path(__file__).parents[2]
 DONE = Outcome(outcome="done")
+DISTURBED = Outcome(outcome="failed", code="disturbed", text="others had its CPU")
 
 
 def trial(name: str, cells: Sequence[int], log: list[str], fault: Exception | None = None) -> Run:
@@ -124,24 +125,31 @@ class Attempted:
         )
         # {(variant, cell): status of the first attempt}
         self.shown: dict[tuple[str, int], str] = {}
+        # {variant: how many attempts others disturb before the server is ready}
+        self.disturbs: dict[str, int] = {}
         self.groups: list[list[tuple[str, tuple[int, ...]]]] = []
+        self._attempts: dict[str, int] = {}
         monkeypatch.setattr(rounds, "TrialRun", self._run)
         monkeypatch.setattr(rounds, "in_turns", self._in_turns)
 
     def _run(self, backend: object, context: TrialContext, *, attempt: int, **_: object) -> Any:
         cells = [context.trial.number(place) for place in range(len(context.trial.cells))]
         name = context.trial.variant
-        for cell in cells:
+        for cell in cells if attempt > self.disturbs.get(name, 0) else ():
             status = self.shown.get((name, cell), "valid") if attempt == 1 else "valid"
             line = {"trial": context.trial.id, "variant": name, "block": BLOCK, "cell": cell}
             line |= {"scenario": context.trial.cells[cells.index(cell)].scenario}
             self.campaign.append_cell(line | {"attempt": attempt, "status": status})
+        self._attempts[name] = attempt
         return SimpleNamespace(run=lambda: (name, tuple(cells)))
 
     def _in_turns(self, runs: list[tuple[str, tuple[int, ...]]]) -> list[Outcome]:
         if runs:
             self.groups.append(sorted(runs))
-        return [DONE] * len(runs)
+        return [
+            DISTURBED if self._attempts[name] <= self.disturbs.get(name, 0) else DONE
+            for name, _ in runs
+        ]
 
     def ends(self, trial: str) -> list[tuple[str, list[int]]]:
         """Outcome of each attempt at a trial, and the cells that it was about."""
@@ -228,3 +236,41 @@ def test_a_server_that_cannot_be_measured_again_keeps_its_result(attempted: Atte
 
     assert attempted.ends("3-poll") == [("done", [])]
     assert attempted.ends("1-poll") == [("failed", [])]
+
+
+def test_a_server_that_was_disturbed_before_it_was_ready_is_tried_again_by_itself(
+    attempted: Attempted,
+) -> None:
+    attempted.disturbs = {"poll": 1}
+
+    attempted.run()
+
+    assert attempted.groups == [
+        [("poll", (IDLE, PACED)), ("select", (IDLE,))],
+        [("poll", (IDLE, PACED))],
+    ]
+    assert attempted.ends("3-poll") == [("failed", []), ("done", [])]
+
+
+def test_a_server_is_tried_again_as_often_as_the_bounds_allow(attempted: Attempted) -> None:
+    """`repeats_max` is 1. A resumed campaign tries once more what has no result."""
+    attempted.disturbs = {"poll": 9}
+
+    attempted.run()
+
+    assert attempted.ends("3-poll") == [("failed", []), ("failed", [])]
+    assert attempted.groups[1:] == [[("poll", (IDLE, PACED))]]
+    assert "3-poll" in [trial.id for trial in attempted.rounds.missing()]
+
+
+def test_what_was_disturbed_is_tried_again_even_where_few_trials_are_planned(
+    attempted: Attempted,
+) -> None:
+    """The share of the first block is no trial, and one that accused no server is one more."""
+    request = attempted.rounds._request
+    attempted.trials = [one for one in request.trials if one.block == 1 and "poll" in one.id]
+    attempted.disturbs = {"poll": 1}
+
+    attempted.run()
+
+    assert attempted.ends("1-poll") == [("failed", []), ("done", [])]

@@ -386,9 +386,8 @@ def test_an_empty_record_is_void_and_breaks_nothing() -> None:
 
 def test_every_gate_is_tripped_by_a_case_above() -> None:
     tripped = {case[0] for case in CASES + CHURN_CASES + OPEN_LOOP_CASES} | {
-        "steal",
-        "little",
-        "capped",
+        *("steal", "little", "capped"),
+        "disturbed",  # tests/core/test_faults.py
     }
     tripped |= {"load-waited", "shared-cpu", "drift", "uneven", "outside-cpus", "unaccounted"}
 

@@ -1,0 +1,78 @@
+"""Did others disturb an attempt so much that its failure says nothing of the server? Pure.
+
+A server is at fault for what took too long only where its CPUs were its own. The bounds are those
+of the gates `shared-cpu` and `load-waited`; time that the hypervisor took counts as that of others.
+"""
+
+from __future__ import annotations
+
+from harness.gates.cpu import LOAD_WAIT_SHARE_MAX, OTHERS_SHARE_MAX, balance
+from harness.load.spent import Spent
+from harness.record import Record, VariantFacts, failure_code
+
+# Failures of a cell that a busy host can cause.
+TIMED_FAILURES = frozenset({"held-fewer", "not-settled", "not-reached"})
+# Less of the CPU is not worth a word.
+STEAL_NAMED_MIN = 0.01
+HIDDEN = "the kernel does not show what else used the server's CPU"
+
+
+def reason(spent: Spent | None) -> str | None:
+    """What took the server's CPUs, or the load's, during a wait, and how much; None: nothing did.
+
+    What the kernel hides cannot be ruled out, so that is a reason, too.
+    """
+    if spent is None or spent.busy_ns is None:
+        return HIDDEN
+    taken_ns = max(0, spent.busy_ns - (spent.server_ns or 0)) + (spent.steal_ns or 0)
+    found = []
+    if taken_ns > OTHERS_SHARE_MAX * spent.whole_ns + spent.exact_ns:
+        found.append(_taken(spent, taken_ns))
+    waited_ns = spent.load_wait_ns or 0
+    if waited_ns > LOAD_WAIT_SHARE_MAX * spent.span_ns:
+        share = _percent(waited_ns, spent.span_ns)
+        found.append(f"the load waited for a CPU for {share} of the time")
+    return " and ".join(found) or None
+
+
+def _taken(spent: Spent, taken_ns: int) -> str:
+    if spent.others_ns is None:
+        share = _percent(taken_ns, spent.whole_ns)
+        return f"the server's CPU was busy for {share}, of which the server's own part is not known"
+    text = f"other processes used {_percent(spent.others_ns, spent.whole_ns)} of the server's CPU"
+    if spent.steal_ns and spent.steal_ns > STEAL_NAMED_MIN * spent.whole_ns:
+        text += f" (the hypervisor took {_percent(spent.steal_ns, spent.whole_ns)})"
+    return text
+
+
+def disturbed(record: Record, facts: VariantFacts) -> str | None:
+    """The same of a failed cell: by its wait, or by its turns where it did not fail in a wait."""
+    if failure_code(record) not in TIMED_FAILURES:
+        return None
+    spent = evidence(record)
+    return reason(spent) if spent else None
+
+
+def evidence(record: Record) -> Spent | None:
+    """How the CPU time went where the cell failed; None where the record does not have it."""
+    return Spent.of(record.get("wait")) or _turns(record)
+
+
+def _turns(record: Record) -> Spent | None:
+    found = balance(record)
+    if found is None:
+        return None
+    charged = (record.get("server") or {}).get("charged") or {}
+    return Spent(
+        span_ns=charged["span_ns"],
+        cpus=charged["cpus"],
+        server_ns=round(found.server_ns),
+        busy_ns=round(found.busy_ns),
+        steal_ns=None,
+        load_wait_ns=None,
+        exact_ns=round(found.exact_ns),
+    )
+
+
+def _percent(part_ns: int, whole_ns: int) -> str:
+    return f"{100 * min(1.0, part_ns / max(1, whole_ns)):.0f} %"
