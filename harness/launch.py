@@ -38,6 +38,7 @@ from harness.live import Redrawing
 from harness.profiles import profile as profiles
 from harness.progress import Progress
 from harness.store import Campaign
+from harness.watching import Watching
 
 if TYPE_CHECKING:
     from harness.report.compare import Compared
@@ -208,8 +209,10 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
         # server; those of the display inherit this.
         os.sched_setaffinity(0, request.split.load)
         try:
-            with Redrawing(progress, campaign, estimate_s=estimate_s(request)) as display:
+            drawing = Redrawing(progress, campaign, estimate_s=estimate_s(request))
+            with Watching(drawing, campaign) as display:
                 code = campaigns.run(campaign, request, backend, display)
+                display.finish()
         except Exception as error:
             with shielded():
                 try:

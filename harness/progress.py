@@ -195,11 +195,11 @@ def describe(name: str, facts: Event) -> str:
         if beside > 1:
             numbers = f"trials {number}-{number + beside - 1}/{facts['of']}"
             place = f"{numbers}, side by side: {facts['variant']}"
-        return f"{place}{again}, {facts['left']} left"
+        return f"{place}{again}, {facts['left']} left{_others(facts)}"
     if name == "progress":
         return (
             f"{facts['variant']} {facts['scenario']} at {facts['connections']:,}: "
-            f"{facts.get('established') or 0:,} established{_rate(facts)}"
+            f"{facts.get('established') or 0:,} established{_rate(facts)}{_others(facts)}"
         )
     if name == "cell":
         return f"  {facts['variant']} {facts['scenario']} at {facts['connections']:,}: " + (
@@ -216,6 +216,11 @@ def _rate(facts: Event) -> str:
         return ""
     tail = f", p99 {p99 / 1000:,.2f} ms" if p99 is not None else ""
     return f", {rate:,.0f} echoes/s{tail}"
+
+
+def _others(facts: Event) -> str:
+    """Other programs that used the CPUs in the trial before."""
+    return f"; beside it: {facts['others']}" if facts.get("others") else ""
 
 
 def _style(facts: Event) -> str:

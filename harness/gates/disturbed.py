@@ -12,6 +12,8 @@ from harness.record import Record, VariantFacts, failure_code
 
 # Failures of a cell that a busy host can cause.
 TIMED_FAILURES = frozenset({"held-fewer", "not-settled", "not-reached"})
+# No timeout is so short that a delay by less could be the cause; a ramp may be over in 10 ms.
+NEGLIGIBLE_NS = 50_000_000
 # Less of the CPU is not worth a word.
 STEAL_NAMED_MIN = 0.01
 HIDDEN = "the kernel does not show what else used the server's CPU"
@@ -26,10 +28,10 @@ def reason(spent: Spent | None) -> str | None:
         return HIDDEN
     taken_ns = max(0, spent.busy_ns - (spent.server_ns or 0)) + (spent.steal_ns or 0)
     found = []
-    if taken_ns > OTHERS_SHARE_MAX * spent.whole_ns + spent.exact_ns:
+    if taken_ns > OTHERS_SHARE_MAX * spent.whole_ns + max(spent.exact_ns, NEGLIGIBLE_NS):
         found.append(_taken(spent, taken_ns))
     waited_ns = spent.load_wait_ns or 0
-    if waited_ns > LOAD_WAIT_SHARE_MAX * spent.span_ns:
+    if waited_ns > LOAD_WAIT_SHARE_MAX * spent.span_ns + NEGLIGIBLE_NS:
         share = _percent(waited_ns, spent.span_ns)
         found.append(f"the load waited for a CPU for {share} of the time")
     return " and ".join(found) or None

@@ -73,7 +73,8 @@ GATES: tuple[Gate, ...] = (
         "connections that were not held, replies that did not come: time of the server's CPUs that "
         "other processes and the hypervisor took meanwhile; time that the load waited for a CPU",
         f"≤ {cpu.OTHERS_SHARE_MAX:.0%} of the server's CPUs' time, plus what its sources are exact "
-        f"to; ≤ {cpu.LOAD_WAIT_SHARE_MAX:.0%} of the load's",
+        f"to, {disturbed.NEGLIGIBLE_NS / 1e6:.0f} ms at least; "
+        f"≤ {cpu.LOAD_WAIT_SHARE_MAX:.0%} of the load's",
         "void",
         any_cell,
         disturbed.disturbed,

@@ -47,7 +47,7 @@ def shortfall(
     counts = {
         "failed": now.failed - before.failed,
         "lost": now.lost - before.lost,
-        f"without an answer within {connect_s:.3g} s": now.connecting,
+        f"without an answer within {round(connect_s, 1):g} s": now.connecting,
     }
     parts = [f"{count:,} {name}" for name, count in counts.items() if count]
     text = f"held {now.established:,} of {wanted:,}: {', '.join(parts)}"
@@ -79,7 +79,8 @@ def not_run(cause: Failure) -> Failure:
 
 def unanswered(missing: int, settle_s: float) -> Failure:
     """Replies were still out when the wait for them ended."""
-    text = f"{missing:,} messages were not answered within {settle_s:.3g} s of the last send"
+    within = f"within {round(settle_s, 1):g} s of the last send"
+    text = f"{missing:,} messages were not answered {within}"
     return failure("not-settled", text)
 
 

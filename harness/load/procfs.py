@@ -35,6 +35,7 @@ class ProcessStat:
     threads: int
     started_ticks: int
     flags: int  # PF_* of linux/sched.h
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def process_stat(text: str) -> ProcessStat:
         threads=int(members[17]),
         started_ticks=int(members[19]),
         flags=int(members[6]),
+        name=text[text.index("(") + 1 : text.rindex(")")],
     )
 
 

@@ -62,7 +62,7 @@ def wait(address: Address, waiting: Wait, traffic: Traffic) -> float:
         else:
             return waiting.waited_s
         gevent.sleep(RETRY_S)
-    raise NotReady(f"no echo from {address.text} within {waiting.waited_s:.3g} s: {seen}")
+    raise NotReady(f"no echo from {address.text} within {round(waiting.waited_s, 1):g} s: {seen}")
 
 
 class _Silent(Exception):

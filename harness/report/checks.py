@@ -14,6 +14,7 @@ from harness.analysis.results import STATUSES, Analysis
 from harness.attempts import Attempts, attempt_of, trial_of
 from harness.findings import Finding
 from harness.gates import GATES, judge
+from harness.others import Used, sentence
 from harness.record import Record, VariantFacts, facts_of, number
 from harness.report import proofs
 
@@ -196,10 +197,13 @@ def _caveats(
     if analysis.superseded:
         cells = _many(analysis.superseded, "cell")
         caveats.append(f"in no figure: {cells} of earlier attempts")
+    used = Used.of(campaign)
+    if used and (told := sentence(used)):
+        caveats.append(told)
     environment = campaign.get("environment") or {}
     online = number(environment, "cpus_online")
-    used = len(environment.get("cpus_server") or ()) + len(environment.get("cpus_load") or ())
-    if online and used >= online:
+    taken = len(environment.get("cpus_server") or ()) + len(environment.get("cpus_load") or ())
+    if online and taken >= online:
         caveats.append(
             f"server and load share all {online:.0f} CPUs of one host, so read ratios, "
             "not absolute rates"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any, NoReturn
@@ -89,3 +90,9 @@ def run(c10k: C10k, program: str, *, under: tuple[str, ...] = (), **of_profile: 
     c10k.add_server("mine", program)
     arguments = ("run", "--backend", "process", "--servers-dir", c10k.servers, "--seed", "7")
     return c10k(*arguments, "--profile", profile(c10k, **of_profile), under=under)
+
+
+def cpus_of(c10k: C10k, side: str) -> list[int]:
+    """The CPUs that a campaign gives to the server or to the load here."""
+    done = c10k("run", "--dry-run", "--json", "--profile", profile(c10k), "--servers", "epoll-lt")
+    return [int(cpu) for cpu in json.loads(done.out)["cpus"][side]]

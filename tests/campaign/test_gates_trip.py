@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from faulty_servers import (
     STOPS_ACROSS_THE_EDGE,
     echo,
 )
-from one_cell import lacking, measured, profile, run, status_by, tripped
+from one_cell import cpus_of, lacking, measured, profile, run, status_by, tripped
 
 from harness.backends.process import namespaces
 from harness.gates import GATES
@@ -130,28 +128,6 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     return (int)failed;
 }
 """
-
-
-@pytest.fixture
-def hog() -> Iterator[Any]:
-    """A busy process on each of some CPUs."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def keep_busy(cpus: list[int]) -> None:
-        for cpu in cpus:
-            command = ["taskset", "--cpu-list", str(cpu), sys.executable, "-c", "while True: pass"]
-            started.append(subprocess.Popen(command))
-
-    yield keep_busy
-    for process in started:
-        process.kill()
-        process.wait(30)
-
-
-def cpus_of(c10k: C10k, side: str) -> list[int]:
-    """The CPUs that a campaign gives to the server or to the load here."""
-    done = c10k("run", "--dry-run", "--json", "--profile", profile(c10k), "--servers", "epoll-lt")
-    return [int(cpu) for cpu in json.loads(done.out)["cpus"][side]]
 
 
 FAULTY = {

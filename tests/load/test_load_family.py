@@ -23,6 +23,7 @@ PLAIN = ProcessStat(
     threads=1,
     started_ticks=5,
     flags=0,
+    name="",
 )
 
 

@@ -89,6 +89,7 @@ def test_the_command_in_a_process_stat_may_hold_spaces_and_brackets() -> None:
         threads=10001,
         started_ticks=99,
         flags=0,
+        name="evil ) 1 2 (name",
     )
 
 

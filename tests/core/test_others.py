@@ -1,0 +1,218 @@
+"""Which other programs used the CPUs: what grew between two looks, by name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import others, others_read
+from harness.others import Key, Program, Snapshot, Used, between, listed, sentence
+from harness.store import Campaign
+from harness.watching import Watching
+
+S = 1_000_000_000
+
+
+def at(second: float, **programs: Program) -> Snapshot:
+    return Snapshot(round(second * S), "processes", dict(programs))
+
+
+def used(before: Snapshot, after: Snapshot) -> dict[str, float]:
+    return dict(between(before, after).cpu_s)
+
+
+def test_the_growth_of_processes_of_one_name_is_added_up() -> None:
+    before = at(0, a=Program("chrome", S), b=Program("chrome", 2 * S), c=Program("idle", S))
+    after = at(10, a=Program("chrome", 2 * S), b=Program("chrome", 5 * S), c=Program("idle", S))
+
+    assert used(before, after) == {"chrome": 4.0}
+    assert listed(between(before, after)) == "chrome 40 % of a CPU"
+
+
+def test_a_process_that_began_meanwhile_counts_whole() -> None:
+    assert used(at(0), at(10, a=Program("make", S, 2 * S))) == {"make": 3.0}
+
+
+def test_what_a_parent_collects_counts_without_what_was_seen_before() -> None:
+    """A compiler that had run for 3 s, runs for 2 s more and ends."""
+    before = at(0, make=Program("make", 0), cc=Program("cc", 3 * S, parent="make"))
+    after = at(10, make=Program("make", 0, collected_ns=5 * S))
+
+    assert used(before, after) == {"make": 2.0}
+
+
+def test_what_nobody_collected_takes_nothing_from_others() -> None:
+    before = at(0, make=Program("make", 0), cc=Program("cc", 3 * S, parent="make"))
+    after = at(10, make=Program("make", S))
+
+    assert used(before, after) == {"make": 1.0}
+
+
+def test_a_grandchild_is_collected_through_its_parent() -> None:
+    before = at(
+        0,
+        init=Program("init", 0),
+        make=Program("make", 0, parent="init"),
+        cc=Program("cc", 3 * S, parent="make"),
+    )
+    after = at(10, init=Program("init", 0, collected_ns=4 * S))
+
+    assert used(before, after) == {"init": 1.0}
+
+
+def test_only_what_is_large_enough_is_named_and_the_largest_first() -> None:
+    shares = {"a": 0.1, "b": 0.9, "c": 0.029, "d": 0.5, "e": 0.4}
+    found = Used("processes", 100.0, {name: 100 * share for name, share in shares.items()})
+
+    assert [name for name, _ in found.shares] == ["b", "d", "e"]
+    assert sentence(found) == ("other programs: b used 90 %, d used 50 % and e used 40 % of a CPU")
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.09, ""), (0.31, "other programs: chrome used 31 % of a CPU")]
+)
+def test_a_little_is_not_worth_a_sentence(share: float, said: str) -> None:
+    assert sentence(Used("processes", 10.0, {"chrome": 10 * share})) == said
+
+
+def test_where_no_program_is_visible_only_the_amount_is_told() -> None:
+    blind = Used("nothing", 10.0, {}, server_share=0.48)
+
+    assert sentence(blind).startswith("other programs used 48 % of the servers' CPU time (which")
+    assert sentence(Used("nothing", 10.0, {}, server_share=0.02)) == ""
+    assert sentence(Used("groups", 10.0, {"cron.service": 5.0})).startswith("control groups of")
+
+
+def test_it_is_written_and_read_the_same_way() -> None:
+    found = Used("processes", 12.5, {"chrome": 4.25}, server_share=0.1)
+
+    assert Used.of({"others": found.as_json()}) == found
+    assert Used.of({}) is None
+    many = Used("processes", 1.0, {str(number): float(number) for number in range(99)})
+    assert list(many.as_json()["cpu_s"])[:2] == ["98", "97"]
+
+
+def test_spans_add_up() -> None:
+    both = Used("processes", 1.0, {"a": 1.0}).plus(Used("processes", 3.0, {"a": 1.0, "b": 2.0}))
+    assert (both.span_s, dict(both.cpu_s)) == (4.0, {"a": 2.0, "b": 2.0})
+
+
+def test_the_share_of_the_servers_cpus_is_that_of_all_cells() -> None:
+    def cell(server_s: float, busy_s: float) -> dict[str, Any]:
+        times = {"cpu_ns": round(server_s * S), "busy_ns": round(busy_s * S)}
+        return {"server": {"charged": times | {"span_ns": S, "cpus": 1}}}
+
+    assert others.server_share([cell(0.5, 0.9), cell(0.5, 0.5), {"server": None}]) == 0.2
+    assert others.server_share([{}]) is None
+
+
+class Shown:
+    """A display that remembers."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def __enter__(self) -> Shown:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def event(self, name: str, **facts: Any) -> None:
+        self.events.append((name, facts))
+
+
+def test_a_campaign_keeps_what_ran_beside_its_trials_and_says_it(tmp_path: Path) -> None:
+    looks = iter(
+        [
+            at(0, a=Program("chrome", 0)),
+            at(10, a=Program("chrome", 4 * S)),
+            at(100, a=Program("chrome", 90 * S)),  # between trials
+            at(110, a=Program("chrome", 92 * S)),
+        ]
+    )
+    shown, campaign = Shown(), Campaign.create(tmp_path, "one", {})
+    with Watching(shown, campaign, take=lambda: next(looks)) as watching:
+        for _ in range(2):
+            watching.event("trial", index=1)
+            watching.event("progress", of=1)
+            watching.event("outcome")
+            watching.event("outcome")  # of a trial beside it
+        watching.finish()
+
+    assert [facts.get("others") for _, facts in shown.events] == [
+        *(None, None, None, None),
+        *("chrome 40 % of a CPU", "chrome 40 % of a CPU", None, None),
+    ]
+    assert campaign.head()["others"]["cpu_s"] == {"chrome": 6.0}
+    assert shown.said == ["Other programs: chrome used 30 % of a CPU"]
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """A process of another family than this one's that is busy, as `noisy-neighbour`."""
+    name = "open('/proc/self/comm', 'w').write('noisy-neighbour')"
+    script = (
+        f"import os, time\nif os.fork(): os._exit(0)\n{name}\nprint(os.getpid(), flush=True)\n"
+        "end = time.monotonic() + 20\nwhile time.monotonic() < end: pass"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        yield
+        subprocess.run(["kill", "-9", str(pid)], check=False)
+
+
+def test_a_busy_process_of_this_host_is_seen(busy: None) -> None:
+    before = others_read.snapshot()
+    if before.view != "processes":
+        pytest.skip("this host does not show its processes here")
+    time.sleep(0.5)
+    found = between(before, others_read.snapshot())
+
+    assert found.cpu_s["noisy-neighbour"] > 0.05
+    assert not [key for key in before.programs if key[0] == os.getpid()]
+
+
+def group(path: Path, usage_ns: int) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "cpuacct.usage").write_text(str(usage_ns))
+
+
+@pytest.mark.parametrize("version", ["cpuacct", "unified"])
+def test_control_groups_have_their_own_time_and_the_names_of_their_containers(
+    tmp_path: Path, version: str
+) -> None:
+    def write(path: Path, usage_ns: int) -> None:
+        if version == "cpuacct":
+            group(path, usage_ns)
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "cpu.stat").write_text(f"usage_usec {usage_ns // 1000}\nuser_usec 1\n")
+
+    base, container = tmp_path / version, "3f" * 32
+    write(base, 100 * S)
+    write(base / "system.slice", 30 * S)
+    write(base / "system.slice" / "cron.service", 20 * S)
+    write(base / "docker" / container, 7 * S)
+    write(base / "docker", 7 * S)
+
+    found: dict[Key, Program] = dict(others_read._groups(tmp_path))
+
+    assert {program.name: program.cpu_ns for program in found.values()} == {
+        "system.slice": 10 * S,
+        "cron.service": 20 * S,
+        "docker": 0,
+        "container 3f3f3f3f3f3f": 7 * S,
+    }
