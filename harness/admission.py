@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from harness import judging
 from harness.backends.base import Backend, Prepared
 from harness.cpus import CpuSplit
-from harness.faults import NOT_AVAILABLE
+from harness.faults import DISTURBED, NOT_AVAILABLE
 from harness.profiles.profile import Conformance
 from harness.progress import Progress
 from harness.store import Campaign
@@ -21,9 +21,11 @@ from harness.trial import Outcome
 from harness.verdict import Cache, Subset, Verdict
 
 # Ends of the suite that say nothing of the server → how its trials end.
-NO_VERDICT = {NOT_AVAILABLE: NOT_AVAILABLE, "suite-error": "load-suite"}
-# A server that fails as often was not only unlucky.
-CHANCES = 2
+NO_VERDICT = {
+    NOT_AVAILABLE: NOT_AVAILABLE,
+    DISTURBED: DISTURBED,
+    "suite-error": "load-suite",
+}
 HINT = (
     "`c10k check` shows every check; `--include-nonconforming` measures it all the same, unranked"
 )
@@ -44,29 +46,36 @@ class Admission:
         if wanted == "off":
             return {}
         outcomes = {}
-        with contextlib.closing(self._verdicts(prepared, wanted)) as verdicts:
-            for verdict in verdicts:
-                self._note(verdict)
-                self.progress.event("conformance", variant=verdict.variant, **verdict.as_json())
-                if not verdict.conforms:
-                    self.progress.say(f"  {verdict.variant}: {verdict.summary}")
-                if (outcome := self._refusal(verdict)) is not None:
-                    outcomes[verdict.variant] = outcome
+        for name, one in prepared.items():
+            verdict = self._verdict(one, wanted)
+            self._note(verdict)
+            if verdict.failure is not None and verdict.failure[0] in NO_VERDICT:
+                code, text = verdict.failure
+                outcomes[name] = Outcome("failed", NO_VERDICT[code], text, verdict.log)
+            elif not verdict.conforms and not self.include_nonconforming:
+                outcomes[name] = Outcome(
+                    outcome="failed",
+                    code=DISTURBED if verdict.is_undecided else "nonconforming",
+                    text=f"{verdict.summary}. {HINT}",
+                    log_tail=verdict.log,
+                )
         return outcomes
 
-    def _refusal(self, verdict: Verdict) -> Outcome | None:
-        """How the server's trials end; None if it is measured."""
-        if verdict.failure is not None and verdict.failure[0] in NO_VERDICT:
-            code, text = verdict.failure
-            return Outcome("failed", NO_VERDICT[code], text, verdict.log)
-        if verdict.conforms or self.include_nonconforming:
-            return None
-        return Outcome(
-            outcome="failed",
-            code="nonconforming",
-            text=f"{verdict.summary}. {HINT}",
-            log_tail=verdict.log,
-        )
+    def _verdict(self, prepared: Prepared, subset: Subset) -> Verdict:
+        name = prepared.variant.name
+        cache = Cache(self.campaign.directory.parent, self.backend.name)
+        verdict = cache.find(prepared, subset)
+        if verdict is None:
+            self.progress.say(f"checking {name}")
+            verdict = self._judged(prepared, subset)
+            if verdict.is_undecided or (not verdict.conforms and verdict.failure is None):
+                self.progress.say(f"  {name}: {verdict.summary}; checking it once more")
+                verdict = self._judged(prepared, subset)
+            cache.keep(prepared, [verdict])
+        self.progress.event("conformance", variant=name, **verdict.as_json())
+        if not verdict.conforms:
+            self.progress.say(f"  {name}: {verdict.summary}")
+        return verdict
 
     def _verdicts(self, prepared: Mapping[str, Prepared], subset: Subset) -> Generator[Verdict]:
         """The known verdicts, then those of the servers that have to be checked."""

@@ -9,6 +9,7 @@ that looked at the figures would pick the ones it likes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.faults import DISTURBED
@@ -93,10 +94,17 @@ def repeats(outcome: Record) -> Sequence[int]:
     return outcome.get("repeats") or ()
 
 
-def is_extra(outcome: Record) -> bool:
-    """Whether the attempt is one of those that a campaign has a bounded number of: it measured
-    cells again, or has to be made again."""
-    return bool(repeats(outcome)) or was_disturbed(outcome)
+def spent(outcomes: Iterable[Record]) -> Counter[int]:
+    """{block: how many attempts measured cells again, or a trial that others had disturbed}."""
+    made: Counter[int] = Counter()
+    again: set[str] = set()
+    for line in outcomes:
+        if repeats(line) or trial_of(line) in again:
+            made[int(number(line, "block") or 0)] += 1
+        again.discard(trial_of(line))
+        if was_disturbed(line):
+            again.add(trial_of(line))
+    return made
 
 
 def is_result(outcome: Mapping[str, object]) -> bool:

@@ -35,8 +35,9 @@ def facts_of(variant: Mapping[str, Any]) -> VariantFacts:
 
 
 def is_nonconforming(variant: Mapping[str, Any]) -> bool:
-    """Whether the variant of an entry of `campaign.json`'s `variants` failed a check."""
-    return bool((variant.get("conformance") or {}).get("failures"))
+    """Whether the variant of an entry of `campaign.json`'s `variants` did not pass every check."""
+    found = variant.get("conformance") or {}
+    return bool(found.get("failures") or found.get("undecided"))
 
 
 def number(record: Record, *path: str) -> float | None:

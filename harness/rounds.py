@@ -219,12 +219,12 @@ class Rounds:
         repeats_max = self._request.profile.repeats_max
         if not group or any(again[trial.id] >= repeats_max for trial in group):
             return []
-        spent = Counter(line["block"] for line in outcomes if attempts.is_extra(line))
         records = self._campaign.cells()
         at_once = len(group)
         accusing = any(attempts.has_disturbed(records, outcomes, trial.id) for trial in group)
         least = at_once if accusing else 0
-        if not plan.may_repeat(self._request.trials, spent, group[0].block, at_once, least):
+        spent, block = attempts.spent(outcomes), group[0].block
+        if not plan.may_repeat(self._request.trials, spent, block, at_once, least):
             return []
         noisy = (attempts.to_repeat(records, outcomes, trial.id) for trial in group)
         again_cells = sorted({cell for cells in noisy for cell in cells})
@@ -263,9 +263,10 @@ class Rounds:
             if 0 < tried[trial.id] <= self._request.profile.repeats_max
             and not self._has_ended(trial)
         ]
-        spent = Counter(line["block"] for line in outcomes if attempts.is_extra(line))
-        block, least = group[0].block, len(late)  # those that were disturbed are spent already
-        return late if plan.may_repeat(self._request.trials, spent, block, 0, least) else []
+        spent, block = attempts.spent(outcomes), group[0].block
+        at_once = len(late)
+        may = plan.may_repeat(self._request.trials, spent, block, at_once, least=at_once)
+        return late if may else []
 
     def _sound(self, group: Sequence[plan.Trial]) -> list[plan.Trial]:
         """Those that came to their end and not to a server's fault."""

@@ -27,16 +27,19 @@ from harness.backends.base import (
     LoadSilent,
     OpenTrial,
     Prepared,
+    ServerExit,
     await_event,
 )
 from harness.conformance import results, spec
-from harness.conformance.results import MAIN, CheckResult, End, Score
+from harness.conformance.results import MAIN, CheckResult, End, Score, undecided
 from harness.cpus import CpuSplit
 from harness.errors import ServerFault
-from harness.faults import not_available
+from harness.faults import DISTURBED, judged, not_available
+from harness.gates.disturbed import reason
 from harness.interrupt import shielded
 from harness.limits import Asked
 from harness.load.family import Tree
+from harness.load.spent import Reading, Spent
 from harness.profiles.profile import Timeouts
 from harness.store import hand_over
 from harness.store import replace as replace_file
@@ -81,6 +84,18 @@ class Verdict:
         return tuple(result for result in self.results if result.status == "fail")
 
     @property
+    def undecided(self) -> tuple[CheckResult, ...]:
+        """The checks that say nothing of the server, since others had its CPUs."""
+        return tuple(result for result in self.results if result.status == "undecided")
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether nothing speaks against the server but what others may have caused."""
+        if self.failure is not None:
+            return self.failure[0] == DISTURBED
+        return bool(self.undecided) and not self.failed
+
+    @property
     def conforms(self) -> bool:
         """Whether every check that applies was made, and passed."""
         return self.failure is None and self.score.conforms
@@ -92,7 +107,8 @@ class Verdict:
             return f"the conformance suite came to no end: {self.failure[1]}"
         score = self.score
         count = f"{score.passed} of {score.applicable} conformance checks passed"
-        return "; ".join([count, *(f"{one.id} {one.name}: {one.text}" for one in self.failed)])
+        told = (*self.failed, *self.undecided)
+        return "; ".join([count, *(f"{one.id} {one.name}: {one.text}" for one in told)])
 
     def as_json(self) -> dict[str, Any]:
         """What `campaign.json` keeps of it."""
@@ -109,6 +125,9 @@ class Verdict:
             "applicable": score.applicable + (self.failure is not None),
             "subset": self.subset,
             "failures": told,
+            "undecided": [
+                {"id": one.id, "title": one.name, "text": one.text} for one in self.undecided
+            ],
             "cached": self.cached,
         }
 
@@ -209,6 +228,8 @@ class _Following:
         self._events: list[Event] = []
         self._started: list[str] = []
         self._ends: dict[str, End] = {}
+        # Since the server was started: {when: CPU time so far}
+        self._readings: list[Reading] = []
 
     def verdict(self, variant: str, subset: Subset) -> Verdict:
         """Take the suite to its end, whatever end that is."""
@@ -237,6 +258,7 @@ class _Following:
         """Answer events up to the last one; how the suite failed, if it did."""
         coming = False
         while (event := await_event(self._opened, SILENCE_S, coming=coming)) is not None:
+            event = self._weighed(event)
             self._events.append(event)
             kind = event["event"]
             coming = kind == "hello"
@@ -247,32 +269,56 @@ class _Following:
                 if event["refuses"]:
                     self._started.remove(event["name"])
                     ended = self._opened.await_server(event["name"], results.REFUSAL_S)
-                    self._ends[event["name"]] = End(ended.exit_code, ended.log)
-            elif kind == "turn":
-                self._turn.take(crowds=bool(event["crowds"]))
-                self._opened.reply(turn=True)
-            elif kind == "over":
-                self._turn.give(left=bool(event["left"]))
+                    self._ends[event["name"]] = _end(ended)
             elif kind == "check":
                 self._show(CheckResult.from_event(event))
             elif kind == "failure":
-                return str(event["code"]), str(event["text"])
+                found = str(event["code"]), str(event["text"])
+                return judged(found, reason(self._spent(SILENCE_S)))
             elif kind == "done":
                 return None
         return "suite-error", f"the suite ended before its time: {self._opened.load_log()}"
 
     def _start(self, name: str, variables: Mapping[str, str]) -> None:
         self._opened.start_server(name, variables)
+        # Another server has another account
+        self._readings = [self._opened.spent()]
         if name not in self._started:
             self._started.append(name)
 
     def _stop_servers(self) -> None:
         for name in self._started:
             ended = self._opened.stop_server(name)
-            self._ends[name] = End(ended.exit_code, ended.log)
+            self._ends[name] = _end(ended)
+
+    def _weighed(self, event: Event) -> Event:
+        """A check that failed while others had the server's CPUs is not decided."""
+        if event["event"] != "check":
+            return event
+        result = CheckResult.from_event(event)
+        spent = self._spent(result.duration_s)
+        if result.status != "fail" or not result.timed or spent is None:
+            return event
+        disturbed = reason(spent)
+        return {**event, **undecided(result, disturbed).as_json()} if disturbed else event
+
+    def _spent(self, span_s: float) -> Spent | None:
+        """How the CPU time went in the last seconds, since the server's start at most."""
+        if not self._readings:
+            return None
+        now = self._opened.spent()
+        self._readings.append(now)
+        first = now.stamp_ns - round(span_s * 1e9)
+        before = [one for one in self._readings if one.stamp_ns <= first]
+        return Spent.between(before[-1] if before else self._readings[0], now)
 
     def _told(self) -> list[Event]:
         return [event for event in self._events if event["event"] == "check"]
+
+
+def _end(ended: ServerExit) -> End:
+    disturbed = reason(ended.spent) if ended.spent and ended.exit_code is None else None
+    return End(ended.exit_code, ended.log, disturbed)
 
 
 class Cache:

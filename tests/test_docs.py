@@ -31,6 +31,10 @@ START_TIMEOUT_S = 10
 RUN_ELSEWHERE = {
     "docker compose up": (".ci/run", "up --exit-code-from harness"),
     "docker compose up --exit-code-from harness": (".ci/run", "up --exit-code-from harness"),
+    "docker compose -f docker-compose.yml -f docker-compose.pid.yml up": (
+        "tests/campaign/test_docker_others.py",
+        "docker compose -f docker-compose.yml -f docker-compose.pid.yml up",
+    ),
     "docker compose down": (".ci/run", '"${project[@]}" down'),
     "make bench": (".ci/run", " bench PROFILE=smoke"),
     "make bench PROFILE=smoke SERVERS=poll,epoll-lt": (

@@ -199,7 +199,7 @@ class OpenTrial(Protocol):
         """Wait until the server is idle, and read what the kernel charged it with."""
 
     def spent(self) -> Reading:
-        """Read the CPU time of the server and of its CPUs so far, at once."""
+        """Read the CPU time of all servers here and of their CPUs so far, at once."""
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start one fresh server beside the load, in the place of one of the same name.

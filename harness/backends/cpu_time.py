@@ -217,25 +217,29 @@ def _by_ticks(text: str, cpus: tuple[int, ...]) -> Busy:
     )
 
 
-def reading(group: CpuGroup | None, own_ns: int | None, cpus: Iterable[int]) -> Reading:
-    """CPU time so far: of the server, of all tasks on its CPUs, and what was stolen from those.
+def reading(own_ns: int | None, cpus: Iterable[int]) -> Reading:
+    """CPU time so far: of the server (`own_ns`), of its CPUs, and what was stolen from those.
 
     Read at once, and not at an idle moment: for waits, in which a server may well be busy.
-
-    Args:
-        own_ns: the server's time where it has no group; None where that is not known.
     """
     wanted = tuple(cpus)
-    group_ns = _group_ns(group)
     on_cpus = busy(wanted)
     return Reading(
         stamp_ns=time.monotonic_ns(),
         cpus=len(wanted),
-        server_ns=own_ns if group_ns is None else group_ns,
+        server_ns=own_ns,
         busy_ns=on_cpus.busy_ns if on_cpus else None,
         steal_ns=_stolen_ns(wanted),
         exact_ns=on_cpus.exact_ns if on_cpus else 0,
     )
+
+
+def group_ns(group: CpuGroup | None) -> int | None:
+    """CPU time of a group in ns; None where there is none, or no more."""
+    try:
+        return group.cpu_ns() if group is not None else None
+    except (OSError, ValueError):  # it ended with its server
+        return None
 
 
 def below_ns(pid: int) -> int:
@@ -261,16 +265,16 @@ def settled(group: CpuGroup | None, cpus: Iterable[int], root: Path = ROOT) -> C
     tick_ns = round(tick_s * 1e9) * len(wanted)
 
     def read() -> Accounts:
-        return _group_ns(group), busy(wanted, root)
+        return group_ns(group), busy(wanted, root)
 
-    (before_ns, busy_before), (group_ns, on_cpus) = _settle(read, tick_s)
+    (before_ns, busy_before), (now_ns, on_cpus) = _settle(read, tick_s)
     charged = Charged()
-    if group is not None and group_ns is not None:
+    if group is not None and now_ns is not None:
         charged = replace(
             charged,
-            cpu_ns=group_ns,
+            cpu_ns=now_ns,
             cpu_source=group.source,
-            cpu_exact_ns=group.exact_ns + (0 if before_ns == group_ns else tick_ns),
+            cpu_exact_ns=group.exact_ns + (0 if before_ns == now_ns else tick_ns),
             cpu_outside_ns=_outside_ns(group, wanted),
         )
     if on_cpus is not None:
@@ -314,10 +318,3 @@ def _outside_ns(group: CpuGroup, cpus: tuple[int, ...]) -> int | None:
 
 def _is_still(before: Busy | None, now: Busy | None) -> bool:
     return before is None or now is None or before.busy_ns == now.busy_ns
-
-
-def _group_ns(group: CpuGroup | None) -> int | None:
-    try:
-        return group.cpu_ns() if group is not None else None
-    except (OSError, ValueError):  # it ended with its server
-        return None

@@ -226,13 +226,10 @@ class DockerTrial:
         return cpu_time.settled(group, self._context.cpus.server)
 
     def spent(self) -> Reading:
-        """CPU time of the server's container and of its CPUs so far."""
-        return self._spent(MAIN)
-
-    def _spent(self, name: str) -> Reading:
-        server = self._servers.get(name)
-        group = cpu_time.of_container(str(server.id)) if server else None
-        return cpu_time.reading(group, None, self._context.cpus.server)
+        """CPU time of the servers' containers and of their CPUs so far."""
+        groups = [cpu_time.of_container(str(server.id)) for server in self._servers.values()]
+        known = [ns for group in groups if (ns := cpu_time.group_ns(group)) is not None]
+        return cpu_time.reading(sum(known) if known else None, self._context.cpus.server)
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start a server container in the load's network and PID namespaces."""
@@ -311,7 +308,7 @@ class DockerTrial:
 
     def _end(self, name: str, timeout_s: float) -> ServerExit:
         if name not in self._exits:
-            server, waiting = self._servers.get(name), Wait(timeout_s, lambda: self._spent(name))
+            server, waiting = self._servers.get(name), Wait(timeout_s, self.spent)
             self._exits[name] = ServerExit(None, "") if server is None else _ended(server, waiting)
         return self._exits[name]
 

@@ -190,13 +190,9 @@ class ProcessTrial:
         return cpu_time.settled(self._servers[MAIN].group, self._context.cpus.server)
 
     def spent(self) -> Reading:
-        """CPU time of the server and of its CPUs so far."""
-        return self._spent(MAIN)
-
-    def _spent(self, name: str) -> Reading:
-        server = self._servers[name]
-        own_ns = cpu_time.below_ns(server.process.pid) if server.group is None else None
-        return cpu_time.reading(server.group, own_ns, self._context.cpus.server)
+        """CPU time of the servers and of their CPUs so far."""
+        own_ns = sum(_own_ns(server) for server in self._servers.values())
+        return cpu_time.reading(own_ns, self._context.cpus.server)
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
         """Start a server in the load's namespace."""
@@ -259,7 +255,7 @@ class ProcessTrial:
         if server is None:
             return ServerExit(None, "")
         if name not in self._exits:
-            waiting = Wait(timeout_s, lambda: self._spent(name))
+            waiting = Wait(timeout_s, self.spent)
             exit_code = server.stop(waiting)
             log = tail(counters.condensed(_text(server.log)))
             self._exits[name] = ServerExit(exit_code, log, waiting.spent)
@@ -277,6 +273,11 @@ class ProcessTrial:
             *("taskset", "--cpu-list", ",".join(map(str, cpus))),
             *("prlimit", f"--nofile={self._nofile}:{self._nofile}"),
         )
+
+
+def _own_ns(server: KeptServer) -> int:
+    known_ns = cpu_time.group_ns(server.group)
+    return cpu_time.below_ns(server.process.pid) if known_ns is None else known_ns
 
 
 def missing_tools() -> list[str]:

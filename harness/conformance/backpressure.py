@@ -94,7 +94,7 @@ def slow_reader(scene: Scene) -> str:
     try:
         delay_s = at_best(lambda: p99(ping(others, OTHERS_S)), OTHERS_P99_S)
     except Failed as failed:
-        raise Failed(f"while one peer does not read, another: {failed}") from None
+        raise failed.within("while one peer does not read, another") from None
     if delay_s > OTHERS_P99_S:
         raise Failed(
             f"while one peer does not read, others wait {delay_s * 1000:.0f} ms (p99); "

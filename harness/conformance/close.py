@@ -61,7 +61,7 @@ def _sent_and_closed(peer: Peer, limit: int) -> int:
     try:
         peer.receive_stream(pattern, sent)
     except Failed as failed:
-        raise Failed(f"sent {sent:,} bytes, half-closed: {failed}") from None
+        raise failed.within(f"sent {sent:,} bytes, half-closed") from None
     peer.expect_end()
     return sent
 
@@ -247,7 +247,7 @@ def _witness(peer: Peer, when: str) -> None:
     try:
         peer.echo(message(1000, seed=1))
     except Failed as failed:
-        raise Failed(f"{when}, a witness: {failed}") from None
+        raise failed.within(f"{when}, a witness") from None
 
 
 def _require_back(scene: Scene, base: int) -> None:

@@ -10,7 +10,7 @@ import time
 from harness.conformance.check import Group
 from harness.conformance.peers import SILENCE_S, Pattern, Peer, exchange, message
 from harness.conformance.pings import at_best
-from harness.conformance.results import Failed
+from harness.conformance.results import Failed, Wrong
 from harness.conformance.scene import Scene
 
 GROUP = Group("data")
@@ -53,7 +53,7 @@ def byte_exact(scene: Scene) -> str:
         try:
             peer.echo(message(size, seed=size))
         except Failed as failed:
-            raise Failed(f"a message of {size:,} bytes: {failed}") from None
+            raise failed.within(f"a message of {size:,} bytes") from None
     peer.half_close()
     peer.expect_end()
     return f"{len(sizes())} sizes from 1 to {sizes()[-1]:,} bytes came back exactly"
@@ -217,7 +217,7 @@ def urgent(scene: Scene) -> str:
     while not got.endswith(b"after") and len(got) < len(b"before!after"):
         got += peer.await_data(64)
     if got.replace(b"!", b"", 1) != b"beforeafter":
-        raise Failed(f"sent 'before', an urgent '!', 'after'; got {got!r}")
+        raise Wrong(f"sent 'before', an urgent '!', 'after'; got {got!r}")
     if share > SPIN_SHARE:
         raise Failed(f"an urgent byte waits unread and the server uses {share:.0%} of a CPU")
     scene.connect().echo(b"another")

@@ -45,7 +45,7 @@ def starvation(scene: Scene) -> str:
         try:
             flooded_s = at_best(lambda: p99(ping(peers, PING_S)), limit_s)
         except Failed as failed:
-            raise Failed(f"beside a flood, {PINGERS} clients: {failed}") from None
+            raise failed.within(f"beside a flood, {PINGERS} clients") from None
         echoed = _stop(flood)
     text = (
         f"p99 of {PINGERS} clients {calm_s * 1000:.1f} ms, beside a flood "
@@ -113,7 +113,7 @@ def silent_majority(scene: Scene) -> str:
     try:
         exchange(silent, [b"still here?"] * len(silent), SILENCE_S)
     except Failed as failed:
-        raise Failed(f"silent for {seconds} s, then: {failed}") from None
+        raise failed.within(f"silent for {seconds} s, then") from None
     return (
         f"p99 of {len(active)} active clients {alone_s * 1000:.1f} ms alone, "
         f"{beside_s * 1000:.1f} ms beside {len(silent)} silent ones, which stayed for {seconds} s"

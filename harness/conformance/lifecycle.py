@@ -233,7 +233,7 @@ def counters(scene: Scene) -> str:
         peer.half_close()
         peer.expect_end()
     except Failed as failed:
-        raise Failed(f"after a SIGUSR1: {failed}") from None
+        raise failed.within("after a SIGUSR1") from None
     until(lambda: server.open_connections() == 0, STOP_S)
     at_end = _counted(STREAMS + probes + 1, total + 1)
     raise Left("counters", server=extra.name, counters=at_end, at_signal=at_signal)
@@ -337,7 +337,7 @@ def lost_worker(scene: Scene) -> str:
         try:
             scene.connect().echo(message(1000, number))
         except Failed as failed:
-            raise Failed(f"one of {len(workers)} workers was killed; then: {failed}") from None
+            raise failed.within(f"one of {len(workers)} workers was killed; then") from None
     return f"one of {len(workers)} workers was killed, 20 new connections were served"
 
 

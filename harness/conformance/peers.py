@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from harness.conformance.results import Failed
+from harness.conformance.results import Failed, Wrong
 from harness.load.address import Address
 
 # Generous: this is about "never", not about "late"
@@ -179,7 +179,7 @@ class Peer:
             )
         data = self.try_receive(CONTEXT_BYTES)
         if data:
-            raise Failed(f"{data.hex(' ')}: more than the {self.sent:,} bytes that were sent")
+            raise Wrong(f"{data.hex(' ')}: more than the {self.sent:,} bytes that were sent")
 
     def reset(self) -> None:
         """End with RST, whatever is under way (SO_LINGER with 0 s: tcp(7))."""
@@ -285,7 +285,7 @@ def compare(expected: bytes | memoryview, at: int, data: bytes, *, offset: int =
     if wanted == data:
         return
     first = next(i for i, (a, b) in enumerate(zip(wanted, data, strict=True)) if a != b)
-    raise Failed(
+    raise Wrong(
         f"byte {offset + at + first:,} came back wrong: expected "
         f"{wanted[first : first + CONTEXT_BYTES].hex(' ')}, "
         f"got {data[first : first + CONTEXT_BYTES].hex(' ')}"

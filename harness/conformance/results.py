@@ -7,12 +7,13 @@ know: with which status it exited and what it printed. `conclude` adds these to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from harness import counters as printed
 
-Status = Literal["pass", "fail", "skip"]
+# undecided: it failed for lack of time, while others had the server's CPUs.
+Status = Literal["pass", "fail", "skip", "undecided"]
 
 MAIN = "main"
 # A server that must refuse to serve is given this long to say so; then it is taken to be serving.
@@ -21,7 +22,23 @@ COUNTERS_COMPARED = ("accepted", "closed", "bytes_in", "bytes_out")
 
 
 class Failed(Exception):
-    """The server is wrong. The message says what was seen, with its numbers."""
+    """The server is wrong. The message says what was seen, with its numbers.
+
+    Attributes:
+        timed: a host without CPU time for the server could have caused it.
+    """
+
+    timed = True
+
+    def within(self, where: str) -> Failed:
+        """The same failure, with what was under way."""
+        return type(self)(f"{where}: {self}")
+
+
+class Wrong(Failed):
+    """The server did what no lack of CPU time explains: it sent a wrong byte."""
+
+    timed = False
 
 
 class Skipped(Exception):
@@ -30,7 +47,10 @@ class Skipped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check's end. `explanation` is for a failure: which bug it points at, where to read on."""
+    """One check's end. `explanation` is for a failure: which bug it points at, where to read on.
+
+    `timed`: a busy host could have caused the failure.
+    """
 
     id: str
     name: str
@@ -39,6 +59,7 @@ class CheckResult:
     text: str
     explanation: str
     duration_s: float
+    timed: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The members of a `check` event."""
@@ -66,10 +87,11 @@ class Score:
 @dataclass(frozen=True, slots=True)
 class End:
     """How a server ended that the harness had started: its exit code, None when it was killed for
-    not ending in time, and what it wrote to stderr."""
+    not ending in time, and what it wrote to stderr. `disturbed`: who had its CPUs meanwhile."""
 
     exit_code: int | None
     log: str
+    disturbed: str | None = None
 
 
 def score(results: Iterable[CheckResult]) -> Score:
@@ -95,6 +117,19 @@ def conclude(
 def _judge(event: Mapping[str, Any], ends: Mapping[str, End]) -> CheckResult:
     judges = {"refusal": _refuses, "clean-exit": _exits_cleanly, "counters": _counts}
     failure, text = judges[event["what"]](event, ends)
+    end = ends.get(event.get("server", MAIN))
+    if failure and end is not None and end.exit_code is None and end.disturbed:
+        return undecided(_result(event, True, text), end.disturbed)
+    return _result(event, failure, text)
+
+
+def undecided(result: CheckResult, disturbed: str) -> CheckResult:
+    """A failure that accuses no server, since others had its CPUs."""
+    text = f"{result.text}; not decided: {disturbed} meanwhile"
+    return replace(result, status="undecided", text=text, explanation="")
+
+
+def _result(event: Mapping[str, Any], failure: bool, text: str) -> CheckResult:
     return CheckResult(
         id=event["id"],
         name=event["name"],

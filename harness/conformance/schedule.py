@@ -64,7 +64,7 @@ class Run:
         self._thread.join(CANCEL_S)
 
     def _hang(self) -> None:
-        self._end("fail", f"no end after {self.check.timeout_s:g} s")
+        self._end("fail", f"no end after {self.check.timeout_s:g} s", timed=True)
         self.scene.server.thaw()
         self.cancel()
 
@@ -91,7 +91,8 @@ class Run:
         except Skipped as skipped:
             self._end("skip", str(skipped))
         except Failed as failed:
-            self._end("fail", f"{failed}{self._remark()}")
+            remark = self._remark()
+            self._end("fail", f"{failed}{remark}", timed=failed.timed and not remark)
         except Left as left:
             self.left = left
         except Cancelled:
@@ -112,7 +113,7 @@ class Run:
             return "; the server has ended"
         return ""
 
-    def _end(self, status: Status, text: str) -> None:
+    def _end(self, status: Status, text: str, *, timed: bool = False) -> None:
         if self.result is None and not self._cancelled:
             check = self.check
             self.result = CheckResult(
@@ -123,6 +124,7 @@ class Run:
                 text=text,
                 explanation=check.explanation if status == "fail" else "",
                 duration_s=round(time.monotonic() - self._start_s, 3),
+                timed=timed,
             )
 
 

@@ -106,4 +106,7 @@ def left_s(waited_s: float, spent: Spent, timeout_s: float) -> float:
 
 
 def _grown(first_ns: int | None, last_ns: int | None) -> int | None:
-    return None if first_ns is None or last_ns is None else last_ns - first_ns
+    """None, too, where the kernel dropped the account of one of several servers that ended."""
+    if first_ns is None or last_ns is None or last_ns < first_ns:
+        return None
+    return last_ns - first_ns

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 from command import C10k, commands
-
-# A busy process, under the name by which it is to be known
-BUSY = "open('/proc/self/comm', 'w').write({name!r})\nwhile True: pass"
-NEIGHBOUR = "noisy-neighbour"
+from one_cell import BUSY, NEIGHBOUR
 
 
 @pytest.fixture

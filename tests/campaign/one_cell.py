@@ -13,6 +13,9 @@ from command import C10k, Finished
 from harness.gates import GATES
 
 EFFECTS = {gate.code: gate.effect for gate in GATES}
+# A busy process, under the name by which it is to be known
+BUSY = "open('/proc/self/comm', 'w').write({name!r})\nwhile True: pass"
+NEIGHBOUR = "noisy-neighbour"
 PROFILE = """
 summary = "One gate."
 ranked = false

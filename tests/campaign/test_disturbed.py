@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from command import C10k, Finished, commands
 from faulty_servers import NEVER_LISTENS, echo
-from one_cell import cpus_of, run
+from one_cell import NEIGHBOUR, cpus_of, lacking, run
 
 # After the hellos: each message takes 40 ms of CPU time, so that ten are answered in 0.4 s.
 SLOW = echo(on_data="if served > 60: spin()").replace(
@@ -45,58 +46,78 @@ active = 10
 """
 
 
-def campaign(directory: Any, hog: Any = None) -> Finished:
-    with commands(directory) as c10k:
-        for name, (program, _) in SERVERS.items():
-            c10k.add_server(name, program)
-        path = c10k.directory / "disturbed.toml"
-        path.write_text(PROFILE)
-        if hog:
-            hog(cpus_of(c10k, "server") * HOGS)
-        return c10k.run(path)
+# A host is never quiet for sure: so often is one looked for
+TRIES = 4
 
 
-def attempts(done: Finished, name: str) -> list[dict[str, Any]]:
-    return [line for line in done.outcomes if line["variant"] == name]
+def campaign(c10k: C10k, name: str) -> Finished:
+    if not (c10k.servers / name).is_dir():
+        c10k.add_server(name, SERVERS[name][0])
+    path = c10k.directory / "disturbed.toml"
+    path.write_text(PROFILE)
+    return c10k.run(path)
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    return campaign(tmp_path_factory.mktemp("alone"))
+@pytest.mark.parametrize("name", SERVERS)
+def test_alone_a_server_is_at_fault(tmp_path: Path, name: str) -> None:
+    for attempt in range(TRIES):
+        place = tmp_path / str(attempt)
+        place.mkdir()
+        with commands(place) as c10k:
+            done = campaign(c10k, name)
+        (last,) = done.outcomes[-1:]
+        if last["code"] != "disturbed":
+            break
+    else:
+        lacking(f"other programs use the CPUs of this host: {last['text']}")
+
+    assert done.code == 4, done.out + done.err
+    assert (last["outcome"], last["code"]) == ("failed", SERVERS[name][1])
 
 
-def test_alone_a_server_is_at_fault(alone: Finished) -> None:
-    assert alone.code == 4, alone.out + alone.err
-    for name, (_, code) in SERVERS.items():
-        last = attempts(alone, name)[-1]
-        assert (last["outcome"], last["code"]) == ("failed", code)
-
-
+@pytest.mark.parametrize("name", SERVERS)
 def test_beside_others_on_its_cpu_it_is_tried_again_and_not_accused(
-    tmp_path: Any, hog: Any
+    c10k: C10k, hog: Any, name: str
 ) -> None:
-    done = campaign(tmp_path, hog)
+    hog(cpus_of(c10k, "server") * HOGS)
+
+    done = campaign(c10k, name)
 
     assert done.code == 5, done.out + done.err
-    for name in SERVERS:
-        last = attempts(done, name)[-1]
-        assert last["code"] == "disturbed"
-        assert "other processes used" in last["text"]
-        assert last["text"] in done.out
+    last = done.outcomes[-1]
+    assert last["code"] == "disturbed"
+    assert "other processes used" in last["text"]
+    assert last["text"] in done.out
     # Before it was ready: the whole trial, else the cell
-    assert [line["repeats"] for line in attempts(done, "never-listens")] == [[], []]
-    assert attempts(done, "answers-no-more")[-1]["repeats"] == [0]
-    unanswered = [cell for cell in done.cells if cell["variant"] == "answers-no-more"]
-    for cell in unanswered:
+    repeats = [line["repeats"] for line in done.outcomes]
+    assert repeats == [[], []] if name == "never-listens" else [[], [0]]
+    assert f"{NEIGHBOUR} used" in done.out
+    assert done.head()["others"]["cpu_s"][NEIGHBOUR] > 1
+    page = (done.directory / "report.html").read_text()
+    assert f"{NEIGHBOUR} used" in page
+
+
+def test_a_cell_that_waited_in_vain_has_the_balance_of_its_wait(c10k: C10k, hog: Any) -> None:
+    hog(cpus_of(c10k, "server") * HOGS)
+
+    done = campaign(c10k, "answers-no-more")
+
+    for cell in done.cells:
         assert cell["status"] == "void"
         assert "other processes used" in dict(cell["reasons"])["disturbed"]
         wait = cell["wait"]
         assert wait["busy_ns"] > 0.8 * wait["span_ns"]
         # Six times as long as `settle_s`, and no longer
-        assert 2.5e9 < wait["span_ns"] < 3.6e9
-    # What others did to its end takes nothing from what was measured before
-    measured = [cell for cell in done.cells if cell["variant"] == "ignores-sigterm"]
-    assert all(cell["failure"] is None for cell in measured)
+        assert 2.5e9 < wait["span_ns"] < 3.8e9
+
+
+def test_an_end_that_came_late_takes_nothing_from_what_was_measured(c10k: C10k, hog: Any) -> None:
+    hog(cpus_of(c10k, "server") * HOGS)
+
+    done = campaign(c10k, "ignores-sigterm")
+
+    assert [line["outcome"] for line in done.outcomes] == ["done"] * len(done.outcomes)
+    assert all(cell["failure"] is None for cell in done.cells)
 
 
 def test_a_slow_server_gets_the_time_that_others_took(c10k: C10k, hog: Any) -> None:

@@ -42,15 +42,20 @@ FAULTS = {
     "exits-with-3": Fault(EXITS_WITH_3, "bad-exit", "exited with 3"),
 }
 RIGHT = "right"
+TRIES = 3
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    with commands(tmp_path_factory.mktemp("faults")) as c10k:
-        for name, fault in FAULTS.items():
-            c10k.add_server(name, fault.program)
-        c10k.add_server(RIGHT, echo())
-        finished = c10k.run(c10k.profile())
+    for _ in range(TRIES):
+        with commands(tmp_path_factory.mktemp("faults")) as c10k:
+            for name, fault in FAULTS.items():
+                c10k.add_server(name, fault.program)
+            c10k.add_server(RIGHT, echo())
+            finished = c10k.run(c10k.profile())
+        # Beside other programs a server is not accused of what it did not do in time
+        if "disturbed" not in {outcome["code"] for outcome in finished.outcomes}:
+            break
     # Here, so that a campaign that went wrong is told once, and not by each test in its own words
     assert finished.code == 4, finished.err + finished.out
     found = {name: outcome["code"] for name, outcome in outcomes(finished).items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.attempts import Attempts, has_disturbed, left_out, to_repeat
+from harness.attempts import Attempts, has_disturbed, left_out, spent, to_repeat
 
 
 def cell(number: int, attempt: int, status: str = "valid") -> dict[str, Any]:
@@ -152,3 +152,15 @@ def test_an_attempt_whose_server_was_disturbed_before_it_was_ready_speaks_for_no
     # One that came to its end speaks for its cells, whatever others did to some of them
     done = ended(2, (1,), "disturbed") | {"outcome": "done"}
     assert used([*records, cell(1, 2)], [ended(1), done]) == [(0, 1), (1, 2)]
+
+
+def test_what_a_campaign_spent_on_measuring_again_is_counted_by_block() -> None:
+    disturbed = ended(1, code="disturbed") | {"outcome": "failed", "block": 1}
+    again = ended(2, (1,)) | {"block": 1}
+    first = ended(1) | {"block": 1}
+    other = {"trial": "2-poll", "attempt": 1, "repeats": [], "code": "", "block": 2}
+
+    assert spent([first, other]) == {}
+    assert spent([first, again, other]) == {1: 1}
+    assert spent([disturbed, other]) == {}
+    assert spent([disturbed, disturbed, first]) == {1: 2}

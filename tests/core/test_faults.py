@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from harness.load.spent import Spent
 from harness.record import VariantFacts
 
 S = 1_000_000_000
+METHOD = Path(__file__).parents[2] / "docs/method.md"
 # Every code that can accuse a server, and whether a busy host can cause it
 TIMED = {
     "nonconforming": False,
@@ -58,8 +60,10 @@ def failed(code: str, wait: Spent | None, text: str = "too late") -> dict[str, A
     return cell | members
 
 
-def test_every_code_is_in_the_table_with_a_reason() -> None:
+def test_every_code_is_in_the_table_of_the_documentation_with_its_reason() -> None:
     assert {fault.code: fault.timed for fault in FAULTS} == TIMED
+    rows = [(f"`{one.code}`", "yes" if one.timed else "no", one.because) for one in FAULTS]
+    assert "\n".join(f"| {' | '.join(row)} |" for row in rows) in METHOD.read_text()
     assert TIMED.keys() == SERVER_CODES
     assert all(len(fault.because) > 20 for fault in FAULTS)
 
