@@ -21,6 +21,7 @@ from harness.gates import GATES
 
 # What to do about the gates that most often void a whole campaign; `c10k explain` has the others.
 GATE_ADVICE: Mapping[str, str] = {
+    "disturbed": "End the other programs on this host, then run again",
     "failure": "The report lists the failures with their last log lines: mend the cause, then run "
     "again",
     "evidence": "This kernel hides the counters that a cell needs: run on a host whose /proc shows "

@@ -256,8 +256,7 @@ class DockerTrial:
 
     def await_server(self, name: str, within_s: float) -> ServerExit:
         """Wait for a server to end by itself; one that does not is killed."""
-        _ends_within(self._servers[name], within_s)
-        return self._end(name, 0)
+        return self._end(name, within_s, asks=False)
 
     def ended(self) -> ServerExit | None:
         """How the server ended by itself; None while it runs."""
@@ -306,10 +305,12 @@ class DockerTrial:
             with contextlib.suppress(OSError):
                 self._load_stdin.close()
 
-    def _end(self, name: str, timeout_s: float) -> ServerExit:
+    def _end(self, name: str, timeout_s: float, *, asks: bool = True) -> ServerExit:
         if name not in self._exits:
             server, waiting = self._servers.get(name), Wait(timeout_s, self.spent)
-            self._exits[name] = ServerExit(None, "") if server is None else _ended(server, waiting)
+            self._exits[name] = (
+                ServerExit(None, "") if server is None else _ended(server, waiting, asks)
+            )
         return self._exits[name]
 
     def _start(self, **options: Any) -> Container:
@@ -358,11 +359,12 @@ class DockerTrial:
                 left.remove(force=True)
 
 
-def _ended(server: Container, waiting: Wait) -> ServerExit:
-    """Stop it unless it has ended; how it ended."""
+def _ended(server: Container, waiting: Wait, asks: bool) -> ServerExit:
+    """Stop it unless it has ended; without `asks` it is to end by itself. How it ended."""
     waiting.begin()
     with contextlib.suppress(docker.errors.APIError):  # it has ended
-        server.kill(signal="SIGTERM")
+        if asks:
+            server.kill(signal="SIGTERM")
         while not _ends_within(server, waiting.left_s) and not waiting.is_over():
             pass
     try:

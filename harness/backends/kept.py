@@ -82,12 +82,16 @@ class KeptServer:
             self._exit_code = int(told) if told else self.process.wait()
         return True
 
-    def stop(self, waiting: Wait) -> int | None:
-        """SIGTERM, then SIGKILL after the wait; its exit code, None if it had to be killed."""
+    def stop(self, waiting: Wait, *, asks: bool = True) -> int | None:
+        """SIGTERM, then SIGKILL after the wait; its exit code, None if it had to be killed.
+
+        Without `asks` it is to end by itself.
+        """
         if self.wait(0):
             return self._exit_code
         waiting.begin()
-        self.signal(signal.SIGTERM)
+        if asks:
+            self.signal(signal.SIGTERM)
         while not self.wait(waiting.left_s):
             if waiting.is_over():
                 break

@@ -212,8 +212,7 @@ class ProcessTrial:
 
     def await_server(self, name: str, within_s: float) -> ServerExit:
         """Wait for a server to end by itself; one that does not is killed."""
-        self._servers[name].wait(within_s)
-        return self._end(name, 0)
+        return self._end(name, within_s, asks=False)
 
     def ended(self) -> ServerExit | None:
         """How the server ended by itself; None while it runs."""
@@ -250,13 +249,13 @@ class ProcessTrial:
         self._load.close()
         self._load_log.close()
 
-    def _end(self, name: str, timeout_s: float) -> ServerExit:
+    def _end(self, name: str, timeout_s: float, *, asks: bool = True) -> ServerExit:
         server = self._servers.get(name)
         if server is None:
             return ServerExit(None, "")
         if name not in self._exits:
             waiting = Wait(timeout_s, self.spent)
-            exit_code = server.stop(waiting)
+            exit_code = server.stop(waiting, asks=asks)
             log = tail(counters.condensed(_text(server.log)))
             self._exits[name] = ServerExit(exit_code, log, waiting.spent)
         return self._exits[name]

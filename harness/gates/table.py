@@ -59,15 +59,6 @@ GATES: tuple[Gate, ...] = (
         checks.capped,
     ),
     Gate(
-        "failure",
-        "The cell was measured to its end",
-        "no failure of the server or of the load",
-        "none",
-        "void",
-        any_cell,
-        checks.failure,
-    ),
-    Gate(
         "disturbed",
         "What failed for lack of time had its CPUs",
         "connections that were not held, replies that did not come: time of the server's CPUs that "
@@ -79,6 +70,15 @@ GATES: tuple[Gate, ...] = (
         any_cell,
         disturbed.disturbed,
         needs_server=True,
+    ),
+    Gate(
+        "failure",
+        "The cell was measured to its end",
+        "no failure of the server or of the load",
+        "none",
+        "void",
+        any_cell,
+        checks.failure,
     ),
     Gate(
         "evidence",

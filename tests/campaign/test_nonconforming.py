@@ -6,10 +6,12 @@ import json
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import ROOT, C10k, wait_for
 from faulty_servers import CRASHES_AT_START
+from one_cell import cpus_of
 
 BAD = ROOT / "tests/bad_servers"
 # One bug that a quick check names and that a short campaign would not notice.
@@ -61,6 +63,20 @@ def test_a_server_that_fails_a_check_is_not_measured_and_the_failure_is_explaine
     (last,) = {head.parent for head in c10k.reports.glob("*/campaign.json")} - {first}
     assert '"cached": true' in (last / "campaign.json").read_text()
     assert '"variant": "wrong"' in (last / "trials.jsonl").read_text()
+
+
+@pytest.mark.slow
+def test_a_check_that_was_late_beside_others_is_not_decided(c10k: C10k, hog: Any) -> None:
+    """`listens_late` fails because of a sleep, which nobody can tell from a lack of CPU time."""
+    add(c10k, "late", "listens_late.py")
+    checked = ("check", "late", "--servers-dir", c10k.servers, "--backend", "process", "--quick")
+    hog(cpus_of(c10k, "server") * 3)
+
+    done = c10k(*checked)
+
+    assert done.code == 5, done.err + done.out
+    assert "checking it once more" in done.out
+    assert re.search(r"undecided .*not decided: other processes used \d+ % of the server", done.out)
 
 
 def test_a_server_that_does_not_build_is_built_once_however_often_it_is_to_be_checked(
