@@ -26,6 +26,8 @@ NO_VERDICT = {
     DISTURBED: DISTURBED,
     "suite-error": "load-suite",
 }
+# A server that fails as often was not only unlucky.
+CHANCES = 2
 HINT = (
     "`c10k check` shows every check; `--include-nonconforming` measures it all the same, unranked"
 )
@@ -46,36 +48,31 @@ class Admission:
         if wanted == "off":
             return {}
         outcomes = {}
-        for name, one in prepared.items():
-            verdict = self._verdict(one, wanted)
-            self._note(verdict)
-            if verdict.failure is not None and verdict.failure[0] in NO_VERDICT:
-                code, text = verdict.failure
-                outcomes[name] = Outcome("failed", NO_VERDICT[code], text, verdict.log)
-            elif not verdict.conforms and not self.include_nonconforming:
-                outcomes[name] = Outcome(
-                    outcome="failed",
-                    code=DISTURBED if verdict.is_undecided else "nonconforming",
-                    text=f"{verdict.summary}. {HINT}",
-                    log_tail=verdict.log,
-                )
+        with contextlib.closing(self._verdicts(prepared, wanted)) as verdicts:
+            for verdict in verdicts:
+                self._note(verdict)
+                self.progress.event("conformance", variant=verdict.variant, **verdict.as_json())
+                if not verdict.conforms:
+                    self.progress.say(f"  {verdict.variant}: {verdict.summary}")
+                if (outcome := self._refusal(verdict)) is not None:
+                    outcomes[verdict.variant] = outcome
         return outcomes
 
-    def _verdict(self, prepared: Prepared, subset: Subset) -> Verdict:
-        name = prepared.variant.name
-        cache = Cache(self.campaign.directory.parent, self.backend.name)
-        verdict = cache.find(prepared, subset)
-        if verdict is None:
-            self.progress.say(f"checking {name}")
-            verdict = self._judged(prepared, subset)
-            if verdict.is_undecided or (not verdict.conforms and verdict.failure is None):
-                self.progress.say(f"  {name}: {verdict.summary}; checking it once more")
-                verdict = self._judged(prepared, subset)
-            cache.keep(prepared, [verdict])
-        self.progress.event("conformance", variant=name, **verdict.as_json())
-        if not verdict.conforms:
-            self.progress.say(f"  {name}: {verdict.summary}")
-        return verdict
+    def _refusal(self, verdict: Verdict) -> Outcome | None:
+        """How the server's trials end; None if it is measured."""
+        if verdict.failure is not None and verdict.failure[0] in NO_VERDICT:
+            code, text = verdict.failure
+            return Outcome("failed", NO_VERDICT[code], text, verdict.log)
+        if verdict.conforms or self.include_nonconforming:
+            return None
+        if verdict.is_undecided:
+            return Outcome("failed", DISTURBED, verdict.summary, verdict.log)
+        return Outcome(
+            outcome="failed",
+            code="nonconforming",
+            text=f"{verdict.summary}. {HINT}",
+            log_tail=verdict.log,
+        )
 
     def _verdicts(self, prepared: Mapping[str, Prepared], subset: Subset) -> Generator[Verdict]:
         """The known verdicts, then those of the servers that have to be checked."""

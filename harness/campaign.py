@@ -16,7 +16,7 @@ from typing import Any
 from harness import cpus, environment, growth, plan, preparing, xray
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
-from harness.errors import C10kError, Exit, Interrupted, ServerFault, UsageError
+from harness.errors import C10kError, Exit, Interrupted, Unproven, UsageError
 from harness.faults import INCONCLUSIVE, NOT_AVAILABLE, SERVER_CODES
 from harness.interrupt import shielded
 from harness.profiles import profile as profiles
@@ -177,19 +177,28 @@ def failed(outcomes: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {
         plan.program_of(outcome["variant"]): outcome["code"]
         for outcome in last.values()
-        if outcome["outcome"] == "failed" and outcome["code"] != NOT_AVAILABLE
+        if outcome["outcome"] == "failed" and outcome["code"] not in {NOT_AVAILABLE, *INCONCLUSIVE}
+    }
+
+
+def inconclusive(outcomes: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """{server: code} of those whose trials ended without a verdict on the server."""
+    last = {outcome["trial"]: outcome for outcome in outcomes}
+    return {
+        plan.program_of(outcome["variant"]): outcome["code"]
+        for outcome in last.values()
+        if outcome["code"] in INCONCLUSIVE
     }
 
 
 def exit_code(outcomes: Sequence[dict[str, Any]]) -> Exit:
     """What the trials' outcomes make of the exit code (a void ranked cell is judged later)."""
-    last = {outcome["trial"]: outcome for outcome in outcomes}
-    codes = {outcome["code"] for outcome in last.values()} - {"", NOT_AVAILABLE}
-    if codes - SERVER_CODES - INCONCLUSIVE:
+    codes = set(failed(outcomes).values())
+    if codes - SERVER_CODES:
         return Exit.BUG
-    if codes & SERVER_CODES:
+    if codes:
         return Exit.SERVER_FAULT
-    return Exit.GATE_FAILED if codes else Exit.OK
+    return Exit.GATE_FAILED if inconclusive(outcomes) else Exit.OK
 
 
 def _run_missing(

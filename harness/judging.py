@@ -97,8 +97,9 @@ def each(
         name = prepared.variant.name
         say(f"checking {name} alone" if is_beside else f"checking {name}")
         verdict = judge(backend, prepared, subset, cpus=splits[0], campaign=campaign)
-        for _ in range(chances_left - 1):
-            if verdict.conforms or verdict.failure is not None:
+        # What others may have caused is tried once more in any case
+        for _ in range(max(chances_left - 1, int(verdict.is_undecided))):
+            if verdict.conforms or (verdict.failure is not None and not verdict.is_undecided):
                 break
             say(f"  {name}: {verdict.summary}; checking it once more")
             verdict = judge(backend, prepared, subset, cpus=splits[0], campaign=campaign)

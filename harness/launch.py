@@ -337,6 +337,9 @@ def _finish(campaign: Campaign, progress: Progress) -> bool:
     if failed := campaigns.failed(campaign.outcomes()):
         told = ", ".join(f"{name} ({code})" for name, code in failed.items())
         progress.say(f"Failed: {told}. `c10k explain CODE` says what to do.")
+    if without := campaigns.inconclusive(campaign.outcomes()):
+        told = ", ".join(f"{name} ({code})" for name, code in without.items())
+        progress.say(f"No verdict on {told}. `c10k explain CODE` says what to do.")
     progress.say(f"Data: {shown(campaign.directory)}/trials.jsonl")
     progress.event("report", path=shown(drawn.path))
     progress.say(shown(drawn.path))

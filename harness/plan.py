@@ -272,7 +272,10 @@ def may_repeat(
     repeated: Mapping[int, int],
     block: int,
     together: int = 1,
+    *,
     least: int = 0,
+    left_s: float | None = None,
+    needed_s: float = 0.0,
 ) -> bool:
     """Whether more trials may be spent in a block on measuring noisy cells again.
 
@@ -283,6 +286,8 @@ def may_repeat(
         repeated: {block: how many trials were spent on that}.
         together: how many at once: all that run side by side, or none of them.
         least: so many may be spent however few trials are planned.
+        left_s: what is left of the campaign's time budget; None without a budget.
+        needed_s: what the repetition takes, and the trials that are still to come.
     """
     if left_s is not None and needed_s > left_s:
         return False

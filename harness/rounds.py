@@ -220,26 +220,23 @@ class Rounds:
         if not group or any(again[trial.id] >= repeats_max for trial in group):
             return []
         records = self._campaign.cells()
-        at_once = len(group)
-        accusing = any(attempts.has_disturbed(records, outcomes, trial.id) for trial in group)
-        least = at_once if accusing else 0
-        spent, block = attempts.spent(outcomes), group[0].block
-        if not plan.may_repeat(self._request.trials, spent, block, at_once, least):
-            return []
         noisy = (attempts.to_repeat(records, outcomes, trial.id) for trial in group)
         again_cells = sorted({cell for cells in noisy for cell in cells})
-        spent = Counter(line["block"] for line in outcomes if attempts.repeats(line))
-        may_repeat = plan.may_repeat(
+        disturbed = any(attempts.has_disturbed(records, outcomes, trial.id) for trial in group)
+        parts = [plan.part(trial, again_cells) for trial in group]
+        return again_cells if self._may_repeat(parts, least=len(group) * disturbed) else []
+
+    def _may_repeat(self, trials: Sequence[plan.Trial], *, least: int) -> bool:
+        """Whether the campaign's bounds allow one more attempt at these trials or parts of them."""
+        return plan.may_repeat(
             self._request.trials,
-            spent,
-            group[0].block,
-            len(group),
+            attempts.spent(self._campaign.outcomes()),
+            trials[0].block,
+            len(trials),
+            least=least,
             left_s=self._left_s(),
-            needed_s=plan.estimate_s(
-                [*(plan.part(trial, again_cells) for trial in group), *self._to_come(group[-1])]
-            ),
+            needed_s=plan.estimate_s([*trials, *self._to_come(trials[-1])]),
         )
-        return again_cells if may_repeat else []
 
     def _left_s(self) -> float | None:
         """What is left of the budget, which a resumed campaign has anew; None without one."""
@@ -263,10 +260,7 @@ class Rounds:
             if 0 < tried[trial.id] <= self._request.profile.repeats_max
             and not self._has_ended(trial)
         ]
-        spent, block = attempts.spent(outcomes), group[0].block
-        at_once = len(late)
-        may = plan.may_repeat(self._request.trials, spent, block, at_once, least=at_once)
-        return late if may else []
+        return late if late and self._may_repeat(late, least=len(late)) else []
 
     def _sound(self, group: Sequence[plan.Trial]) -> list[plan.Trial]:
         """Those that came to their end and not to a server's fault."""

@@ -30,6 +30,7 @@ from harness.gates.disturbed import evidence, reason
 from harness.interrupt import shielded
 from harness.ledger import Ledger
 from harness.load.spent import Spent
+from harness.load.trial import STRETCH_MAX
 from harness.plan import Cell
 from harness.profiles.profile import Timeouts
 from harness.record import VariantFacts, failure_code

@@ -271,6 +271,11 @@ class _Following:
                     self._started.remove(event["name"])
                     ended = self._opened.await_server(event["name"], results.REFUSAL_S)
                     self._ends[event["name"]] = _end(ended)
+            elif kind == "turn":
+                self._turn.take(crowds=bool(event["crowds"]))
+                self._opened.reply(turn=True)
+            elif kind == "over":
+                self._turn.give(left=bool(event["left"]))
             elif kind == "check":
                 self._show(CheckResult.from_event(event))
             elif kind == "failure":

@@ -44,6 +44,10 @@ class Watching:
         """Show a sentence."""
         self._display.say(text)
 
+    def confirm(self, question: str) -> bool:
+        """Ask a person yes or no."""
+        return self._display.confirm(question)
+
     def event(self, name: str, **facts: Any) -> None:
         """Show what happened, with the programs that were seen in the trial before."""
         if name == "outcome" and self._first is not None:

@@ -53,8 +53,7 @@ VERSION_PIDS = 1_024
 # Status of a container whose process is gone
 ENDED = frozenset({"exited", "dead"})
 KILLED_STATUS = 128 + 9
-# A request to the engine takes this long at least
-STOP_WAIT_MIN_S = 0.1
+STOP_WAIT_MIN_S = 0.1  # a request to the engine takes as long
 # Two lines of counters for each cell, and what else a server says.
 LOG_LINES = 2_000
 
@@ -307,10 +306,10 @@ class DockerTrial:
 
     def _end(self, name: str, timeout_s: float, *, asks: bool = True) -> ServerExit:
         if name not in self._exits:
-            server, waiting = self._servers.get(name), Wait(timeout_s, self.spent)
-            self._exits[name] = (
-                ServerExit(None, "") if server is None else _ended(server, waiting, asks)
-            )
+            server, found = self._servers.get(name), ServerExit(None, "")
+            if server is not None:
+                found = _ended(server, Wait(timeout_s, self.spent), asks)
+            self._exits[name] = found
         return self._exits[name]
 
     def _start(self, **options: Any) -> Container:
@@ -365,8 +364,7 @@ def _ended(server: Container, waiting: Wait, asks: bool) -> ServerExit:
     with contextlib.suppress(docker.errors.APIError):  # it has ended
         if asks:
             server.kill(signal="SIGTERM")
-        while not _ends_within(server, waiting.left_s) and not waiting.is_over():
-            pass
+        waiting.until(lambda left_s: _ends_within(server, left_s))
     try:
         # The engine sends SIGKILL at once; the exit code is then 137.
         server.stop(timeout=0)

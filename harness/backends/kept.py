@@ -92,10 +92,7 @@ class KeptServer:
         waiting.begin()
         if asks:
             self.signal(signal.SIGTERM)
-        while not self.wait(waiting.left_s):
-            if waiting.is_over():
-                break
-        else:
+        if waiting.until(self.wait):
             return self._exit_code
         self.signal(signal.SIGKILL)
         self.wait(END_S)

@@ -161,26 +161,12 @@ def check_all(
                 else:
                     prepared[done.item.name] = done.result
         cache = verdict.Cache(reports, opened.name)
-
-        def judged(prepared: Prepared) -> Verdict:
-            return verdict.judge(
-                opened, prepared, subset, cpus=split, show=lambda one: show(_line(one))
-            )
-
-        def runs(prepared: Prepared) -> Iterator[Verdict]:
-            found: list[Verdict] = []
-            for _ in range(times):
-                found.append(judged(prepared))
-                if found[-1].is_undecided:
-                    show("  others used the server's CPU; checking it once more")
-                    found[-1] = judged(prepared)
-                cache.keep(prepared, found)
-                yield found[-1]
-
-        for variant in chosen:
-            show(f"{variant.name}: {subset} checks, {opened.name} backend")
-            prepared = _prepared(opened, variant, subset)
-            for found in runs(prepared) if isinstance(prepared, Prepared) else (prepared,):
+        runs: dict[str, list[Verdict]] = {}
+        ready = [prepared[one.name] for one in chosen if one.name in prepared]
+        with closing(_runs(opened, ready, subset, splits, times, show)) as verdicts:
+            for found in verdicts:
+                runs.setdefault(found.variant, []).append(found)
+                cache.keep(prepared[found.variant], runs[found.variant])
                 yield found
                 show(_ending(found))
 
@@ -200,6 +186,11 @@ def _runs(
     """
     from harness import judging, verdict
 
+    def alone(one: Prepared) -> Verdict:
+        return verdict.judge(
+            backend, one, subset, cpus=splits[0], show=lambda result: show(_line(result))
+        )
+
     sharing = judging.SHARING[subset]
     if times == 1 and judging.at_once(backend, len(prepared), len(splits), sharing) > 1:
         with closing(judging.each(backend, prepared, subset, splits, say=show)) as verdicts:
@@ -212,9 +203,11 @@ def _runs(
     for one in prepared:
         show(_heading(one.variant.name, subset, backend))
         for _ in range(times):
-            yield verdict.judge(
-                backend, one, subset, cpus=splits[0], show=lambda result: show(_line(result))
-            )
+            found = alone(one)
+            if found.is_undecided:
+                show("  others used the server's CPUs; checking it once more")
+                found = alone(one)
+            yield found
 
 
 def _heading(name: str, subset: Subset, backend: Backend) -> str:

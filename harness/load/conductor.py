@@ -55,7 +55,8 @@ def run(trial: Trial, events: Events, workers: list[subprocess.Popen[bytes]]) ->
     """
     # Engines and workers come up while the server does, not after it
     fleet = master_fleet(trial, workers) if trial.workers else local_fleet(trial)
-    traffic, requests = ready.Traffic(), Requests(events)
+    traffic = ready.Traffic()
+    requests = Requests(events)
     probe, baseline = await_server(trial, events, requests, traffic)
     probe.load_pids = (os.getpid(), *(worker.pid for worker in workers))
     Conductor(trial, events, requests, fleet, probe, baseline).conduct(traffic)
@@ -138,9 +139,8 @@ class Conductor:
         self._watch = Watch(probe.check_alive, self._check_fleet)
         self._snapshots = Snapshots(probe.pids, wanted=trial.counters)
         self._requests = requests
-        read = None if trial.unseen else self._spent
-        self._read = read
-        self._traffic = Traffic(trial, fleet, probe, self._watch, self._snapshots, read)
+        self._read = None if trial.unseen else self._spent
+        self._traffic = Traffic(trial, fleet, probe, self._watch, self._snapshots, self._read)
         # How the CPU time went in the ramp of this step
         self._opening: Spent | None = None
         # The harness has checked where the server may run: nowhere else from then on
@@ -252,7 +252,9 @@ class Conductor:
     def _ramp(self, step: Step) -> Failure | None:
         """Open N connections as a storm, tell the ramp cell; return why N were not reached."""
         before = self._fleet.status()
-        tasks_open, first = self._probe.tasks(), self._probe.edge()
+        # Without a ramp cell no figure of the opening is kept: 10,000 tasks are not read for it
+        tasks_open = self._probe.tasks() if step.opening is not None else None
+        first = self._probe.edge()
         opening = Wait(self._trial.timeouts.connect_s, self._read).begin()
         self._fleet.ramp()
         self._fleet.scale(step.connections)
@@ -262,13 +264,8 @@ class Conductor:
         last = self._probe.edge()
         status = self._fleet.status()
         kernel = self._probe.established()
-        problem = problems.shortfall(
-            step.connections,
-            before,
-            status,
-            opening.waited_s,
-            self._trial.ceiling,
-        )
+        waited_s, ceiling = opening.waited_s, self._trial.ceiling
+        problem = problems.shortfall(step.connections, before, status, waited_s, ceiling)
         if step.opening is not None and tasks_open is not None:
             # Memory first: reading 10,000 tasks leaves dentries and inodes of /proc in the slab
             memory = self._read_memory(step.opening)

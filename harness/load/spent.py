@@ -4,7 +4,7 @@ A server that is slow because other processes have its CPU must not be taken for
 answer. So a wait for the server ends when the server *could have run* for the timeout: wall-clock
 time, less what other processes and the hypervisor took of the server's CPUs.
 
-Rule 1: no wait is longer than `STRETCH_MAX` times its timeout.
+Rule 1: no wait is longer than `WAIT_STRETCH_MAX` times its timeout.
 Rule 2: a figure that the kernel hides is None. A wait is longer only by time that is known to have
 been taken.
 """
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 # Beside five busy processes of the same weight the server has a sixth of its CPU.
-STRETCH_MAX = 6.0
+WAIT_STRETCH_MAX = 6.0
 # What is left of a wait that is less than this is over: each look at it costs a reading.
 LEFT_MIN_S = 0.05
 
@@ -101,7 +101,7 @@ def left_s(waited_s: float, spent: Spent, timeout_s: float) -> float:
     """How much longer a wait lasts that has lasted for `waited_s`; 0 when it is over."""
     # Time before the first reading counts as the server's
     could_run_s = waited_s - spent.span_ns / 1e9 + spent.could_run_s
-    left = min(timeout_s - could_run_s, STRETCH_MAX * timeout_s - waited_s)
+    left = min(timeout_s - could_run_s, WAIT_STRETCH_MAX * timeout_s - waited_s)
     return left if left >= LEFT_MIN_S else 0.0
 
 

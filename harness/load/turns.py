@@ -27,7 +27,7 @@ from harness.load.probe import Edge, Probe, TaskSample
 from harness.load.problems import Failure
 from harness.load.snapshots import Snapshots
 from harness.load.spent import Reading, Spent
-from harness.load.trial import Cell, Trial
+from harness.load.trial import STRETCH_MAX, Cell, Trial
 from harness.load.waiting import Wait
 from harness.load.watch import DEATH_S, Watch
 
@@ -92,6 +92,7 @@ class Traffic:
         self._read = read
         # How the CPU time went in the last wait for replies that ended in vain
         self.waited: Spent | None = None
+        self._round_trip_s = 0.0
 
     def obstacle(self, cell: Cell) -> Failure | None:
         """Why traffic cannot start, by what the engines said last. Raises ServerGone."""
@@ -224,7 +225,7 @@ class Traffic:
             return self._fleet.stopped(order) and self._fleet.status().outstanding == 0
 
         wait = Wait(self._trial.timeouts.settle_s, self._read)
-        done = self._watch.until_over(drained, wait)
+        done = self._watch.until_over(drained, wait, AFTER_WINDOW_POLL_S)
         self.waited = None if done else wait.spent
         if done:
             return None

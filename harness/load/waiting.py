@@ -49,6 +49,13 @@ class Wait:
         self._deadline_s = now_s + left_s(now_s - self._start_s, self.spent, self._timeout_s)
         return self._deadline_s <= now_s
 
+    def until(self, ends_within: Callable[[float], bool]) -> bool:
+        """Wait by a call that itself waits for at most so many seconds; whether it succeeded."""
+        while not ends_within(self.left_s):
+            if self.is_over():
+                return False
+        return True
+
     def end(self) -> Spent | None:
         """Read once more; how the time was spent since the first reading, None without one."""
         if self._read is not None and self._first is not None:

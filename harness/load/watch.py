@@ -31,9 +31,9 @@ class Watch:
 
     def until(self, done: Callable[[], bool], timeout_s: float, poll_s: float = POLL_S) -> bool:
         """Wait until `done()`, at most `timeout_s`; return whether it is done."""
-        return self.until_over(done, Wait(timeout_s))
+        return self.until_over(done, Wait(timeout_s), poll_s)
 
-    def until_over(self, done: Callable[[], bool], wait: Wait) -> bool:
+    def until_over(self, done: Callable[[], bool], wait: Wait, poll_s: float = POLL_S) -> bool:
         """Wait until `done()`, as long as `wait` lasts; return whether it is done."""
         while not done():
             if wait.is_over():

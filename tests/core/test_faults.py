@@ -170,7 +170,7 @@ def test_what_a_cell_shows_of_a_server(cell: dict[str, Any], code: str) -> None:
 
 
 def ended(trial: str, outcome: str, code: str = "") -> dict[str, Any]:
-    return {"trial": trial, "outcome": outcome, "code": code}
+    return {"trial": trial, "variant": trial[2:], "outcome": outcome, "code": code}
 
 
 @pytest.mark.parametrize(

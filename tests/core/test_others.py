@@ -129,6 +129,9 @@ class Shown:
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    def confirm(self, question: str) -> bool:
+        return False
+
     def event(self, name: str, **facts: Any) -> None:
         self.events.append((name, facts))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.load.spent import STRETCH_MAX, Reading, Spent, left_s
+from harness.load.spent import WAIT_STRETCH_MAX, Reading, Spent, left_s
 from harness.load.waiting import Wait
 
 S = 1_000_000_000
@@ -44,7 +44,7 @@ def test_a_wait_ends_at_its_longest_even_if_the_server_never_had_the_cpu() -> No
     all_taken = {"others": 1.0}
     assert left_s(10.0, spent(10.0, **all_taken), 10.0) == pytest.approx(10.0)
     assert left_s(55.0, spent(55.0, **all_taken), 10.0) == pytest.approx(5.0)
-    assert left_s(STRETCH_MAX * 10.0, spent(60.0, **all_taken), 10.0) == 0.0
+    assert left_s(WAIT_STRETCH_MAX * 10.0, spent(60.0, **all_taken), 10.0) == 0.0
 
 
 def test_what_is_taken_of_one_cpu_of_two_is_half_of_the_server_s_time() -> None:

@@ -100,7 +100,7 @@ class LoadRun:
             for line in stdout:
                 event = json.loads(line)
                 self._queue.put(event)
-                if event["event"] in ("account", "spent"):
+                if event["event"] in ("account", "sample", "spent"):
                     self.reply()
                 if self._hung_up.is_set():
                     break
@@ -124,7 +124,7 @@ class LoadRun:
         return self.until("done", "failure")
 
     def reply(self, **members: Any) -> None:
-        """Let a load go on that asked for its turn, or for CPU times (none are known)."""
+        """Let a load go on that asked for its turn, or for a reading of the harness (nothing)."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # it is gone
             self.process.stdin.write(json.dumps(members) + "\n")
