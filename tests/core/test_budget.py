@@ -136,6 +136,7 @@ def test_a_resumed_campaign_keeps_the_blocks_that_its_budget_chose(tmp_path: Pat
         servers_dir=ROOT / "servers",
         reports=tmp_path,
         include_nonconforming=False,
+        keep_going=False,
     )
 
     assert begun.profile.blocks_max > 8

@@ -152,7 +152,11 @@ except Interrupted as error:
     sys.exit(130)
 """
     process = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True
+        # A shell's background job inherits an ignored SIGINT.
+        ["env", "--default-signal=INT", sys.executable, "-c", program],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
     )
     last_s = time.monotonic() + 20
     while time.monotonic() < last_s:

@@ -85,6 +85,7 @@ class Bench:
             servers_dir=ROOT / "servers",
             reports=self.reports,
             include_nonconforming=False,
+            keep_going=False,
             added=added,
         )
 
