@@ -51,7 +51,6 @@ Subset = Literal["quick", "full"]
 CONNECTIONS = 11_800
 # The longest that a check works, idles and is cancelled; nothing is told meanwhile.
 SILENCE_S = 180.0
-MEASURED_S_MIN = 1.0
 CACHE_DIRECTORY = ".conformance"
 DIGEST_LETTERS = 20
 
@@ -287,8 +286,9 @@ class _Following:
 
     def _start(self, name: str, variables: Mapping[str, str]) -> None:
         self._opened.start_server(name, variables)
-        # Another server has another account
-        self._readings = [self._opened.spent()]
+        if name == MAIN:  # a new server begins a new account
+            self._readings = []
+        self._readings.append(self._opened.spent())
         if name not in self._started:
             self._started.append(name)
 
@@ -302,9 +302,8 @@ class _Following:
         if event["event"] != "check":
             return event
         result = CheckResult.from_event(event)
-        # One that is over at once is about what was before, such as the server's start
-        spent = self._spent(result.duration_s if result.duration_s >= MEASURED_S_MIN else SILENCE_S)
-        if result.status != "fail" or not result.timed or spent is None:
+        spent = self._spent(result.timed_s)
+        if result.status != "fail" or not result.timed_s or spent is None:
             return event
         disturbed = reason(spent)
         return {**event, **undecided(result, disturbed).as_json()} if disturbed else event

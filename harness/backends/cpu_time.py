@@ -242,9 +242,8 @@ def group_ns(group: CpuGroup | None) -> int | None:
         return None
 
 
-def below_ns(pid: int) -> int:
+def below_ns(pid: int, seen: family.Processes) -> int:
     """CPU time in ns of a process and of all below it; of ended children in ticks of 10 ms."""
-    seen = family.processes()
     members = family.descendants(seen, [pid]) & seen.keys()
     collected = sum(seen[one].collected_ticks for one in members)
     return sum(clock_ns(one) or 0 for one in members) + collected * STAT_TICK_NS

@@ -47,6 +47,7 @@ from harness.backends.roster import Roster
 from harness.conformance.results import MAIN
 from harness.errors import HostNotFit, ServerFault
 from harness.limits import BACKLOG, SYSCTLS, clamp
+from harness.load import family
 from harness.load.accounting import Charged
 from harness.load.spent import Reading
 from harness.load.waiting import Wait
@@ -191,7 +192,8 @@ class ProcessTrial:
 
     def spent(self) -> Reading:
         """CPU time of the servers and of their CPUs so far."""
-        own_ns = sum(_own_ns(server) for server in self._servers.values())
+        seen = family.processes()
+        own_ns = sum(_own_ns(server, seen) for server in self._servers.values())
         return cpu_time.reading(own_ns, self._context.cpus.server)
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
@@ -274,9 +276,10 @@ class ProcessTrial:
         )
 
 
-def _own_ns(server: KeptServer) -> int:
-    known_ns = cpu_time.group_ns(server.group)
-    return cpu_time.below_ns(server.process.pid) if known_ns is None else known_ns
+def _own_ns(server: KeptServer, seen: family.Processes) -> int:
+    """What its group counts, or its processes: the keeper is not in the group, and what the kernel
+    dropped with a child that was not waited for is in no process."""
+    return max(cpu_time.group_ns(server.group) or 0, cpu_time.below_ns(server.process.pid, seen))
 
 
 def missing_tools() -> list[str]:

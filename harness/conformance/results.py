@@ -26,13 +26,18 @@ class Failed(Exception):
 
     Attributes:
         timed: a host without CPU time for the server could have caused it.
+        span_s: for how long it was under way, if for longer than the check.
     """
 
     timed = True
 
+    def __init__(self, text: str, span_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.span_s = span_s
+
     def within(self, where: str) -> Failed:
         """The same failure, with what was under way."""
-        return type(self)(f"{where}: {self}")
+        return type(self)(f"{where}: {self}", self.span_s)
 
 
 class Wrong(Failed):
@@ -49,7 +54,8 @@ class Skipped(Exception):
 class CheckResult:
     """One check's end. `explanation` is for a failure: which bug it points at, where to read on.
 
-    `timed`: a busy host could have caused the failure.
+    `timed_s`: in how many seconds before its end a busy host could have caused the failure; 0 where
+    none could.
     """
 
     id: str
@@ -59,7 +65,7 @@ class CheckResult:
     text: str
     explanation: str
     duration_s: float
-    timed: bool = False
+    timed_s: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """The members of a `check` event."""

@@ -64,7 +64,7 @@ class Run:
         self._thread.join(CANCEL_S)
 
     def _hang(self) -> None:
-        self._end("fail", f"no end after {self.check.timeout_s:g} s", timed=True)
+        self._end("fail", f"no end after {self.check.timeout_s:g} s", Failed(""))
         self.scene.server.thaw()
         self.cancel()
 
@@ -92,7 +92,7 @@ class Run:
             self._end("skip", str(skipped))
         except Failed as failed:
             remark = self._remark()
-            self._end("fail", f"{failed}{remark}", timed=failed.timed and not remark)
+            self._end("fail", f"{failed}{remark}", None if remark else failed)
         except Left as left:
             self.left = left
         except Cancelled:
@@ -113,9 +113,9 @@ class Run:
             return "; the server has ended"
         return ""
 
-    def _end(self, status: Status, text: str, *, timed: bool = False) -> None:
+    def _end(self, status: Status, text: str, failed: Failed | None = None) -> None:
         if self.result is None and not self._cancelled:
-            check = self.check
+            check, took_s = self.check, round(time.monotonic() - self._start_s, 3)
             self.result = CheckResult(
                 id=check.id,
                 name=check.name,
@@ -123,8 +123,8 @@ class Run:
                 status=status,
                 text=text,
                 explanation=check.explanation if status == "fail" else "",
-                duration_s=round(time.monotonic() - self._start_s, 3),
-                timed=timed,
+                duration_s=took_s,
+                timed_s=max(took_s, failed.span_s) if failed and failed.timed else 0.0,
             )
 
 

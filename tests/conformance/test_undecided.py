@@ -62,6 +62,7 @@ def test_a_wrong_byte_stays_one_whatever_was_under_way() -> None:
 
     wrapped = Wrong("byte 3 came back wrong").within("sent 10 bytes")
     assert (type(wrapped), str(wrapped)) == (Wrong, "sent 10 bytes: byte 3 came back wrong")
+    assert Failed("late", span_s=5.5).within("at its start").span_s == 5.5
 
 
 def concluded(what: str, end: End, **members: Any) -> CheckResult:
