@@ -20,13 +20,14 @@ from harness.capacity import Capacity
 from harness.profiles.profile import CLOSING_DEFAULT, Closing, Profile, ScenarioUse
 from harness.scenarios import CALIBRATION, SCENARIOS
 
-# What a trial spends outside its windows: start of load and server, the shape's tick, teardown.
-TRIAL_OVERHEAD_S = 0.9
-STEP_OVERHEAD_S = 0.45
+# What a trial spends outside its windows, as measured on two cores by the process backend: start
+# and end of load and server, and of each step the ramp.
+TRIAL_OVERHEAD_S = 0.4
+STEP_OVERHEAD_S = 0.35
 # After each window: the last replies, the memory reading, and the record.
-CELL_OVERHEAD_S = 0.25
+CELL_OVERHEAD_S = 0.15
 # Between two turns of it: the last replies, the other trial's word, the warm-up.
-TURN_OVERHEAD_S = 0.05
+TURN_OVERHEAD_S = 0.04
 # Of the second of two trials of one variant in a block. No directory of a variant has a dot in it.
 AGAIN = ".again"
 RATE_DIGITS = 3
