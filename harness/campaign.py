@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,11 +157,24 @@ def run(campaign: Campaign, request: Request, backend: Backend, progress: Progre
         HostNotFit: the host grants less than the plan needs.
         Unproven: nothing can be ranked, and the campaign is not to go on without a ranking.
     """
+    start_s = time.monotonic()
     try:
-        _run_missing(campaign, request, backend, progress)
+        prover = Prover(
+            campaign,
+            backend,
+            request.split,
+            progress,
+            spin=request.profile.traffic.spin,
+            keep_going=request.keep_going,
+        )
+        rounds = Rounds(campaign, request, backend, progress, start_s)
+        prepared = _run_missing(campaign, request, backend, progress, rounds, prover)
         while (more := growth.longer(campaign, request)) is not None:
-            request = more
-            _run_missing(campaign, request, backend, progress)
+            first, request = request.blocks_planned + 1, more
+            rounds = Rounds(campaign, request, backend, progress, start_s)
+            added = [trial for trial in request.trials if trial.block >= first]
+            _end_without(campaign, rounds, added, prepared)
+            _measure(campaign, request, progress, rounds, prover, added, prepared)
     except BaseException as error:
         state = next((state for kind, state in STATES if isinstance(error, kind)), "failed")
         with shielded():
@@ -202,12 +216,14 @@ def exit_code(outcomes: Sequence[dict[str, Any]]) -> Exit:
 
 
 def _run_missing(
-    campaign: Campaign, request: Request, backend: Backend, progress: Progress
-) -> None:
-    spin, keep_going = request.profile.traffic.spin, request.keep_going
-    prover = Prover(campaign, backend, request.split, progress, spin=spin, keep_going=keep_going)
-    is_proved = request.profile.selftest
-    rounds = Rounds(campaign, request, backend, progress)
+    campaign: Campaign,
+    request: Request,
+    backend: Backend,
+    progress: Progress,
+    rounds: Rounds,
+    prover: Prover,
+) -> dict[str, Prepared]:
+    """Prepare, admit and run what has no result yet; the servers that were measured."""
     missing = rounds.missing()
     prepared = _prepare(campaign, request, backend, progress, missing, rounds)
     splits = cpus.splits(cpus.cores_of(set(request.cpus_allowed)), request.profile.server_cpus)
@@ -217,17 +233,50 @@ def _run_missing(
         if (name := plan.program_of(trial.variant)) in refused:
             rounds.end(trial, refused[name])
             prepared.pop(name, None)
-    if is_proved and missing:
-        prover.before(min(trial.block for trial in missing))
+    to_run = [trial for trial in missing if plan.program_of(trial.variant) in prepared]
+    if request.profile.selftest and to_run:
+        prover.before(min(trial.block for trial in to_run))
     # Before the timed trials: as long as one of them is missing, every variant is prepared
     xray.run(campaign, request, backend, progress, prepared)
+    _measure(campaign, request, progress, rounds, prover, to_run, prepared)
+    return prepared
+
+
+def _measure(
+    campaign: Campaign,
+    request: Request,
+    progress: Progress,
+    rounds: Rounds,
+    prover: Prover,
+    trials: Sequence[plan.Trial],
+    prepared: Mapping[str, Prepared],
+) -> None:
+    """Run trials, and after each block the self-test where it is due, and a look."""
 
     def after_block(block: int) -> None:
-        if is_proved:
+        if request.profile.selftest:
             prover.after(block)
         growth.tell(campaign, request, progress, block)
 
-    rounds.run(missing, prepared, after_block)
+    rounds.run(trials, prepared, after_block)
+    measured = [line["block"] for line in campaign.outcomes() if line["outcome"] == "done"]
+    if request.profile.selftest and measured:
+        # An interrupt may have cut short the one behind the last block
+        prover.after(max(measured))
+
+
+def _end_without(
+    campaign: Campaign,
+    rounds: Rounds,
+    trials: Sequence[plan.Trial],
+    prepared: Mapping[str, Prepared],
+) -> None:
+    """End the trials of servers that were not measured before, as their earlier ones ended."""
+    last = {plan.program_of(line["variant"]): line for line in campaign.outcomes()}
+    for trial in trials:
+        line = last.get(name := plan.program_of(trial.variant))
+        if name not in prepared and line is not None and line["outcome"] == "failed":
+            rounds.end(trial, Outcome("failed", line["code"], line["text"]))
 
 
 def _prepare(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness import proof
 from harness.errors import UsageError
 from harness.store import REPORT_FILE, Campaign, replace
 
@@ -25,11 +26,13 @@ class Drawn:
         path: where it is.
         text: its verdict and ranked table for a terminal.
         ranked_void: whether a cell that the ranking needs is void.
+        unproven: whether failed self-tests leave too few blocks for a ranking.
     """
 
     path: Path
     text: str
     ranked_void: bool
+    unproven: bool
 
 
 def report(campaign: Campaign) -> Drawn:
@@ -40,7 +43,9 @@ def report(campaign: Campaign) -> Drawn:
     built = model_of(campaign)
     path = campaign.write(REPORT_FILE, html.render(built))
     index(campaign.directory.parent)
-    return Drawn(path, text.render(built), built.ranked_void)
+    unranked = built.analysis.unranked
+    unproven = unranked is not None and unranked.code == proof.CODE
+    return Drawn(path, text.render(built), built.ranked_void, unproven)
 
 
 def model_of(campaign: Campaign) -> Model:

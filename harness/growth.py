@@ -91,6 +91,20 @@ def longer(campaign: Campaign, request: Request) -> Request | None:
     return found
 
 
+def require_headline(campaign: Campaign, request: Request, after: int) -> None:
+    """Refuse to add blocks that could not change a verdict.
+
+    Raises:
+        UsageError: no block behind `after` measures the headline.
+    """
+    if not _measures(request, after, _analysis(campaign).headline.key):
+        raise UsageError(
+            f"{campaign.name}: blocks behind {request.profile.trials} do not measure the headline: "
+            "its scenario has `blocks` in the profile",
+            hint="Start a new campaign whose profile has no `blocks` in that scenario.",
+        )
+
+
 def _measures(request: Request, after: int, key: CellKey | None) -> bool:
     """Whether a block behind `after` has the cell: a scenario with `blocks` ends with `trials`."""
     from harness.analysis.frame import key_of

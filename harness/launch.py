@@ -166,7 +166,11 @@ def request_to_resume(
         blocks_max=blocks_max,
         keep_going=keep_going,
     )
-    return replace(request, blocks=plan.blocks_of(head["plan"]) + added)
+    planned = plan.blocks_of(head["plan"])
+    longer = replace(request, blocks=planned + added)
+    if added:
+        growth.require_headline(Campaign.open(reports, name), longer, planned)
+    return longer
 
 
 def backend_named(name: str) -> Backend:
@@ -221,9 +225,9 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
                     error.add_note(f"the report could not be drawn: {second}")
             raise
         with shielded():
-            ranked_void = _finish(campaign, progress)
-        unproven = bool(proof.why_none(campaign.head(), "ranking"))
-        return Exit.GATE_FAILED if code is Exit.OK and (ranked_void or unproven) else code
+            drawn = _finish(campaign, progress)
+        unproven = bool(proof.why_none(campaign.head(), "ranking")) or drawn.unproven
+        return Exit.GATE_FAILED if code is Exit.OK and (drawn.ranked_void or unproven) else code
 
 
 def asked_of_host(request: Request, backend: str) -> doctor.Ask:
@@ -330,8 +334,8 @@ def _tidied(backend: Backend, reports: Path) -> list[str]:
     return removed + campaigns.mark_abandoned(reports, draw.report)
 
 
-def _finish(campaign: Campaign, progress: Progress) -> bool:
-    """Draw the report, print what it says; True if a ranked cell is void."""
+def _finish(campaign: Campaign, progress: Progress) -> draw.Drawn:
+    """Draw the report and print what it says."""
     drawn = draw.report(campaign)
     progress.say(drawn.text)
     if failed := campaigns.failed(campaign.outcomes()):
@@ -343,7 +347,7 @@ def _finish(campaign: Campaign, progress: Progress) -> bool:
     progress.say(f"Data: {shown(campaign.directory)}/trials.jsonl")
     progress.event("report", path=shown(drawn.path))
     progress.say(shown(drawn.path))
-    return drawn.ranked_void
+    return drawn
 
 
 def shown(path: Path) -> str:

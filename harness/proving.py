@@ -120,7 +120,9 @@ class Prover:
             now_s = time.monotonic()
             if attempt["passed"] or now_s - started_s + (now_s - begun_s) > START_S_MAX:
                 break
-        if because := selftest.why_not(attempt, "ranking"):
+        because = selftest.why_not(attempt, "ranking")
+        # What earlier blocks proved stays proven
+        if because and proof.why_none(self._campaign.head(), "ranking"):
             self._require_consent(f"{because}, {_times(taken)} in {now_s - started_s:.0f} s")
 
     def after(self, block: int) -> None:

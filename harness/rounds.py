@@ -44,13 +44,16 @@ class Rounds:
         request: Request,
         backend: Backend,
         progress: Progress,
+        start_s: float | None = None,
     ) -> None:
+        """`start_s`: when the run began whose budget bounds repeats (CLOCK_MONOTONIC); now,
+        without it."""
         self._campaign = campaign
         self._request = request
         self._backend = backend
         self._progress = progress
         self._asked = Asked.for_connections(request.profile.at_once_max)
-        self._start_s = time.monotonic()
+        self._start_s = time.monotonic() if start_s is None else start_s
 
     def run(
         self,

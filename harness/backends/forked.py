@@ -21,9 +21,10 @@ from collections.abc import Mapping, Sequence
 from typing import IO
 
 from harness.errors import HostNotFit
+from harness.interrupt import shielded
 from harness.load import forkserver
 
-PID_BYTES_MAX = 32
+REPLY_BYTES_MAX = 256
 END_S = 5.0
 
 
@@ -69,15 +70,18 @@ class ForkServer:
         stdin, our_stdin = os.pipe()
         our_stdout, stdout = os.pipe()
         try:
-            with self._mutex:
-                told = [stdin, stdout, log.fileno()]
+            told = [stdin, stdout, log.fileno()]
+            # A signal between the two would leave the reply for the next request
+            with shielded(), self._mutex:
                 socket.send_fds(self._control, [json.dumps(request).encode()], told)
-                answer, handles, _, _ = socket.recv_fds(self._control, PID_BYTES_MAX, 1)
-            if not answer:
-                raise OSError("it ended")
-        except OSError as error:
+                answer, handles, _, _ = socket.recv_fds(self._control, REPLY_BYTES_MAX, 1)
+            if not handles:
+                raise OSError(answer.decode() or "it ended")
+        except BaseException as error:
             os.close(our_stdin)
             os.close(our_stdout)
+            if not isinstance(error, OSError):
+                raise
             raise HostNotFit(f"the load's fork server failed: {error}. {self._said()}") from None
         finally:
             os.close(stdin)

@@ -8,7 +8,8 @@ sweep reads the file and kills these processes and no others. Each line is one J
     {"boot": "…", "token": "5f…", "group": "/sys/fs/cgroup/…"}          it made a control group
     {"boot": "…", "token": "5f…", "ended": true}                        nothing of it is left
 
-`token` is random, and every process of the trial has it in its environment as `C10K_TRIAL_TOKEN`.
+`token` is random, and every server of the trial has it in its environment as `C10K_TRIAL_TOKEN`.
+The kernel shows the environment of the fork server for the load that it forked.
 `boot` is the kernel's boot id: lines from before a reboot count for nothing. Readers ignore keys
 that they do not know, so a line may say more, and lines that they cannot read, so a line that was
 cut short costs nothing but itself.

@@ -46,19 +46,25 @@ def main(descriptor: int) -> NoReturn:
             importlib.import_module(name)
         # Until its pidfd is open nothing may wait for the child: its PID would be free
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        pid = FORK()
-        if pid == 0:
-            control.close()
-            _become(request, given)
-        handle = os.pidfd_open(pid)
+        parent = os.getpid()
+        try:
+            pid = FORK()
+        except OSError as error:  # no more processes: the next request may find one
+            answer, handles = f"fork: {error.strerror}", []
+        else:
+            if pid == 0:
+                control.close()
+                _become(request, given, parent)
+            answer, handles = str(pid), [os.pidfd_open(pid)]
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         for one in given:
             os.close(one)
         try:
-            socket.send_fds(control, [str(pid).encode()], [handle])
+            socket.send_fds(control, [answer.encode()], handles)
         except OSError:  # the harness is gone
             sys.exit(0)
-        os.close(handle)
+        for one in handles:
+            os.close(one)
 
 
 def _reap(*_: Any) -> None:
@@ -67,12 +73,14 @@ def _reap(*_: Any) -> None:
             pass
 
 
-def _become(request: dict[str, Any], given: list[int]) -> NoReturn:
+def _become(request: dict[str, Any], given: list[int], parent: int) -> NoReturn:
     """Be the process that was asked for; return never."""
     try:
         os.setsid()
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it was gone before the kernel was told
+            os._exit(1)
         for number, one in enumerate(given):
             os.dup2(one, number)
             os.close(one)

@@ -6,6 +6,7 @@ that somebody else runs on this machine makes them fail with its owner's name.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from harness.backends.roster import TOKEN_VARIABLE
+from harness.load import forkserver, procfs
 from harness.lock import LOCK_VARIABLE
 
 ROOT = Path(__file__).parents[2]
@@ -187,8 +189,23 @@ def wait_for(condition: Callable[[], Any], timeout_s: float = 60) -> Any:
     pytest.fail(f"waited {timeout_s} s in vain")
 
 
+def is_forked(process: Path) -> bool:
+    """Whether a directory of /proc is that of a fork server of loads, or of what it forked.
+
+    The fork server of a backend that this very process made ends with that backend.
+    """
+    with contextlib.suppress(OSError):
+        command = (process / "cmdline").read_bytes().split(b"\0")
+        parent = procfs.process_stat((process / "stat").read_text()).parent
+        return forkserver.__name__.encode() in command and parent != os.getpid()
+    return False
+
+
 def marked_processes() -> list[int]:
-    """Processes that a campaign under our lock started, by their environment."""
+    """Processes that a campaign under our lock started, by their environment.
+
+    Of a load that was forked, and of its fork server, the kernel shows the latter's environment.
+    """
     lock = os.environb.get(LOCK_VARIABLE.encode())
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
@@ -197,6 +214,7 @@ def marked_processes() -> list[int]:
         except OSError:
             continue
         told = {name: value for name, _, value in pairs}
-        if TOKEN_VARIABLE.encode() in told and told.get(LOCK_VARIABLE.encode()) == lock:
+        is_started = TOKEN_VARIABLE.encode() in told or is_forked(path.parent)
+        if is_started and told.get(LOCK_VARIABLE.encode()) == lock:
             found.append(int(path.parent.name))
     return found

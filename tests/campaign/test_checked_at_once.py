@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from command import C10k, marked_processes, wait_for
+from command import C10k, is_forked, marked_processes, wait_for
 from test_nonconforming import BUG, add
 
 from harness import cpus, judging, variants
 from harness.backends.process import ProcessBackend
+from harness.load import family
 from harness.lock import LOCK_VARIABLE
 
 AT_ONCE = 3
@@ -27,13 +28,10 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def suites() -> int:
-    """How many suites run under our lock."""
-    found = 0
-    for pid in marked_processes():
-        with suppress(OSError):
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            found += b"harness.conformance" in command
-    return found
+    """How many suites run under our lock: those that its fork servers forked."""
+    seen = family.processes()
+    forked = {pid for pid in marked_processes() if is_forked(Path(f"/proc/{pid}"))}
+    return sum(pid in seen and seen[pid].parent in forked for pid in forked)
 
 
 @pytest.mark.slow
