@@ -14,11 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import cpus, environment, growth, plan, preparing, xray
+from harness import cpus, ends, environment, growth, plan, preparing, xray
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
 from harness.errors import C10kError, Exit, Interrupted, Unproven, UsageError
-from harness.faults import INCONCLUSIVE, NOT_AVAILABLE, SERVER_CODES
 from harness.interrupt import shielded
 from harness.profiles import profile as profiles
 from harness.progress import Progress
@@ -182,37 +181,7 @@ def run(campaign: Campaign, request: Request, backend: Backend, progress: Progre
             _tidy_up(error, lambda: update(campaign, state=state))
         raise
     update(campaign, state="done")
-    return exit_code(campaign.outcomes())
-
-
-def failed(outcomes: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """{server: code} of those whose trials ended in a failure that counts for the exit code."""
-    last = {outcome["trial"]: outcome for outcome in outcomes}
-    return {
-        plan.program_of(outcome["variant"]): outcome["code"]
-        for outcome in last.values()
-        if outcome["outcome"] == "failed" and outcome["code"] not in {NOT_AVAILABLE, *INCONCLUSIVE}
-    }
-
-
-def inconclusive(outcomes: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """{server: code} of those whose trials ended without a verdict on the server."""
-    last = {outcome["trial"]: outcome for outcome in outcomes}
-    return {
-        plan.program_of(outcome["variant"]): outcome["code"]
-        for outcome in last.values()
-        if outcome["code"] in INCONCLUSIVE
-    }
-
-
-def exit_code(outcomes: Sequence[dict[str, Any]]) -> Exit:
-    """What the trials' outcomes make of the exit code (a void ranked cell is judged later)."""
-    codes = set(failed(outcomes).values())
-    if codes - SERVER_CODES:
-        return Exit.BUG
-    if codes:
-        return Exit.SERVER_FAULT
-    return Exit.GATE_FAILED if inconclusive(outcomes) else Exit.OK
+    return ends.exit_code(campaign.outcomes())
 
 
 def _run_missing(

@@ -19,6 +19,7 @@ from harness import (
     cpus,
     doctor,
     draw,
+    ends,
     groups,
     growth,
     host,
@@ -338,10 +339,10 @@ def _finish(campaign: Campaign, progress: Progress) -> draw.Drawn:
     """Draw the report and print what it says."""
     drawn = draw.report(campaign)
     progress.say(drawn.text)
-    if failed := campaigns.failed(campaign.outcomes()):
+    if failed := ends.failed(campaign.outcomes()):
         told = ", ".join(f"{name} ({code})" for name, code in failed.items())
         progress.say(f"Failed: {told}. `c10k explain CODE` says what to do.")
-    if without := campaigns.inconclusive(campaign.outcomes()):
+    if without := ends.inconclusive(campaign.outcomes()):
         told = ", ".join(f"{name} ({code})" for name, code in without.items())
         progress.say(f"No verdict on {told}. `c10k explain CODE` says what to do.")
     progress.say(f"Data: {shown(campaign.directory)}/trials.jsonl")

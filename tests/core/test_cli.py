@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import campaign, cli, lock
+from harness import cli, ends, lock
 from harness.errors import Exit, HostNotFit, UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -107,9 +107,9 @@ def test_the_trials_that_failed_name_their_servers_and_what_ends_no_campaign_doe
         told("1-io-uring", "io-uring", "failed", "not-available"),
     ]
 
-    assert campaign.failed(outcomes) == {"select": "nonconforming"}
-    assert campaign.exit_code(outcomes) == Exit.SERVER_FAULT
-    assert campaign.exit_code(outcomes[:2]) == Exit.OK
+    assert ends.failed(outcomes) == {"select": "nonconforming"}
+    assert ends.exit_code(outcomes) == Exit.SERVER_FAULT
+    assert ends.exit_code(outcomes[:2]) == Exit.OK
 
 
 def test_servers_lists_what_is_there_for_people_and_for_programs() -> None:

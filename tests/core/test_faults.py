@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness import campaign, gates
+from harness import ends, gates
 from harness.errors import Exit
 from harness.faults import DISTURBED, FAULTS, SERVER_CODES, fault_of, judged
 from harness.gates.disturbed import HIDDEN, evidence, reason
@@ -191,4 +191,4 @@ def ended(trial: str, outcome: str, code: str = "") -> dict[str, Any]:
 def test_only_a_server_s_fault_is_exit_code_4(
     outcomes: list[dict[str, Any]], expected: Exit
 ) -> None:
-    assert campaign.exit_code(outcomes) is expected
+    assert ends.exit_code(outcomes) is expected

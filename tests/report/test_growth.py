@@ -153,6 +153,8 @@ def test_blocks_that_do_not_measure_the_headline_are_not_added(tmp_path: Path) -
 
     assert growth.longer(bench.campaign, bench.request) is None
     assert plan.blocks_of(bench.campaign.head()["plan"]) == 4
+    with pytest.raises(UsageError, match="do not measure the headline"):
+        bench.resumed(added=4)
 
 
 def test_a_campaign_without_a_bound_has_the_blocks_of_its_profile(tmp_path: Path) -> None:
