@@ -101,11 +101,17 @@ class Used:
 
 
 def between(first: Snapshot, last: Snapshot) -> Used:
-    """What the programs used from one moment to a later one, by name."""
+    """What the programs used from one moment to a later one, by name.
+
+    A control group counts only if it existed at both moments: one that began since may be a
+    container of the campaign, or may have held one before it had no groups below it.
+    """
     used: Counter[str] = Counter()
     inherited = _inherited_ns(first.programs, last.programs)
     for key, now in last.programs.items():
         was = first.programs.get(key)
+        if was is None and last.view == "groups":
+            continue
         grown_ns = now.cpu_ns + now.collected_ns
         if was is not None:
             grown_ns -= was.cpu_ns + was.collected_ns

@@ -11,16 +11,21 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from harness.backends.cgroups import ROOT
 from harness.load import family, procfs
 from harness.load.accounting import TICK_NS
+from harness.load.family import Processes
 from harness.others import Key, Program, Snapshot
 
 KERNEL = "kernel threads"
-# Deeper groups are those of one program each; walking thousands of them costs too much.
-DEPTH_MAX = 4
+# Above or in each container. They wait for its processes, so the time that they collect holds the
+# campaign's own containers. The kernel cuts a name off after 15 characters.
+OF_CONTAINERS = re.compile(r"(?:systemd|dockerd|containerd|containerd-shim.*|runc|docker-init)$")
+# A program of a desktop session is six deep. Walking thousands of groups costs too much.
+DEPTH_MAX = 6
 GROUPS_MAX = 500
 CONTAINER = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?$")
 ID_LETTERS = 12
@@ -30,11 +35,11 @@ def snapshot() -> Snapshot:
     """All programs now but this process, what it started, and what ran for its campaign."""
     found: dict[Key, Program] = {}
     if _is_host_in_view():
-        for key, program in _processes():
-            found[key] = program
+        seen = family.processes()
+        own = family.descendants(seen, [os.getpid()])
+        found.update(_processes(seen, own))
         return Snapshot(time.monotonic_ns(), "processes", found)
-    for path, program in _groups(ROOT):
-        found[path] = program
+    found.update(_groups(ROOT))
     return Snapshot(time.monotonic_ns(), "groups" if found else "nothing", found)
 
 
@@ -47,9 +52,8 @@ def _is_host_in_view() -> bool:
     return bool(stat.flags & family.PF_KTHREAD)
 
 
-def _processes() -> Iterator[tuple[tuple[int, int], Program]]:
-    seen = family.processes()
-    own = family.descendants(seen, [os.getpid()])
+def _processes(seen: Processes, own: AbstractSet[int]) -> Iterator[tuple[Key, Program]]:
+    """Every process that is not the campaign's own. Pure."""
     for pid, stat in seen.items():
         if pid in own:
             continue
@@ -57,36 +61,47 @@ def _processes() -> Iterator[tuple[tuple[int, int], Program]]:
         parent = (stat.parent, above.started_ticks) if above else None
         name = KERNEL if stat.flags & family.PF_KTHREAD else stat.name
         cpu_ns = (stat.user_ticks + stat.system_ticks) * TICK_NS
-        yield (
-            (pid, stat.started_ticks),
-            Program(name, cpu_ns, stat.collected_ticks * TICK_NS, parent),
-        )
+        is_of_containers = pid == family.INIT or OF_CONTAINERS.match(stat.name)
+        collected_ns = 0 if is_of_containers else stat.collected_ticks * TICK_NS
+        yield (pid, stat.started_ticks), Program(name, cpu_ns, collected_ns, parent)
 
 
-def _groups(root: Path) -> Iterator[tuple[str, Program]]:
-    """Every control group with its own CPU time, that of the groups below it left out."""
+def _groups(root: Path) -> Iterator[tuple[Key, Program]]:
+    """Every control group that has none below it.
+
+    The kernel keeps the time of a removed group in the groups above it. So their time, less that of
+    the groups that are left, holds the campaign's own removed containers.
+    """
     for base in (root / "cpuacct", root / "cpu,cpuacct", root, root / "unified"):
-        totals = dict(_totals(base))
-        if len(totals) < 2:
+        if _usage_ns(base) is None:
             continue
-        for path, total_ns in totals.items():
-            below_ns = sum(ns for one, ns in totals.items() if one.parent == path)
-            if path != base and not _is_own(path):
-                yield str(path), Program(_name(path), max(0, total_ns - below_ns))
-        return
+        leaves = [leaf for leaf in _leaves(base) if leaf[0] != base]
+        if leaves:
+            yield from ((str(path), Program(_name(path), ns)) for path, ns in leaves)
+            return
 
 
-def _totals(base: Path) -> Iterator[tuple[Path, int]]:
+def _leaves(base: Path) -> Iterator[tuple[Path, int]]:
+    """(path, CPU time) of the groups without one below them; this container's own left out."""
     waiting, seen = [(base, 0)], 0
     while waiting and seen < GROUPS_MAX:
         path, depth = waiting.pop(0)
         total_ns = _usage_ns(path)
-        if total_ns is None:
+        if total_ns is None or _is_own(path):
             continue
         seen += 1
-        yield path, total_ns
-        if depth < DEPTH_MAX:
-            waiting += [(entry, depth + 1) for entry in sorted(path.iterdir()) if entry.is_dir()]
+        below = _below(path)
+        if not below:
+            yield path, total_ns
+        elif depth < DEPTH_MAX:
+            waiting += [(entry, depth + 1) for entry in below]
+
+
+def _below(path: Path) -> list[Path]:
+    try:
+        return [entry for entry in sorted(path.iterdir()) if entry.is_dir()]
+    except OSError:  # the group was removed since
+        return []
 
 
 def _usage_ns(path: Path) -> int | None:

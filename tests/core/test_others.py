@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from harness import others, others_read
+from harness.load.accounting import TICK_NS
+from harness.load.procfs import ProcessStat
 from harness.others import Key, Program, Snapshot, Used, between, listed, sentence
 from harness.store import Campaign
 from harness.watching import Watching
@@ -194,7 +197,7 @@ def group(path: Path, usage_ns: int) -> None:
 
 
 @pytest.mark.parametrize("version", ["cpuacct", "unified"])
-def test_control_groups_have_their_own_time_and_the_names_of_their_containers(
+def test_control_groups_without_groups_below_have_the_names_of_their_containers(
     tmp_path: Path, version: str
 ) -> None:
     def write(path: Path, usage_ns: int) -> None:
@@ -210,12 +213,91 @@ def test_control_groups_have_their_own_time_and_the_names_of_their_containers(
     write(base / "system.slice" / "cron.service", 20 * S)
     write(base / "docker" / container, 7 * S)
     write(base / "docker", 7 * S)
+    session = base / "user.slice/user-1.slice/user@1.service/app.slice/a.slice"
+    for path in (*reversed(session.parents), session):
+        if path.is_relative_to(base / "user.slice"):
+            write(path, 3 * S)
+    write(session / "editor.scope", 2 * S)
 
     found: dict[Key, Program] = dict(others_read._groups(tmp_path))
 
     assert {program.name: program.cpu_ns for program in found.values()} == {
-        "system.slice": 10 * S,
         "cron.service": 20 * S,
-        "docker": 0,
         "container 3f3f3f3f3f3f": 7 * S,
+        "editor.scope": 2 * S,
     }
+
+
+def groups(second: float, root: Path) -> Snapshot:
+    return Snapshot(round(second * S), "groups", dict(others_read._groups(root)))
+
+
+def test_removed_containers_of_the_campaign_are_not_named_as_groups_of_others(
+    tmp_path: Path,
+) -> None:
+    """One that existed at the first look, one that came and went, and one that is left."""
+    docker, slice_ = tmp_path / "cpuacct/docker", tmp_path / "cpuacct/system.slice"
+    group(tmp_path / "cpuacct", 10 * S)
+    group(docker, 8 * S)
+    group(docker / ("aa" * 32), 5 * S)
+    group(slice_, 2 * S)
+    group(slice_ / "cron.service", S)
+    before = groups(0, tmp_path)
+
+    shutil.rmtree(docker / ("aa" * 32))
+    group(tmp_path / "cpuacct", 40 * S)
+    group(docker, 28 * S)
+    group(docker / ("bb" * 32), 6 * S)
+    group(slice_, 9 * S)
+    assert used(before, groups(10, tmp_path)) == {}
+
+    shutil.rmtree(docker / ("bb" * 32))  # now `docker` itself has no group below it
+    assert used(before, groups(10, tmp_path)) == {}
+
+    group(slice_ / "cron.service", 4 * S)
+    assert used(before, groups(10, tmp_path)) == {"cron.service": 3.0}
+
+
+def process(name: str, parent: int, own: int = 0, collected: int = 0) -> ProcessStat:
+    """One with that many ticks, of which none is in the kernel."""
+    return ProcessStat("S", parent, 1, own, 0, collected, 1, 7, 0, name)
+
+
+def looked(second: float, **added: ProcessStat) -> Snapshot:
+    """A host with containers; the keys of what else runs on it are `_PID`."""
+    seen = {int(pid[1:]): stat for pid, stat in added.items()}
+    return Snapshot(round(second * S), "processes", dict(others_read._processes(seen, {50})))
+
+
+@pytest.mark.parametrize(
+    ("pid", "name"),
+    [
+        (1, "systemd"),
+        (1, "init"),
+        (80, "systemd"),
+        (80, "dockerd"),
+        (80, "containerd"),
+        (80, "containerd-shim"),
+        (80, "runc"),
+        (80, "docker-init"),
+    ],
+)
+def test_ended_containers_of_the_campaign_are_not_named_as_programs(pid: int, name: str) -> None:
+    """The server of the campaign ends between two looks, and what kept it waits for it."""
+    server = process("epoll-lt", pid, own=500)
+    before = looked(0, **{f"_{pid}": process(name, 0), "_90": server})
+    after = looked(10, **{f"_{pid}": process(name, 0, own=20, collected=900)})
+
+    assert used(before, after) == {name: 20 * TICK_NS / S}
+
+
+def test_a_make_that_compiles_is_named_with_its_ended_compilers() -> None:
+    before = looked(0, _1=process("systemd", 0), _70=process("make", 1), _50=process("c10k", 1))
+    after = looked(
+        10,
+        _1=process("systemd", 0),
+        _70=process("make", 1, own=10, collected=600),
+        _50=process("c10k", 1, own=900),
+    )
+
+    assert used(before, after) == {"make": 610 * TICK_NS / S}
