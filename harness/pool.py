@@ -9,6 +9,7 @@ what the others find ready.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Generator, Hashable, Sequence
@@ -58,7 +59,8 @@ def each(
     Args:
         place: items of equal places share files.
         begin: is called in the main thread when the work on an item begins.
-        cpus: what the work may run on; without them on what the main thread may.
+        cpus: what the work may run on; without them on what the main thread may. The main thread
+            is on them only while it works.
 
     Raises:
         Interrupted: by a signal, when no work is left.
@@ -66,7 +68,9 @@ def each(
     if at_once == 1 or len(items) == 1:
         for item in items:
             begin(item)
-            yield _done(item, work)
+            with _confined(cpus):
+                done = _done(item, work)
+            yield done
         return
     waiting, opened = list(items), set[Hashable]()
     running: dict[futures.Future[Done[Item, Result]], Hashable] = {}
@@ -113,6 +117,17 @@ def _done(item: Item, work: Callable[[Item], Result]) -> Done[Item, Result]:
     except ServerFault as fault:
         result = fault
     return Done(item, result, start_s, time.monotonic())
+
+
+@contextlib.contextmanager
+def _confined(cpus: Collection[int]) -> Generator[None]:
+    """Confine this thread, and all processes that it starts, until the end."""
+    before = os.sched_getaffinity(0)
+    _confine(cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _confine(cpus: Collection[int]) -> None:

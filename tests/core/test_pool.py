@@ -64,6 +64,36 @@ def test_work_is_done_at_once_up_to_the_bound_and_each_result_comes_once() -> No
     assert most == 3
 
 
+@pytest.mark.parametrize("names", [["one"], ["one", "two"]])
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("fails", [False, True])
+def test_work_runs_on_the_cpus_given_and_leaves_those_of_the_main_thread(
+    names: list[str], at_once: int, fails: bool
+) -> None:
+    """The main thread is on the CPU of the load when a build starts, the build on all of them."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        pytest.skip("one CPU only: none is left out")
+    own, on = {min(allowed)}, []
+
+    def work(name: str) -> None:
+        shown = subprocess.run(["nproc"], capture_output=True, check=True, text=True).stdout
+        on.append((os.sched_getaffinity(0), int(shown)))
+        if fails:
+            raise ServerFault(f"{name} does not build", code="build-failed")
+
+    os.sched_setaffinity(0, own)
+    try:
+        with contextlib.closing(pool.each(names, work, at_once=at_once, cpus=allowed)) as results:
+            between = [os.sched_getaffinity(0) for _ in results]
+        after = os.sched_getaffinity(0)
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+    assert on == [(allowed, len(allowed))] * len(names)
+    assert [*between, after] == [own] * (len(names) + 1)
+
+
 def test_a_failed_first_build_of_a_place_is_followed_by_another_one_alone() -> None:
     begun: list[int] = []
     at_work: set[int] = set()
