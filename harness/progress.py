@@ -49,8 +49,12 @@ class Place:
         self._beside = 1
 
     def see(self, name: str, facts: Event) -> None:
-        """Take note of an event. Only the load knows how many cells there are, and tells it once a
-        second; the trials of a campaign have the same number."""
+        """Take note of an event.
+
+        Only the load knows how many cells its trial has; it sends the number once a second. Trials
+        side by side belong to one block, so they have the same number. Other blocks may have fewer
+        cells (`blocks` in a scenario).
+        """
         if name == "trial":
             self.trial, self.left = f"{facts['index']}/{facts['of']}", facts["left"]
             self._cells, self._cells_of = 0, None

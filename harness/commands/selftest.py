@@ -27,7 +27,7 @@ COLOURS = {"pass": "green", "fail": "red"}
 def selftest(backend: str, as_json: bool) -> int:
     """Prove the load generator against a server whose every fault is known.
 
-    Runs where a campaign's load runs, in less than half a minute; writes nothing.
+    Runs where a campaign's load runs, in about 10 s; writes nothing.
 
     \b
     c10k selftest                      in a container, as campaigns do by default

@@ -1,4 +1,4 @@
-"""The question that a person answers on a terminal, at a real one."""
+"""Progress: where a campaign is, and the question that a person answers, on a real terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+
+from harness.progress import Place
 
 ASK = """
 import sys
@@ -60,3 +62,17 @@ def test_where_nobody_can_answer_nothing_is_asked_and_it_is_a_no() -> None:
 
     assert "[y/N]" not in shown
     assert "answer: False" in shown
+
+
+def test_each_group_of_trials_has_its_own_number_of_cells() -> None:
+    """A scenario with `blocks` has no cell in the later blocks."""
+    place = Place()
+    shown = []
+    for index, cells in ((1, 9), (3, 4)):
+        place.see("trial", {"index": index, "of": 4, "beside": 2, "left": "1 min"})
+        shown.append(place.cell(ahead=1))
+        place.see("progress", {"of": cells})
+        place.see("cell", {})
+        shown.append(place.cell())
+
+    assert shown == ["cell 1", "cell 1/18", "cell 1", "cell 1/8"]
