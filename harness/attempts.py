@@ -20,7 +20,8 @@ from harness.scenarios import CALIBRATION
 REPEATED_STATUS = "noisy"
 # The end of a trial all of whose rates are shares of a capacity that is not known.
 NO_CAPACITY = "no-capacity"
-# What voids a cell that somebody else on its CPUs held up, and what says that somebody did.
+# Reasons that void a cell when other processes take its CPUs. `DISTURBED_BY` has the reasons that
+# show that they took them.
 VOID_OF_DISTURBED = {"not-reachable", "not-served", "little", "cpu-time", "unaccounted"}
 OVERSLEPT = "overslept"  # the load had no CPU at all: others had it
 # Time of no known process may be that of short-lived ones of others, too.

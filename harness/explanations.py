@@ -92,9 +92,9 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     ),
     "overslept": (
         "the load did not run in the whole window",
-        "Something else kept the host busy while the window opened and closed, so nothing was "
-        "measured, and the cell is measured again. End what runs beside, or ask for longer "
-        "windows.",
+        "Other programs kept the host busy while the window opened and closed, so nothing was "
+        "measured, and the cell is measured again. End the other programs on this host, or set "
+        "longer windows.",
     ),
     "not-reached": (
         "the cell was not tried",
@@ -115,12 +115,12 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "The server did not do in time what it should, but other processes or the hypervisor used "
         "more than 10 % of its CPUs, or the load waited for a CPU. That is no fault of the server. "
         "The attempt is made again within the bounds of repeats; with none in quiet, the campaign "
-        "ends with exit code 5. End what runs beside, then run it again.",
+        "ends with exit code 5. End the other programs on this host, then run it again.",
     ),
     "miscounted": (
         "the server's counters and the load's differ",
-        "Both count every byte of the trial, so they must be equal: a miscount, or bytes that "
-        "somebody lost and resent.",
+        "Both count every byte of the trial, so they must be equal. Either the "
+        "server or the load miscounted, or bytes were lost and sent again.",
     ),
     "selftest": (
         "the load generator failed a part of its self-test",

@@ -111,14 +111,14 @@ def counts(one: Judged, others: Iterable[Judged]) -> bool:
 
     A server that is not available here said so and ended: nothing of it ran beside others.
     """
-    return _is_calm(one.verdict) and all(
-        _is_calm(other.verdict)
+    return _passed_or_unavailable(one.verdict) and all(
+        _passed_or_unavailable(other.verdict)
         for other in others
         if other.cores is one.cores and other.start_s < one.end_s and one.start_s < other.end_s
     )
 
 
-def _is_calm(verdict: Verdict) -> bool:
+def _passed_or_unavailable(verdict: Verdict) -> bool:
     is_unavailable = verdict.failure is not None and verdict.failure[0] == NOT_AVAILABLE
     return verdict.conforms or is_unavailable
 

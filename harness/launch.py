@@ -263,8 +263,8 @@ def _examine(request: Request, backend: Backend, progress: Progress) -> doctor.A
 def estimate_s(request: Request) -> float:
     """Roughly how many seconds a campaign takes: self-tests, checks, x-ray and trials.
 
-    Left out are builds and repeats, of which nobody knows before; verdicts that are kept from an
-    earlier campaign save their checks.
+    It leaves out builds and repeats: the harness cannot predict them. Verdicts that are kept from
+    an earlier campaign save their checks.
     """
     profile, names = request.profile, [variant.name for variant in request.variants]
     cores = cpus.cores_of(set(request.cpus_allowed))

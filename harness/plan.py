@@ -26,7 +26,7 @@ TRIAL_OVERHEAD_S = 0.4
 STEP_OVERHEAD_S = 0.35
 # After each window: the last replies, the memory reading, and the record.
 CELL_OVERHEAD_S = 0.15
-# Between two turns of it: the last replies, the other trial's word, the warm-up.
+# Between two turns of a cell: the last replies, the hand-over between trials, the warm-up.
 TURN_OVERHEAD_S = 0.04
 # Of the second of two trials of one variant in a block. No directory of a variant has a dot in it.
 AGAIN = ".again"

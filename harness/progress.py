@@ -35,7 +35,7 @@ class Progress(Protocol):
         """Something happened: `trial`, `progress`, `cell` or `outcome`."""
 
     def confirm(self, question: str) -> bool:
-        """Ask a person yes or no; no where nobody can answer, on anything but a terminal."""
+        """Ask a person yes or no. On anything but a terminal the answer is no."""
 
 
 class Place:
@@ -152,7 +152,8 @@ class Terminal:
         self._console.print(Text(text))
 
     def confirm(self, question: str) -> bool:
-        """Ask in place of the live line; no where standard input is no terminal, or at its end."""
+        """Ask in place of the live line. The answer is no where standard input is no terminal or
+        ends."""
         if not sys.stdin.isatty():
             return False
         self._live.stop()

@@ -277,7 +277,7 @@ CHECKS: Sequence[_Check] = (
         "against the null server, 100 connections",
         _ceiling,
     ),
-    # A dear clock delays each time stamp; what it costs the generator shows in its ceiling
+    # A slow clock delays each time stamp. Its CPU time lowers the generator's ceiling
     _Check(
         "clock",
         "overhead",

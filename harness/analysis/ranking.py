@@ -1,4 +1,4 @@
-"""Who is best at the headline, and which servers cannot be told apart.
+"""Rank the servers by the headline, and find those that are too close to call.
 
 Rule 1: one cell ranks: `idle`, 10,000 open connections, 100 of them active.
 Rule 2: all pairs of the servers that can be ranked are compared, by the paired log-ratio over the

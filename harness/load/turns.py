@@ -39,7 +39,7 @@ WARMUP_MIN_S = 0.05
 WARMUP_OF_TURN_S = 0.01
 WARMUP_ROUND_TRIPS = 2
 ROUND_TRIPS_MIN = 20
-# After a window the engine has a word to say at once
+# After a window the engine reports at once
 AFTER_WINDOW_POLL_S = 0.001
 # A window that never opens
 NO_WINDOW_S = 86_400.0
