@@ -101,6 +101,7 @@ class Prover:
         self._progress = progress
         self._spin = spin
         self._keep_going = keep_going
+        self._places: set[int] = set()
 
     def before(self, block: int) -> None:
         """Take it in front of the run's first block, again while a part fails, for a minute.
@@ -126,9 +127,11 @@ class Prover:
             self._require_consent(f"{because}, {_times(taken)} in {now_s - started_s:.0f} s")
 
     def after(self, block: int) -> None:
-        """Take it once behind a block that no pass is next to yet."""
+        """Take it behind a block that no pass is next to yet; once in a run."""
         attempts = self._attempts()
-        if not all(proof.is_vouched(attempts, part, block) for part in PARTS):
+        if block not in self._places and not all(
+            proof.is_vouched(attempts, part, block) for part in PARTS
+        ):
             self._take(block)
 
     def _require_consent(self, because: str) -> None:
@@ -145,6 +148,7 @@ class Prover:
 
     def _take(self, place: int) -> dict[str, Any]:
         """One attempt, kept with the block after which it ran."""
+        self._places.add(place)
         where = f" after block {place}" if place else ""
         self._progress.say(f"proving the load generator{where}")
         attempts = self._attempts()
