@@ -74,7 +74,7 @@ def test_the_page_takes_three_servers_from_nothing_to_a_row_of_the_ranking(clone
     }
     table = told[told.index("rank ") :]
     for name in ADDED:
-        assert re.search(rf"^[\d=—]+ +{name} +[\d.,]+", table, re.MULTILINE), told
+        assert re.search(rf"^[\d=–—]+ +{name} +[\d.,]+", table, re.MULTILINE), told
 
 
 def run(command: str, directory: Path) -> str:

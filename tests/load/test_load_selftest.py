@@ -65,7 +65,7 @@ def test_a_latency_is_never_told_shorter_than_it_was(told: dict[str, dict[str, A
     for name, known_ms in distribution["known_ms"].items():
         assert distribution["observed_ms"][name] >= known_ms * 0.99, name
     assert stall["p99_s"] >= 0.22
-    assert stall["max_s"] >= 0.495
+    assert stall["max_s"] >= 0.2475
     assert told["late"]["late_share"] >= 0.009
 
 
