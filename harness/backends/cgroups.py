@@ -12,6 +12,8 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 # "No limit" is the greatest multiple of a page; the page size differs between architectures.
 UNLIMITED = 1 << 62
+# Other containers come and go while the directories are walked.
+WALKS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,19 @@ def find(base: Path, container: str) -> Path | None:
             return candidate
     # A rootless engine or one with a --cgroup-parent: anywhere below, but rarely deep.
     for pattern in (f"*/{container}", f"*/*/{container}", f"*/*/*/*/docker-{container}.scope"):
-        for candidate in base.glob(pattern):
+        for candidate in _below(base, pattern):
             return candidate
     return None
+
+
+def _below(base: Path, pattern: str) -> list[Path]:
+    """The directories that fit; a group that ends during the walk makes it begin again."""
+    for _ in range(WALKS_MAX):
+        try:
+            return list(base.glob(pattern))
+        except OSError:
+            continue
+    return []
 
 
 def _read_v1(directory: Path) -> tuple[int, int | None] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from command import C10k, Finished, commands
 from faulty_servers import NEVER_LISTENS, echo
-from one_cell import NEIGHBOUR, cpus_of, lacking, run
+from one_cell import NEIGHBOUR, cpus_of, lacking, run, tripped
 
 # After the hellos: each message takes 40 ms of CPU time, so that ten are answered in 0.4 s.
 SLOW = echo(on_data="if served > 60: spin()").replace(
@@ -104,7 +104,7 @@ def test_a_cell_that_waited_in_vain_has_the_balance_of_its_wait(c10k: C10k, hog:
 
     for cell in done.cells:
         assert cell["status"] == "void"
-        assert "other processes used" in dict(cell["reasons"])["disturbed"]
+        assert "other processes used" in tripped(cell, "disturbed")
         wait = cell["wait"]
         assert wait["busy_ns"] > 0.8 * wait["span_ns"]
         # Six times as long as `settle_s`, and no longer
