@@ -257,7 +257,7 @@ CHECKS: Sequence[_Check] = (
         "counted by the null server that dropped them",
         _drop,
     ),
-    # Which replies are late is told by their times; none of them is lost
+    # Their times alone show which replies are late; no reply is lost
     _Check(
         "late",
         "late",

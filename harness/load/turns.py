@@ -6,7 +6,7 @@
 Rule 1: what was between two turns is in no figure. Counters are summed over the turns, and lengths
 are, so that every rate and share is one of the turns alone.
 Rule 2: a turn is `ROUND_TRIPS_MIN` round trips of its server long, or longer, so that its edges
-cut few of them. The warm-up tells how long one takes.
+cut few of them. The warm-up measures how long one takes.
 Rule 3: the server is idle wherever its CPU time is accounted for (harness/load/accounting.py).
 """
 

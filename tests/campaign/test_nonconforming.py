@@ -67,7 +67,7 @@ def test_a_server_that_fails_a_check_is_not_measured_and_the_failure_is_explaine
 
 @pytest.mark.slow
 def test_a_check_that_was_late_beside_others_is_not_decided(c10k: C10k, hog: Any) -> None:
-    """`listens_late` fails because of a sleep, which nobody can tell from a lack of CPU time."""
+    """`listens_late` fails because of a sleep, which looks like a lack of CPU time."""
     add(c10k, "late", "listens_late.py")
     checked = ("check", "late", "--servers-dir", c10k.servers, "--backend", "process", "--quick")
     hog(cpus_of(c10k, "server") * 3)
