@@ -76,7 +76,7 @@ def fault_of(record: Mapping[str, Any], *, declares_ceiling: bool) -> tuple[str,
 
 
 def judged(found: tuple[str, str], disturbance: str | None) -> tuple[str, str]:
-    """The failure as it is told: as the server's fault, or as disturbed by others.
+    """The failure as the record names it: the server's fault, or disturbed by others.
 
     `disturbance` says who took the CPUs in the attempt, None: they were the server's.
     """

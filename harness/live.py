@@ -13,7 +13,7 @@ from typing import Any
 
 from harness import draw
 from harness.errors import Interrupted
-from harness.progress import Progress
+from harness.progress import Layer, Progress
 from harness.store import Campaign
 
 # Drawing takes 1 to 4 s of CPU, for which the next trial waits: once a minute is at most 7 % of
@@ -21,7 +21,7 @@ from harness.store import Campaign
 REDRAW_INTERVAL_S = 60.0
 
 
-class Redrawing:
+class Redrawing(Layer):
     """A display that also draws the report: after the first trial, then once a minute at most."""
 
     def __init__(
@@ -33,28 +33,13 @@ class Redrawing:
         redraw: Callable[[Campaign], object] = draw.report,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._display = display
+        super().__init__(display)
         self._campaign = campaign
         self._redraw = redraw
         self._clock = clock
         self._is_short = estimate_s < REDRAW_INTERVAL_S
         self._trials_left = 0
         self._drawn_s: float | None = None
-
-    def __enter__(self) -> Redrawing:
-        self._display.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._display.__exit__(*exception)
-
-    def say(self, text: str) -> None:
-        """Show a sentence."""
-        self._display.say(text)
-
-    def confirm(self, question: str) -> bool:
-        """Ask a person yes or no."""
-        return self._display.confirm(question)
 
     def event(self, name: str, **facts: Any) -> None:
         """Show what happened; after a trial, draw the report when it is time."""

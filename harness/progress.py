@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -36,6 +36,32 @@ class Progress(Protocol):
 
     def confirm(self, question: str) -> bool:
         """Ask a person yes or no. On anything but a terminal the answer is no."""
+
+
+class Layer:
+    """A display on top of another one, which shows what it gets. Subclasses add to that."""
+
+    def __init__(self, display: Progress) -> None:
+        self._display = display
+
+    def __enter__(self) -> Self:
+        self._display.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._display.__exit__(*exception)
+
+    def say(self, text: str) -> None:
+        """Show a sentence."""
+        self._display.say(text)
+
+    def confirm(self, question: str) -> bool:
+        """Ask a person yes or no."""
+        return self._display.confirm(question)
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Show what happened."""
+        self._display.event(name, **facts)
 
 
 class Place:

@@ -13,11 +13,11 @@ from typing import Any
 from harness import others, others_read
 from harness.campaign import update
 from harness.others import Snapshot, Used
-from harness.progress import Progress
+from harness.progress import Layer, Progress
 from harness.store import Campaign
 
 
-class Watching:
+class Watching(Layer):
     """A display that also keeps account of other programs, in `campaign.json`."""
 
     def __init__(
@@ -27,26 +27,11 @@ class Watching:
         *,
         take: Callable[[], Snapshot] = others_read.snapshot,
     ) -> None:
-        self._display = display
+        super().__init__(display)
         self._campaign = campaign
         self._take = take
         self._first: Snapshot | None = None
         self._told = ""
-
-    def __enter__(self) -> Watching:
-        self._display.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._display.__exit__(*exception)
-
-    def say(self, text: str) -> None:
-        """Show a sentence."""
-        self._display.say(text)
-
-    def confirm(self, question: str) -> bool:
-        """Ask a person yes or no."""
-        return self._display.confirm(question)
 
     def event(self, name: str, **facts: Any) -> None:
         """Show what happened, with the programs that were seen in the trial before."""

@@ -359,7 +359,7 @@ class DockerTrial:
 
 
 def _ended(server: Container, waiting: Wait, asks: bool) -> ServerExit:
-    """Stop it unless it has ended; without `asks` it is to end by itself. How it ended."""
+    """Stop it unless it has ended; without `asks`, wait for its own end. How it ended."""
     waiting.begin()
     with contextlib.suppress(docker.errors.APIError):  # it has ended
         if asks:

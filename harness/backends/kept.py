@@ -85,7 +85,7 @@ class KeptServer:
     def stop(self, waiting: Wait, *, asks: bool = True) -> int | None:
         """SIGTERM, then SIGKILL after the wait; its exit code, None if it had to be killed.
 
-        Without `asks` it is to end by itself.
+        Without `asks`, only wait for its own end.
         """
         if self.wait(0):
             return self._exit_code

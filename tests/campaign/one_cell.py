@@ -13,7 +13,7 @@ from command import C10k, Finished
 from harness.gates import GATES
 
 EFFECTS = {gate.code: gate.effect for gate in GATES}
-# A busy process, under the name by which it is to be known
+# A busy process, and the name that the report has to show for it
 BUSY = "open('/proc/self/comm', 'w').write({name!r})\nwhile True: pass"
 NEIGHBOUR = "noisy-neighbour"
 PROFILE = """

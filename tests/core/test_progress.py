@@ -38,7 +38,7 @@ def asked(answer: bytes | None) -> str:
             if not is_answered and b"[y/N]" in shown:
                 os.write(ours, answer or b"")
                 is_answered = True
-    except OSError:  # how Linux says that nobody has the other end any more
+    except OSError:  # Linux: no process has the other end open
         pass
     finally:
         os.close(ours)

@@ -33,7 +33,7 @@ active = 100
 
 
 class Sayings:
-    """A display that keeps what it is to say."""
+    """A display that keeps the sentences that it gets."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
