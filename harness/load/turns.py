@@ -247,7 +247,14 @@ def turn_s(cell: Cell, round_trip_s: float) -> float:
     planned_s = cell.window_s / cell.turns
     if cell.turns == 1:
         return planned_s
-    return min(max(planned_s, ROUND_TRIPS_MIN * round_trip_s), STRETCH_MAX * planned_s)
+    return max(planned_s, _bounded_s(cell, ROUND_TRIPS_MIN, round_trip_s))
+
+
+def _bounded_s(cell: Cell, round_trips: int, round_trip_s: float) -> float:
+    """So many round trips of a turn that may have ROUND_TRIPS_MIN; those of a server that stood
+    still in the warm-up are cut to what the longest turn has room for."""
+    longest_s = STRETCH_MAX * cell.window_s / cell.turns / ROUND_TRIPS_MIN
+    return round_trips * min(round_trip_s, longest_s)
 
 
 def warmup_of_turn_s(cell: Cell, round_trip_s: float) -> float:
@@ -257,7 +264,7 @@ def warmup_of_turn_s(cell: Cell, round_trip_s: float) -> float:
     connections needs several round trips of 0.1 s to get into its rhythm.
     """
     if cell.turns > 1:
-        return max(WARMUP_OF_TURN_S, WARMUP_ROUND_TRIPS * round_trip_s)
+        return max(WARMUP_OF_TURN_S, _bounded_s(cell, WARMUP_ROUND_TRIPS, round_trip_s))
     return max(WARMUP_MIN_S, cell.warmup_s / 2)
 
 

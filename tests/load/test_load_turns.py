@@ -146,6 +146,18 @@ def test_a_turn_is_as_long_as_twenty_round_trips_of_its_server(
     assert turns.turn_s(replace(in_turns, turns=1), round_trip_s) == 1.0
 
 
+def test_a_server_that_stood_still_in_the_warm_up_gets_no_warm_up_of_minutes() -> None:
+    """One echo of 100 connections in 0.2 s looks like a round trip of 20 s."""
+    in_turns = one_cell(turns=10, window_s=1.0)
+    stalled_s = turns.round_trip_s(in_turns, echoes=1, elapsed_s=0.2)
+
+    assert stalled_s == pytest.approx(20.0)
+    assert turns.warmup_of_turn_s(in_turns, stalled_s) == pytest.approx(0.04)
+    assert turns.turn_s(in_turns, stalled_s) == pytest.approx(0.4)
+    assert turns.warmup_of_turn_s(in_turns, 0.007) == pytest.approx(0.014)
+    assert turns.warmup_of_turn_s(in_turns, 0.0) == 0.01
+
+
 def test_a_round_trip_is_told_by_littles_law() -> None:
     closed = one_cell(active=100, depth=2)
 
