@@ -171,6 +171,9 @@ def run(campaign: Campaign, request: Request, backend: Backend, progress: Progre
         while (more := growth.longer(campaign, request)) is not None:
             first, request = request.blocks_planned + 1, more
             rounds = Rounds(campaign, request, backend, progress, start_s)
+            if _measured(campaign) - prepared.keys():  # this run had nothing to do for them yet
+                prepared = _run_missing(campaign, request, backend, progress, rounds, prover)
+                continue
             added = [trial for trial in request.trials if trial.block >= first]
             _end_without(campaign, rounds, added, prepared)
             _measure(campaign, request, progress, rounds, prover, added, prepared)
@@ -232,6 +235,12 @@ def _measure(
     if request.profile.selftest and measured:
         # An interrupt may have cut short the one behind the last block
         prover.after(max(measured))
+
+
+def _measured(campaign: Campaign) -> set[str]:
+    """The servers that have a trial which came to its end."""
+    done = (line for line in campaign.outcomes() if line["outcome"] == "done")
+    return {plan.program_of(line["variant"]) for line in done}
 
 
 def _end_without(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from command import C10k
 from faulty_servers import echo
@@ -78,3 +80,27 @@ def test_a_campaign_ends_as_soon_as_its_headline_is_settled_or_at_its_bound(c10k
     said = "settled" if is_settled else "not settled"
     assert f"look 1 after 3 blocks: {said}" in done.out
     assert ("look 2 after 7 blocks: " in done.out) is not is_settled
+
+
+@pytest.mark.slow
+def test_a_resume_at_a_look_adds_the_blocks_that_its_end_kept_from_being_added(c10k: C10k) -> None:
+    """A kill between a look and the next block leaves nothing missing, and nothing prepared."""
+    path = c10k.directory / "headline.toml"
+    path.write_text(HEADLINE.replace("trials_max = 7\n", ""))
+    killed = c10k.run(path, "--servers", "epoll-lt,epoll-et")
+    assert killed.code in (0, 5), killed.err + killed.out
+    head = killed.head()
+    head["profile"]["trials_max"] = 7
+    (killed.directory / "campaign.json").write_text(json.dumps({**head, "state": "interrupted"}))
+    path.write_text(HEADLINE)
+    is_settled = settling.settled(analyse(head, killed.cells, killed.outcomes))
+
+    resumed = c10k.run(path, "--resume", killed.directory.name)
+
+    assert resumed.code in (0, 5), resumed.err + resumed.out
+    blocks = 3 if is_settled else 7
+    assert blocks_of(resumed.head()["plan"]) == blocks
+    measured = {(line["variant"], line["block"]) for line in resumed.outcomes}
+    assert measured == {
+        (variant, block) for variant in ("epoll-lt", "epoll-et") for block in range(1, blocks + 1)
+    }
