@@ -308,7 +308,6 @@ def _rounded(rate: float) -> float:
 
 def _cells(profile: Profile, use: ScenarioUse) -> Iterator[Cell]:
     scenario = SCENARIOS[use.name]
-    traffic = scenario.active != "none"
     rates: list[tuple[float | None, float | None]] = [(rate, None) for rate in use.rate_per_s]
     rates += [(None, share) for share in use.rate_share]
     closings: tuple[Closing | None, ...] = (None,)
@@ -328,7 +327,7 @@ def _cells(profile: Profile, use: ScenarioUse) -> Iterator[Cell]:
             payload_bytes=payload_bytes,
             depth=depth,
             rate_per_s=rate_per_s,
-            warmup_s=profile.timing.warmup_s if traffic else 0.0,
+            warmup_s=profile.warmup_s(use),
             window_s=profile.window_s(use),
             rate_share=rate_share,
             closing=closing,

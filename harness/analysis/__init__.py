@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.analysis import control, looks, unranked, xrays
+from harness.analysis import control, looks, unranked, voids, xrays
 from harness.analysis.cells import cells
 from harness.analysis.frame import frame
 from harness.analysis.proven import proven
@@ -32,7 +32,7 @@ def analyse(
     chosen = headline(campaign, found)
     never = barred(campaign)
     ranked_void = chosen.is_ranked and any(
-        cell.key == chosen.key and cell.count("void") and cell.variant not in never
+        cell.key == chosen.key and cell.variant not in never and voids.is_void(cell)
         for cell in found
     )
     superseded = int((~laid_out["is_used"].astype(bool)).sum())

@@ -254,14 +254,14 @@ class Conductor:
         before = self._fleet.status()
         # Without a ramp cell no figure of the opening is kept: 10,000 tasks are not read for it
         tasks_open = self._probe.tasks() if step.opening is not None else None
-        first = self._probe.edge()
+        first = self._probe.edge(opens=True)
         opening = Wait(self._trial.timeouts.connect_s, self._read).begin()
         self._fleet.ramp()
         self._fleet.scale(step.connections)
         self._watch.until_over(lambda: self._settled(before, step.connections), opening)
         self._opening = opening.end()
         self._probe.refresh()
-        last = self._probe.edge()
+        last = self._probe.edge(opens=False)
         status = self._fleet.status()
         kernel = self._probe.established()
         waited_s, ceiling = opening.waited_s, self._trial.ceiling

@@ -17,6 +17,7 @@ from harness.scenarios import CALIBRATION, SCENARIOS
 
 DIRECTORY = Path(__file__).parent
 CONNECTIONS_MAX = 1_000_000
+WARMUP_S_MAX = 600
 WINDOW_S_MAX = 3600
 # What a turn costs beside its window is about as long as this.
 TURN_S_MIN = 0.05
@@ -42,7 +43,7 @@ CLOSING_DEFAULT: tuple[Closing, ...] = ("fin",)
 class Timing(schema.Strict):
     """How long a cell with traffic takes."""
 
-    warmup_s: float = Field(gt=0, le=600, strict=False)
+    warmup_s: float = Field(gt=0, le=WARMUP_S_MAX, strict=False)
     window_s: float = Field(gt=0, le=WINDOW_S_MAX, strict=False)
 
 
@@ -69,7 +70,8 @@ class ScenarioUse(schema.Strict):
 
     Each list makes cells of its own: two payloads at three numbers of connections are six cells.
     `rate_per_s` is one rate for all variants, `rate_share` a share of each variant's own capacity.
-    `window_s`: how long its windows are, where not as long as those of the others (`timing`).
+    `warmup_s`, `window_s`: how long its warm-ups and windows are, where not as long as those of the
+    others (`timing`).
     `turns`: in how many parts a window comes, between which the trials beside it have theirs.
     `blocks`: in how many of the profile's blocks it is measured; in all of them without it.
     """
@@ -82,6 +84,7 @@ class ScenarioUse(schema.Strict):
     rate_per_s: tuple[Rate, ...] = Field(default=(), strict=False)
     rate_share: tuple[Share, ...] = Field(default=(), strict=False)
     closing: tuple[Closing, ...] = Field(default=(), strict=False)
+    warmup_s: float | None = Field(default=None, gt=0, le=WARMUP_S_MAX, strict=False)
     window_s: float | None = Field(default=None, gt=0, le=WINDOW_S_MAX, strict=False)
     turns: int = Field(default=1, ge=1, le=100)
     blocks: int | None = Field(default=None, ge=1)
@@ -231,6 +234,11 @@ class Profile(schema.Strict):
         """How long the windows of one of its scenarios are; 0 where nothing is sent."""
         has_traffic = SCENARIOS[use.name].active != "none"
         return (use.window_s or self.timing.window_s) if has_traffic else 0.0
+
+    def warmup_s(self, use: ScenarioUse) -> float:
+        """How long the warm-ups of one of its scenarios are; 0 where nothing is sent."""
+        has_traffic = SCENARIOS[use.name].active != "none"
+        return (use.warmup_s or self.timing.warmup_s) if has_traffic else 0.0
 
     def of_blocks(self, blocks_max: int) -> Profile:
         """The profile whose campaigns take at most so many blocks, by themselves.

@@ -186,10 +186,15 @@ def _method(campaign: Mapping[str, Any]) -> str:
     kind = "trial" if trials == 1 else "interleaved trials"
     beside = ", those of a block side by side" if profile.get("side_by_side") else ""
     said = f"profile {name}: {trials:.0f} {kind}{beside}"
-    own = [number(use, "window_s") or window_s for use in profile.get("scenarios") or ()]
-    shortest_s, longest_s = min([window_s, *own]), max([window_s, *own])
-    window = f"{longest_s:g} s" if shortest_s == longest_s else f"{shortest_s:g} to {longest_s:g} s"
-    return f"{said}, {window} after {warmup_s:g} s of warm-up"
+    window = _range_s(profile, "window_s", window_s)
+    return f"{said}, {window} after {_range_s(profile, 'warmup_s', warmup_s)} of warm-up"
+
+
+def _range_s(profile: Mapping[str, Any], key: str, usual_s: float) -> str:
+    """The shortest and the longest of a profile's times by this key: `0.5 to 0.8 s`, `1 s`."""
+    own_s = [number(use, key) or usual_s for use in profile.get("scenarios") or ()]
+    shortest_s, longest_s = min([usual_s, *own_s]), max([usual_s, *own_s])
+    return f"{longest_s:g} s" if shortest_s == longest_s else f"{shortest_s:g} to {longest_s:g} s"
 
 
 def host(campaign: Mapping[str, Any]) -> str:

@@ -131,7 +131,7 @@ def validity(campaign: Mapping[str, Any], analysis: Analysis, found: Sequence[Fi
         level, headline = "warn", unranked.title
         because, advice = unranked.why, unranked.advice
     elif analysis.ranked_void:
-        level, headline = "bad", "A ranked cell is void"
+        level, headline = "bad", "A ranked cell has too many void trials"
     elif any(one.comparison.outcome == "different" for one in analysis.floor):
         level, headline = "bad", "The same server, measured twice, differs from itself"
     elif caveats:

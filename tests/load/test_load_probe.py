@@ -247,13 +247,13 @@ def test_a_server_that_is_gone_is_told_apart_from_one_that_stopped_listening() -
         probe = Probe(where, [process.pid])
         with pytest.raises(ServerGone, match=r"nobody listens on tcp://127.0.0.1:1 any more"):
             probe.check_alive()
-        before = probe.edge()
+        before = probe.edge(opens=True)
         process.kill()
         process.wait()
         with pytest.raises(ServerGone, match=f"its process is gone .pid {process.pid}."):
             probe.check_alive()
         # The CPU time that it took stays known
-        assert probe.edge().server_cpu_ns == before.server_cpu_ns > 0
+        assert probe.edge(opens=False).server_cpu_ns == before.server_cpu_ns > 0
 
 
 def test_a_reader_that_is_gone_is_an_ending_and_not_an_error() -> None:

@@ -133,11 +133,11 @@ def test_the_turns_of_an_engine_are_one_window_as_long_as_all_of_them() -> None:
     [
         (0.0, 0.1),  # none is known
         (0.001, 0.1),
-        (0.007, 0.14),  # poll at 10,000 connections
+        (0.005, 0.15),  # poll at 10,000 connections
         (1.0, 0.4),  # STRETCH_MAX
     ],
 )
-def test_a_turn_is_as_long_as_twenty_round_trips_of_its_server(
+def test_a_turn_is_as_long_as_thirty_round_trips_of_its_server(
     round_trip_s: float, expected_s: float
 ) -> None:
     in_turns = one_cell(turns=10, window_s=1.0)
@@ -152,7 +152,7 @@ def test_a_server_that_stood_still_in_the_warm_up_gets_no_warm_up_of_minutes() -
     stalled_s = turns.round_trip_s(in_turns, echoes=1, elapsed_s=0.2)
 
     assert stalled_s == pytest.approx(20.0)
-    assert turns.warmup_of_turn_s(in_turns, stalled_s) == pytest.approx(0.04)
+    assert turns.warmup_of_turn_s(in_turns, stalled_s) == pytest.approx(2 * 0.4 / 30)
     assert turns.turn_s(in_turns, stalled_s) == pytest.approx(0.4)
     assert turns.warmup_of_turn_s(in_turns, 0.007) == pytest.approx(0.014)
     assert turns.warmup_of_turn_s(in_turns, 0.0) == 0.01
@@ -176,8 +176,8 @@ def test_a_slow_server_has_longer_turns_of_the_same_number(run_load: Run) -> Non
     assert told["event"] == "done"
 
     (told,) = run.of("cell")
-    # Twenty round trips of 10 ms and more, ten times; 1 s was planned
-    assert told["window_s"] >= 1.9
+    # Thirty round trips of 10 ms and more, ten times; 1 s was planned
+    assert told["window_s"] >= 2.9
     assert told["turns"] == 10
 
 
