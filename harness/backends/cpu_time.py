@@ -15,7 +15,7 @@ import math
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -257,55 +257,96 @@ def _stolen_ns(cpus: tuple[int, ...], proc: Path = Path("/proc")) -> int | None:
         return None
 
 
-def settled(group: CpuGroup | None, cpus: Iterable[int], root: Path = ROOT) -> Charged:
-    """Wait until neither the group nor its CPUs run, at most `SETTLE_MAX_S`, and read both."""
-    tick_s = time.clock_getres(CLOCK_MONOTONIC_COARSE)
-    wanted = tuple(cpus)
-    tick_ns = round(tick_s * 1e9) * len(wanted)
-
-    def read() -> Accounts:
-        return group_ns(group), busy(wanted, root)
-
-    (before_ns, busy_before), (now_ns, on_cpus) = _settle(read, tick_s)
-    charged = Charged()
-    if group is not None and now_ns is not None:
-        charged = replace(
-            charged,
-            cpu_ns=now_ns,
-            cpu_source=group.source,
-            cpu_exact_ns=group.exact_ns + (0 if before_ns == now_ns else tick_ns),
-            cpu_outside_ns=_outside_ns(group, wanted),
-        )
-    if on_cpus is not None:
-        charged = replace(
-            charged,
-            busy_ns=on_cpus.busy_ns,
-            busy_source=on_cpus.source,
-            busy_exact_ns=on_cpus.exact_ns + (0 if _is_still(busy_before, on_cpus) else tick_ns),
-            host_busy_ns=on_cpus.host_ns,
-            # On the other CPUs the load and the harness run at that moment
-            host_exact_ns=on_cpus.exact_ns + round(math.sqrt(on_cpus.cpus) * tick_s * 1e9),
-        )
-    return charged
-
-
 Accounts = tuple[int | None, Busy | None]
 
 
-def _settle(read: Callable[[], Accounts], tick_s: float) -> tuple[Accounts, Accounts]:
-    """Read until two readings of the group, more than a tick apart, are the same.
+@dataclass(frozen=True, slots=True)
+class _Still:
+    """A counter's value, and since when (CLOCK_MONOTONIC) it is known to be the same."""
 
-    Without a group the CPUs themselves have to be still, which those that others use never are.
+    value: int
+    since_s: float
+
+
+class Accountant:
+    """Reads servers' accounts at idle moments. One for all trials of a backend.
+
+    A counter that stayed the same for longer than a tick is exact. Side by side a server is idle
+    from the end of its turn on, and its CPUs are idle between two turns. So the accountant
+    remembers its last readings, and waits only where something ran since.
     """
-    deadline_s = time.monotonic() + SETTLE_MAX_S
-    now = read()
-    while True:
-        before = now
-        time.sleep(tick_s * 1.25)
-        now = read()
-        is_still = before[0] == now[0] if now[0] is not None else _is_still(before[1], now[1])
-        if is_still or time.monotonic() >= deadline_s:
-            return before, now
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self._root = root
+        self._tick_s = time.clock_getres(CLOCK_MONOTONIC_COARSE)
+        self._known: dict[object, _Still] = {}
+        self._containers: dict[str, CpuGroup] = {}
+
+    def of_container(self, container: str) -> CpuGroup | None:
+        """The group of the container with this full id; the search is made once for each."""
+        if container not in self._containers:
+            group = of_container(container, self._root)
+            if group is None:
+                return None
+            self._containers[container] = group
+        return self._containers[container]
+
+    def settled(self, group: CpuGroup | None, cpus: Iterable[int]) -> Charged:
+        """Wait until neither the group nor its CPUs run, at most `SETTLE_MAX_S`, and read both."""
+        wanted = tuple(cpus)
+        tick_ns = round(self._tick_s * 1e9) * len(wanted)
+        (now_ns, on_cpus), is_own_still, is_still = self._settle(group, wanted)
+        charged = Charged()
+        if group is not None and now_ns is not None:
+            charged = replace(
+                charged,
+                cpu_ns=now_ns,
+                cpu_source=group.source,
+                cpu_exact_ns=group.exact_ns + (0 if is_own_still else tick_ns),
+                cpu_outside_ns=_outside_ns(group, wanted),
+            )
+        if on_cpus is not None:
+            charged = replace(
+                charged,
+                busy_ns=on_cpus.busy_ns,
+                busy_source=on_cpus.source,
+                busy_exact_ns=on_cpus.exact_ns + (0 if is_still else tick_ns),
+                host_busy_ns=on_cpus.host_ns,
+                # On the other CPUs the load and the harness run at that moment
+                host_exact_ns=on_cpus.exact_ns
+                + round(math.sqrt(on_cpus.cpus) * self._tick_s * 1e9),
+            )
+        return charged
+
+    def _settle(self, group: CpuGroup | None, cpus: tuple[int, ...]) -> tuple[Accounts, bool, bool]:
+        """The last readings, and whether group and CPUs were still for longer than a tick.
+
+        After one wait the group alone has to be still: others may use the CPUs all the time.
+        Without a group the CPUs themselves have to be.
+        """
+        deadline_s = time.monotonic() + SETTLE_MAX_S
+        has_waited = False
+        while True:
+            own_ns, on_cpus = group_ns(group), busy(cpus, self._root)
+            is_still = on_cpus is None or self._is_still(cpus, on_cpus.busy_ns)
+            is_own_still = (
+                is_still
+                if group is None or own_ns is None
+                else (self._is_still(group.directory, own_ns))
+            )
+            is_done = is_own_still and (is_still or has_waited)
+            if is_done or time.monotonic() >= deadline_s:
+                return (own_ns, on_cpus), is_own_still, is_still
+            time.sleep(self._tick_s * 1.25)
+            has_waited = True
+
+    def _is_still(self, counter: object, value: int) -> bool:
+        """Take in a reading; whether the counter has had this value for longer than a tick."""
+        now_s = time.monotonic()
+        known = self._known.get(counter)
+        if known is None or known.value != value:
+            known = self._known[counter] = _Still(value, now_s)
+        return now_s - known.since_s > self._tick_s
 
 
 def _outside_ns(group: CpuGroup, cpus: tuple[int, ...]) -> int | None:
@@ -313,7 +354,3 @@ def _outside_ns(group: CpuGroup, cpus: tuple[int, ...]) -> int | None:
         return group.outside_ns(cpus)
     except (OSError, ValueError, KeyError):
         return None
-
-
-def _is_still(before: Busy | None, now: Busy | None) -> bool:
-    return before is None or now is None or before.busy_ns == now.busy_ns

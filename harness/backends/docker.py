@@ -77,6 +77,7 @@ class DockerBackend:
             ) from None
         self._memory_max = self.client.info()["MemTotal"] // 2
         self._harness_image: str | None = None
+        self._accountant = cpu_time.Accountant()
 
     def prepare_load(self, timeout_s: float) -> None:
         """Find the harness's own image, or build it from the clone."""
@@ -111,7 +112,9 @@ class DockerBackend:
     def open(self, context: Context) -> Iterator[DockerTrial]:
         """Start the load container; remove it, the server and the volume on leaving."""
         assert self._harness_image is not None  # noqa: S101 (prepare_load() made sure)
-        trial = DockerTrial(self.client, self._harness_image, context, self._memory_max)
+        trial = DockerTrial(
+            self.client, self._harness_image, context, self._memory_max, self._accountant
+        )
         try:
             trial.start_load()
             yield trial
@@ -151,9 +154,15 @@ class DockerTrial:
     """One load container and the server containers that join it."""
 
     def __init__(
-        self, client: docker.DockerClient, image: str, context: Context, memory_max: int
+        self,
+        client: docker.DockerClient,
+        image: str,
+        context: Context,
+        memory_max: int,
+        accountant: cpu_time.Accountant,
     ) -> None:
         self._client = client
+        self._accountant = accountant
         self._image = image
         self._context = context
         self._memory_max = memory_max
@@ -221,12 +230,13 @@ class DockerTrial:
     def charged(self) -> Charged:
         """What the kernel charged to the server's container."""
         server = self._servers.get(MAIN)
-        group = cpu_time.of_container(str(server.id)) if server else None
-        return cpu_time.settled(group, self._context.cpus.server)
+        group = self._accountant.of_container(str(server.id)) if server else None
+        return self._accountant.settled(group, self._context.cpus.server)
 
     def spent(self) -> Reading:
         """CPU time of the servers' containers and of their CPUs so far."""
-        groups = [cpu_time.of_container(str(server.id)) for server in self._servers.values()]
+        servers = self._servers.values()
+        groups = [self._accountant.of_container(str(server.id)) for server in servers]
         known = [ns for group in groups if (ns := cpu_time.group_ns(group)) is not None]
         return cpu_time.reading(sum(known) if known else None, self._context.cpus.server)
 

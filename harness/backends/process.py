@@ -70,6 +70,7 @@ class ProcessBackend:
         self._unshare_pids = pid_namespace_command()
         self.isolated = self._namespaces is not None
         self._roster = Roster()
+        self._accountant = cpu_time.Accountant()
         self._fork_servers: dict[tuple[str, ...], ForkServer] = {}
         self._mutex = threading.Lock()
 
@@ -114,6 +115,7 @@ class ProcessBackend:
             self._namespaces,
             self._unshare_pids,
             self._fork_server,
+            self._accountant,
         )
         try:
             yield trial
@@ -149,8 +151,10 @@ class ProcessTrial:
         namespaces: Namespaces | None,
         unshare_pids: tuple[str, ...],
         fork_server: Callable[[tuple[str, ...]], ForkServer],
+        accountant: cpu_time.Accountant,
     ) -> None:
         self._context = context
+        self._accountant = accountant
         self._processes = processes
         self._namespaces = namespaces
         self._unshare_pids = unshare_pids
@@ -188,7 +192,7 @@ class ProcessTrial:
 
     def charged(self) -> Charged:
         """What the kernel charged to the server's control group, where it has one."""
-        return cpu_time.settled(self._servers[MAIN].group, self._context.cpus.server)
+        return self._accountant.settled(self._servers[MAIN].group, self._context.cpus.server)
 
     def spent(self) -> Reading:
         """CPU time of the servers and of their CPUs so far."""

@@ -20,7 +20,7 @@ from typing import Any
 import gevent
 
 from harness.load import problems
-from harness.load.accounting import Charged, Moment
+from harness.load.accounting import Charge, Moment
 from harness.load.figures import Window, merge_turns
 from harness.load.fleet import Fleet, FleetFault
 from harness.load.probe import Edge, Probe, TaskSample
@@ -36,7 +36,7 @@ WINDOW_WAIT_S = 3.0
 # A cell's order needs this long to reach every worker before its window may open.
 WARMUP_MIN_S = 0.05
 # The warm-up of one turn of several only brings the server's data back into the caches.
-WARMUP_OF_TURN_S = 0.01
+WARMUP_OF_TURN_S = 0.005
 WARMUP_ROUND_TRIPS = 2
 # The edges of a turn cut one round trip: of 30 they cut 3 %, and the gate refuses above 5 %.
 ROUND_TRIPS_MIN = 30
@@ -46,9 +46,6 @@ AFTER_WINDOW_POLL_S = 0.001
 EDGE_S_MAX = 0.05
 # A window that never opens
 NO_WINDOW_S = 86_400.0
-
-
-Account = Callable[[], Charged]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +132,7 @@ class Traffic:
                 problem = problems.obstacle(cell, self._fleet.status())
         return problem
 
-    def run(self, cell: Cell, rest: Callable[[], None], account: Account | None) -> Seen:
+    def run(self, cell: Cell, rest: Callable[[], None], account: Charge | None) -> Seen:
         """All turns of a cell; `rest` between two of them.
 
         `account` has the harness read the server's accounts; None where nothing is known of it.
@@ -179,7 +176,7 @@ class Traffic:
             problem=problem or problems.overslept(window.overslept, cell),
         )
 
-    def _moment(self, account: Account | None) -> Moment | None:
+    def _moment(self, account: Charge | None) -> Moment | None:
         """Account for the server's CPU time, at a moment at which it has nothing to do."""
         if account is None:
             return None

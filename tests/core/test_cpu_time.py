@@ -111,7 +111,7 @@ def test_a_group_that_is_made_here_counts_and_settles(
     try:
         assert group.source == source
         before_s = time.monotonic()
-        charged = cpu_time.settled(group, [0])
+        charged = cpu_time.Accountant().settled(group, [0])
         waited_s = time.monotonic() - before_s
 
         assert (charged.cpu_ns, charged.cpu_source) == (group.cpu_ns(), source)
@@ -128,11 +128,41 @@ def test_a_group_that_goes_on_running_is_known_to_a_tick(
     ran_ns = itertools.count(step=1_000_000)
     monkeypatch.setattr(CpuGroup, "cpu_ns", lambda _: next(ran_ns))
 
-    charged = cpu_time.settled(CpuGroup(tmp_path, V2), [0])
+    charged = cpu_time.Accountant().settled(CpuGroup(tmp_path, V2), [0])
 
     tick_ns = time.clock_getres(cpu_time.CLOCK_MONOTONIC_COARSE) * 1e9
     assert charged.cpu_ns
     assert charged.cpu_exact_ns == pytest.approx(1_000 + tick_ns)
+
+
+def test_what_stood_still_since_the_last_look_is_not_waited_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits_s: list[float] = []
+    sleep, now = time.sleep, {"own_ns": 5, "busy_ns": 7}
+
+    def waited(duration_s: float) -> None:
+        waits_s.append(duration_s)
+        sleep(duration_s)
+
+    monkeypatch.setattr(time, "sleep", waited)
+    monkeypatch.setattr(CpuGroup, "cpu_ns", lambda _: now["own_ns"])
+    monkeypatch.setattr(cpu_time, "busy", lambda *_: Busy(now["busy_ns"], 9, "cpuacct", 0, 2))
+    group, accountant = CpuGroup(tmp_path, V2), cpu_time.Accountant()
+
+    def waits_of_a_look() -> int:
+        waits_s.clear()
+        charged = accountant.settled(group, [0])
+        assert (charged.cpu_ns, charged.busy_exact_ns) == (now["own_ns"], 0)
+        return len(waits_s)
+
+    assert waits_of_a_look() == 1
+    assert waits_of_a_look() == 0
+    now["busy_ns"] += 1  # another server had the CPU meanwhile
+    assert waits_of_a_look() == 1
+    now["own_ns"] += 1
+    assert waits_of_a_look() == 1
+    assert waits_of_a_look() == 0
 
 
 def test_a_group_is_removed_with_those_that_a_server_made_in_it() -> None:
@@ -147,7 +177,7 @@ def test_a_group_is_removed_with_those_that_a_server_made_in_it() -> None:
 
 
 def test_a_group_that_is_gone_is_no_figure(tmp_path: Path) -> None:
-    charged = cpu_time.settled(CpuGroup(tmp_path / "gone", V1), [0])
+    charged = cpu_time.Accountant().settled(CpuGroup(tmp_path / "gone", V1), [0])
 
     assert (charged.cpu_ns, charged.cpu_source) == (None, None)
 

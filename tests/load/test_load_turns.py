@@ -155,7 +155,7 @@ def test_a_server_that_stood_still_in_the_warm_up_gets_no_warm_up_of_minutes() -
     assert turns.warmup_of_turn_s(in_turns, stalled_s) == pytest.approx(2 * 0.4 / 30)
     assert turns.turn_s(in_turns, stalled_s) == pytest.approx(0.4)
     assert turns.warmup_of_turn_s(in_turns, 0.007) == pytest.approx(0.014)
-    assert turns.warmup_of_turn_s(in_turns, 0.0) == 0.01
+    assert turns.warmup_of_turn_s(in_turns, 0.0) == 0.005
 
 
 def test_a_round_trip_is_told_by_littles_law() -> None:
