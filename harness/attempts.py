@@ -58,8 +58,10 @@ class Attempts:
         return [record for record in records if self.is_used(record)]
 
 
-def to_repeat(records: Sequence[Record], outcomes: Sequence[Record], trial: str) -> list[int]:
-    """The cells of a trial that were at last noisy, that others voided, or a void capacity.
+def to_repeat(
+    records: Sequence[Record], outcomes: Sequence[Record], trial: str, *, noisy: bool = True
+) -> list[int]:
+    """The cells of a trial that others voided at last, a void capacity, and noisy ones if asked.
 
     Without a capacity no share of it can be offered: it is not asked who voided it.
     """
@@ -67,7 +69,7 @@ def to_repeat(records: Sequence[Record], outcomes: Sequence[Record], trial: str)
     return sorted(
         int(record["cell"])
         for record in attempts.used(line for line in records if trial_of(line) == trial)
-        if _is_noisy(record) or _was_disturbed(record) or _is_void_capacity(record)
+        if (noisy and _is_noisy(record)) or _was_disturbed(record) or _is_void_capacity(record)
     )
 
 

@@ -219,12 +219,13 @@ class Rounds:
         allow."""
         outcomes = self._campaign.outcomes()
         again = Counter(line["trial"] for line in outcomes if attempts.repeats(line))
-        repeats_max = self._request.profile.repeats_max
-        if not group or any(again[trial.id] >= repeats_max for trial in group):
+        profile = self._request.profile
+        if not group or any(again[trial.id] >= profile.repeats_max for trial in group):
             return []
         records = self._campaign.cells()
-        noisy = (attempts.to_repeat(records, outcomes, trial.id) for trial in group)
-        again_cells = sorted({cell for cells in noisy for cell in cells})
+        noisy = profile.repeat_noisy
+        found = (attempts.to_repeat(records, outcomes, one.id, noisy=noisy) for one in group)
+        again_cells = sorted({cell for cells in found for cell in cells})
         disturbed = any(attempts.has_disturbed(records, outcomes, trial.id) for trial in group)
         parts = [plan.part(trial, again_cells) for trial in group]
         return again_cells if self._may_repeat(parts, least=len(group) * disturbed) else []

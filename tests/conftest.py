@@ -2,7 +2,7 @@
 
 `C10K_REQUIRE_DOCKER=1` and `C10K_REQUIRE_BROWSER=1` turn these skips into failures: a machine that
 is meant to run them cannot pass without them. (`C10K_REQUIRE_GATES=1` does so for the causes of
-gates, in `campaign/one_cell.py`.)
+gates, in `campaign/one_cell.py`.) Tests marked `timing` run alone (`lanes.py`).
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import functools
 import importlib.util
 import os
 import shutil
+from collections.abc import Generator
 
 import docker
 import docker.errors
 import pytest
+from lanes import lane
 
 ENGINE_TIMEOUT_S = 10
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -43,6 +45,12 @@ def lack_of_browser() -> str | None:
 
 
 LACKS = {"docker": lack_of_docker, "browser": lack_of_browser}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with lane(alone=item.get_closest_marker("timing") is not None):
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -309,7 +309,8 @@ def test_the_lock_names_no_registry_and_pins_every_file() -> None:
 
 def run_marked(directory: Path, **environment: str) -> str:
     """Run one test that is marked `docker` where no engine answers; return what pytest says."""
-    shutil.copy(ROOT / "tests/conftest.py", directory)
+    for name in ("conftest.py", "lanes.py"):
+        shutil.copy(ROOT / "tests" / name, directory)
     (directory / "pytest.ini").write_text("[pytest]\nmarkers = docker\n")
     (directory / "test_marked.py").write_text(
         "import pytest\n\n@pytest.mark.docker\ndef test_marked():\n    pass\n"

@@ -139,7 +139,8 @@ class Profile(schema.Strict):
     """The keys of a profile.
 
     `trials`: blocks until the first look. `trials_max`: blocks at most, where a campaign goes on
-    until its headline is settled; `trials` without it.
+    until its headline is settled; `trials` without it. `repeat_noisy`: whether a noisy cell is
+    measured again; one that other processes made void always is, `repeats_max` times at most.
     """
 
     summary: str = Field(min_length=1)
@@ -150,6 +151,7 @@ class Profile(schema.Strict):
     budget_s: float | None = Field(default=None, gt=0, strict=False)
     server_cpus: int = Field(default=1, ge=1)
     repeats_max: int = Field(default=0, ge=0, le=10)
+    repeat_noisy: bool = True
     same_twice: str | None = None
     side_by_side: bool = False
     xray: bool = False

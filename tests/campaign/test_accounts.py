@@ -19,6 +19,8 @@ from harness.backends import cpu_time
 from harness.backends.cpu_time import SOURCE_VARIABLE
 from harness.load.accounting import COLLECTED_EXACT_NS
 
+pytestmark = pytest.mark.timing
+
 # A server, and whether each of its ended children was waited for.
 SERVERS = {
     "recycles": (lends(one_in=4, life_s=0.3), True),

@@ -138,6 +138,7 @@ def test_what_does_not_build_or_start_is_told_and_the_others_are_measured(c10k: 
     assert outcomes["mine"]["outcome"] == "done"
 
 
+@pytest.mark.timing
 def test_a_server_that_nobody_here_wrote_fails_in_a_container_what_its_table_says(
     c10k: C10k,
 ) -> None:

@@ -20,6 +20,8 @@ from faulty_servers import (
     echo,
 )
 
+pytestmark = pytest.mark.timing
+
 
 @dataclass(frozen=True)
 class Fault:

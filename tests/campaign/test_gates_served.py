@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from command import C10k
 from faulty_servers import STOPS_ACROSS_THE_EDGE, echo
 from one_cell import measured, run, tripped
+
+pytestmark = pytest.mark.timing
 
 # From the middle of the window on each reply is 15 ms late: those to 15 of its 5,000 messages are
 # then still to come at its end.

@@ -23,6 +23,8 @@ from one_cell import cpus_of, lacking, measured, profile, run, status_by, trippe
 from harness.backends.process import namespaces
 from harness.gates import GATES
 
+pytestmark = pytest.mark.timing
+
 # Every 20th of the messages is swallowed, so that connections fall silent one after the other.
 SWALLOWS = echo(on_data="if served > 500 and served % 20 == 0: continue")
 STOPS_FOR_GOOD = echo(on_data="if served > 500: os.kill(os.getpid(), signal.SIGSTOP)")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from command import C10k
 from faulty_servers import echo
 from one_cell import measured, run, status_by, tripped
+
+pytestmark = pytest.mark.timing
 
 # As a neighbour does who takes turns with it, and whom no counter shows: 0.4 s at ease, 0.4 s slow.
 TAKES_TURNS = echo(on_data="if time.monotonic() % 0.8 < 0.4: slow()").replace(

@@ -14,6 +14,8 @@ from faulty_servers import echo
 
 from harness import proof, selftest
 
+pytestmark = pytest.mark.timing
+
 NO_BYTE_CHECK = ("prlimit", "--nofile=203:203")
 NO_LATENCY = ("prlimit", "--nofile=500:500")
 

@@ -13,6 +13,8 @@ from driving import ROOT, Case, Subject, Verdict
 
 from harness.variants import Variant, discover
 
+pytestmark = pytest.mark.timing
+
 DIRECTORY = ROOT / "tests/foreign_servers"
 EXPECTED: dict[str, dict[str, Any]] = tomllib.loads((DIRECTORY / "expected.toml").read_text())
 FOREIGN = {variant.name: variant for variant in discover(DIRECTORY)}

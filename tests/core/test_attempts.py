@@ -72,6 +72,14 @@ def test_what_others_on_the_cpus_voided_is_tried_again_and_nothing_else(
     assert to_repeat(records, [ended(1)], "1-poll") == [0]
 
 
+def test_a_profile_may_leave_noisy_cells_to_its_other_blocks() -> None:
+    noisy = cell(0, 1, "noisy") | {"reasons": [["steal", "3%"]]}
+    voided = cell(1, 1, "void") | {"reasons": [["little", "by far"], ["steal", "27%"]]}
+
+    assert to_repeat([noisy, voided], [ended(1)], "1-poll") == [0, 1]
+    assert to_repeat([noisy, voided], [ended(1)], "1-poll", noisy=False) == [1]
+
+
 def test_a_window_that_the_load_slept_through_is_tried_again() -> None:
     failure = {"code": "overslept", "text": "no CPU"}
     slept = cell(0, 1, "void") | {"failure": failure, "reasons": [["failure", "no CPU"]]}

@@ -15,6 +15,8 @@ from harness import selftest
 from harness.limits import SYSCTLS
 from harness.load.selftest.scenes import SCENES
 
+pytestmark = pytest.mark.timing
+
 ROOT = Path(__file__).resolve().parents[2]
 CPUS = sorted(os.sched_getaffinity(0))
 UNSHARE = ("unshare", "--user", "--map-root-user", "--net")

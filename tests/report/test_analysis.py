@@ -133,31 +133,6 @@ def test_a_void_trial_is_in_no_figure_and_takes_the_rank_with_it(
     assert analysis.ranked_void
 
 
-@pytest.mark.parametrize(("cut", "is_void"), [(1, False), (2, True)])
-def test_a_busy_host_may_void_a_quarter_of_a_ranked_cell(
-    head: dict[str, Any], records: Lines, cut: int, is_void: bool
-) -> None:
-    lines = copy.deepcopy(records) + in_block_4(records)
-    for line in at_headline(lines, "poll")[:cut]:
-        line["latency_us"]["mean"] *= 1.5  # as where its turns are cut: Little's law does not hold
-
-    analysis = analysed({**head, "plan": [*head["plan"], *in_block_4(head["plan"])]}, lines)
-
-    assert cell_of(analysis, "poll").count("void") == cut
-    assert analysis.ranked_void is is_void
-
-
-def in_block_4(lines: Lines) -> Lines:
-    """Those of block 3 once more, as block 4."""
-    found = copy.deepcopy([line for line in lines if line["block"] == 3])
-    for line in found:
-        for key in ("trial", "id"):
-            if key in line:
-                line[key] = line[key].replace("3-", "4-")
-        line["block"] = 4
-    return found
-
-
 def test_a_noisy_trial_counts_and_is_flagged(head: dict[str, Any], records: Lines) -> None:
     lines = copy.deepcopy(records)
     at_headline(lines, "poll")[0]["tcp"]["RetransSegs"] = 3
