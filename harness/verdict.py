@@ -263,7 +263,7 @@ class _Following:
             kind = event["event"]
             coming = kind == "hello"
             if kind == "hello" or kind == "restart":
-                self._start(MAIN, {})
+                self._start(MAIN, event.get("env", {}))
             elif kind == "start":
                 self._start(event["name"], event["env"])
                 if event["refuses"]:

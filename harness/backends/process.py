@@ -21,12 +21,13 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from harness import built, counters
+from harness import built, counters, interrupt
 from harness.backends import building, cgroups, cpu_time, sweeping
 from harness.backends.base import (
     ADDRESS,
@@ -47,14 +48,19 @@ from harness.backends.roster import Roster
 from harness.conformance.results import MAIN
 from harness.errors import HostNotFit, ServerFault
 from harness.limits import BACKLOG, SYSCTLS, clamp
-from harness.load import family
+from harness.load import family, sockets
 from harness.load.accounting import Charged
+from harness.load.address import Address, parse
 from harness.load.spent import Reading
 from harness.load.waiting import Wait
 from harness.variants import Variant
 
 TOOLS = ("unshare", "nsenter", "taskset", "prlimit", "setpriv")
 LOAD_STOP_S = 5.0
+# The kernel keeps the port of connections that a server without SO_REUSEADDR closed first for a
+# minute (TCP_TIMEWAIT_LEN in net/tcp.h).
+KEPT_PORT_S = 65.0
+KEPT_PORT_LOOK_S = 0.25
 
 
 class ProcessBackend:
@@ -333,19 +339,40 @@ def pid_namespace_command() -> tuple[str, ...]:
     return unshare if done.returncode == 0 else ()
 
 
-def _require_free_port() -> None:
-    """Without a namespace of its own a trial shares the host's ports."""
-    port = int(ADDRESS.rsplit(":", 1)[1])
+def _require_free_port(wait_s: float = KEPT_PORT_S) -> None:
+    """Without a namespace of its own a trial shares the host's ports.
+
+    Raises:
+        HostNotFit: a process listens on the port, or the kernel still keeps it after `wait_s`.
+    """
+    address = parse(ADDRESS)
+    last_s = time.monotonic() + wait_s
+    while (why := _refused(address)) is not None:
+        if sockets.listeners(address):
+            raise HostNotFit(
+                f"port {address.port} is in use on this host: {why}",
+                hint="Network namespaces are refused here, so servers use the host's loopback: "
+                f"free the port (`ss -ltnp sport = :{address.port}` names its owner).",
+            )
+        if time.monotonic() >= last_s:
+            raise HostNotFit(
+                f"no process listens on port {address.port}, but the kernel still keeps it: {why}",
+                hint="The last server closed connections first and did not set SO_REUSEADDR. "
+                "Set that before bind.",
+            )
+        interrupt.require_going()
+        time.sleep(KEPT_PORT_LOOK_S)
+
+
+def _refused(address: Address) -> str | None:
+    """Why a server cannot listen on the port; None when it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104 (as the server will)
+            probe.bind(("0.0.0.0", address.port))  # noqa: S104 (as the server will)
         except OSError as error:
-            raise HostNotFit(
-                f"port {port} is in use on this host: {error.strerror}",
-                hint="Network namespaces are refused here, so servers use the host's loopback: "
-                f"free the port (`ss -ltnp sport = :{port}` names its owner).",
-            ) from None
+            return error.strerror
+    return None
 
 
 def _text(file: Any) -> str:

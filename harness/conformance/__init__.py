@@ -16,7 +16,7 @@ What it wants of the harness, in the order in which it may ask (the JSON is in `
     {"event":"start","name":n,"env":{},   start one more of the same beside it, with these variables
      "refuses":false}                     on top of the usual ones. refuses: wait for its end, at
                                           most `results.REFUSAL_S`, then kill it
-    {"event":"restart"}                   start the server again: the old one has been killed
+    {"event":"restart","env":{}}          start the server again: the old one has been killed
     {"event":"check", …}                  show it
     {"event":"expect", …}                 nothing; `results.conclude` reads it
     {"event":"failure","code","text"}     the suite cannot go on: "not-ready" or "suite-error"

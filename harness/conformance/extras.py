@@ -11,6 +11,8 @@ from harness.load.address import Address, parse
 # Much smaller than any default, so that a server that does not read BACKLOG is seen to
 SMALL_BACKLOG = 64
 UNUSABLE_LISTEN = "tcp://nowhere:port"
+# The ports after the main server's that the others here listen on
+PORTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,9 @@ def unusable(spec: Spec) -> Extra:
     return Extra("unusable", {"LISTEN": UNUSABLE_LISTEN}, None)
 
 
-def same(spec: Spec) -> Extra:
+def same(address: Address) -> Extra:
     """Is told the address that the main one listens on."""
-    return Extra("same", {"LISTEN": spec.address}, None)
+    return Extra("same", {"LISTEN": address.text}, None)
 
 
 def _has_ipv6() -> bool:

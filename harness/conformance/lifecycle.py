@@ -274,7 +274,8 @@ def sigterm(scene: Scene) -> str:
     assert port is not None  # noqa: S101 (it listens on TCP)
     # A process of many threads has ended before the last of them has, and files close with that
     if not until(lambda: _bound_again(port) is None, STOP_S):
-        raise Failed(f"ended, but its port cannot be bound again: {_bound_again(port)}")
+        why = "it did not set SO_REUSEADDR before bind"
+        raise Failed(f"ended, but its port cannot be bound again: {_bound_again(port)}; {why}")
     return f"ended in {took_s:.2f} s with 100 connections, {sum(owed):,} bytes under way"
 
 
@@ -354,7 +355,7 @@ def address_in_use(scene: Scene) -> str:
     queues = len(sockets.listeners(scene.server.address))
     if queues > 1:
         raise Skipped(f"{queues} sockets of its own share the port by SO_REUSEPORT")
-    return _refuses(scene, extras.same(scene.spec))
+    return _refuses(scene, extras.same(scene.server.address))
 
 
 def _refuses(scene: Scene, extra: Extra) -> str:

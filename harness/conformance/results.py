@@ -27,9 +27,11 @@ class Failed(Exception):
     Attributes:
         timed: a host without CPU time for the server could have caused it.
         span_s: for how long it was under way, if for longer than the check.
+        explanation: which bug it points at, where that is not the check's own.
     """
 
     timed = True
+    explanation = ""
 
     def __init__(self, text: str, span_s: float = 0.0) -> None:
         super().__init__(text)
@@ -44,6 +46,15 @@ class Wrong(Failed):
     """The server did what no lack of CPU time explains: it sent a wrong byte."""
 
     timed = False
+
+
+class NotServed(Failed):
+    """A server of the check's own does not answer where it was told to listen."""
+
+    explanation = (
+        "A server listens where its LISTEN says, also a second one beside the first. Take address "
+        "and port from LISTEN, not from the code (docs/add-a-server.md)."
+    )
 
 
 class Skipped(Exception):

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.conformance import peers
-from harness.conformance.extras import Extra
+from harness.conformance.extras import PORTS, Extra
 from harness.conformance.peers import Peer
-from harness.conformance.results import Failed
+from harness.conformance.results import Failed, NotServed
 from harness.conformance.spec import Spec
 from harness.conformance.target import Target, until
 from harness.conformance.turns import Alone, Turns
+from harness.load import sockets
 from harness.load.address import Address
 
 ALONE = Alone()
@@ -133,13 +134,24 @@ class Scene:
         assert address is not None  # noqa: S101 (it is not one that refuses)
         setting = ", ".join(f"{name}={value}" for name, value in extra.environment.items())
         if not until(lambda: answers(address), within_s, ASK_AGAIN_S):
-            raise Failed(
-                f"started with {setting}: no echo from {address.text} within {within_s:g} s"
-            )
+            told = f"started with {setting}: no echo from {address.text} within {within_s:g} s"
+            raise NotServed(told + self._instead(address))
         found = Target.find(address)
         if found is None:
             raise Failed(f"started with {setting}: it answers, but no process is seen to listen")
         return found
+
+    def _instead(self, address: Address) -> str:
+        """What listens where the server was told to, or elsewhere where nothing was told to."""
+        if sockets.listeners(address):
+            return ""
+        main, first = self.server.address.port, self.spec.port_after(0)
+        known = {main, *range(first, first + PORTS + 1)}
+        ports = sockets.ports_of_others() if self.spec.is_private else []
+        strays = [port for port in ports if port not in known]
+        if where := sockets.listens_elsewhere(address, strays):
+            return f": {where}"
+        return "; nothing listens there"
 
     def require_alive(self) -> None:
         """Raise Failed when the server has ended, or does not listen any more."""

@@ -116,13 +116,14 @@ class Run:
     def _end(self, status: Status, text: str, failed: Failed | None = None) -> None:
         if self.result is None and not self._cancelled:
             check, took_s = self.check, round(time.monotonic() - self._start_s, 3)
+            explanation = (failed and failed.explanation) or check.explanation
             self.result = CheckResult(
                 id=check.id,
                 name=check.name,
                 group=check.group,
                 status=status,
                 text=text,
-                explanation=check.explanation if status == "fail" else "",
+                explanation=explanation if status == "fail" else "",
                 duration_s=took_s,
                 timed_s=max(took_s, failed.span_s) if failed and failed.timed else 0.0,
             )

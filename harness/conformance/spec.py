@@ -57,6 +57,12 @@ class Spec:
         """Whether only the quick subset is wanted."""
         return self.checks == "quick"
 
+    @property
+    def is_private(self) -> bool:
+        """Whether nothing but suite and server listens in this network namespace: sysctls are set
+        in one of its own only."""
+        return bool(self.sysctls)
+
     def where(self) -> Address:
         """The server's address, parsed."""
         return parse(self.address)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import resource
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 
-from harness.conformance import backpressure, close, data, fairness, lifecycle, resources
+from harness.conformance import backpressure, close, data, extras, fairness, lifecycle, resources
 from harness.conformance.check import Check
 from harness.conformance.results import score
 from harness.conformance.scene import Facts, answers
@@ -14,6 +16,8 @@ from harness.conformance.schedule import Schedule
 from harness.conformance.spec import Spec, SpecError
 from harness.conformance.target import Target, until
 from harness.conformance.turns import Turns
+from harness.load import sockets
+from harness.load.address import Address, parse
 
 GROUPS = (
     data.GROUP,
@@ -26,6 +30,7 @@ GROUPS = (
 RETRY_S = 0.02
 # Descriptors and tasks that server and suite need beside those of connections
 MARGIN = 64
+PORTS_TRIED = 100
 
 
 class NotReady(Exception):
@@ -56,7 +61,7 @@ def wanted(spec: Spec) -> list[Check]:
 def run(spec: Spec, tell: Callable[..., None], turns: Turns) -> None:
     """Make the checks and tell what they saw. Raises NotReady, or SpecError before that."""
     checks = wanted(spec)
-    server, ready_s = _await_server(spec)
+    server, ready_s = _await_server(spec, spec.where())
     tell("ready", ready_s=round(ready_s, 3), server=asdict(server.found))
     makers = dict.fromkeys(check.extra for check in checks if check.extra)
     for make in makers:
@@ -66,8 +71,10 @@ def run(spec: Spec, tell: Callable[..., None], turns: Turns) -> None:
 
     def replace(old: Target) -> Target:
         old.kill()
-        tell("restart")
-        return _await_server(spec)[0]
+        address = _bindable(spec, old.address)
+        moved = {} if address == spec.where() else {"LISTEN": f"tcp://0.0.0.0:{address.port}"}
+        tell("restart", env=moved)
+        return _await_server(spec, address)[0]
 
     facts = Facts(spec, ready_s, _capacity(spec, server), tell, turns)
     schedule = Schedule(facts, server, replace)
@@ -81,15 +88,32 @@ def run(spec: Spec, tell: Callable[..., None], turns: Turns) -> None:
     )
 
 
-def _await_server(spec: Spec) -> tuple[Target, float]:
-    """The server that answers, and how many seconds after its start it first did."""
-    address = spec.where()
+def _await_server(spec: Spec, address: Address) -> tuple[Target, float]:
+    """The server that answers there, and how many seconds after its start it first did."""
     if not until(lambda: answers(address), spec.ready_s, RETRY_S):
-        raise NotReady(f"no echo from {spec.address} within {spec.ready_s:g} s")
+        ports = sockets.ports_of_others() if spec.is_private else []
+        told = f"no echo from {address.text} within {spec.ready_s:g} s"
+        raise NotReady(": ".join(filter(None, [told, sockets.listens_elsewhere(address, ports)])))
     server = Target.find(address)
     if server is None:
-        raise NotReady(f"{spec.address} answers, but no process of this uid listens there")
+        raise NotReady(f"{address.text} answers, but no process of this uid listens there")
     return server, server.age_s()
+
+
+def _bindable(spec: Spec, last: Address) -> Address:
+    """Where a server can listen after the last one was killed.
+
+    The kernel keeps the port of a connection that the server closed first for a minute. Only a
+    server that sets SO_REUSEADDR can bind it: that is one check's affair (T21), not that of all.
+    """
+    if last.port is None:
+        return last
+    first = spec.port_after(extras.PORTS + 1)
+    for port in (spec.port_after(0), last.port, *range(first, first + PORTS_TRIED)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("0.0.0.0", port))  # noqa: S104 (as the server will)
+            return parse(f"tcp://127.0.0.1:{port}")
+    return last
 
 
 def _capacity(spec: Spec, server: Target) -> int:

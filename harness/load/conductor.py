@@ -70,7 +70,8 @@ def await_server(
     unseen = Unseen(address) if trial.unseen else None
     waiting = Wait(trial.timeouts.ready_s, None if trial.unseen else requests.spent)
     try:
-        ready_s = ready.wait(address, waiting, traffic)
+        # Sysctls are set in a namespace of the trial's own only
+        ready_s = ready.wait(address, waiting, traffic, is_private=bool(trial.sysctls))
     except ready.NotReady as error:
         raise TrialFailed("not-ready", str(error), waiting.spent) from None
     except ready.WrongEcho as error:

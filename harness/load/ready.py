@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import gevent
 from gevent import socket
 
+from harness.load import sockets
 from harness.load.address import Address
 from harness.load.waiting import Wait
 
@@ -45,8 +46,10 @@ class Traffic:
     echoes: int = 0
 
 
-def wait(address: Address, waiting: Wait, traffic: Traffic) -> float:
+def wait(address: Address, waiting: Wait, traffic: Traffic, *, is_private: bool = False) -> float:
     """Wait for a verified echo and return how many seconds it took.
+
+    `is_private`: nothing but this process and the server listens in this network namespace.
 
     Adds to `traffic` what it opened, sent and received. Raises NotReady or WrongEcho.
     """
@@ -54,7 +57,7 @@ def wait(address: Address, waiting: Wait, traffic: Traffic) -> float:
     seen = "nothing was tried"
     while not waiting.is_over():
         try:
-            _attempt(address, min(ATTEMPT_S, max(RETRY_S, waiting.left_s)), traffic)
+            _attempt(address, waiting, traffic)
         except _Silent as silent:
             seen = str(silent)
         except OSError as error:
@@ -62,21 +65,35 @@ def wait(address: Address, waiting: Wait, traffic: Traffic) -> float:
         else:
             return waiting.waited_s
         gevent.sleep(RETRY_S)
-    raise NotReady(f"no echo from {address.text} within {round(waiting.waited_s, 1):g} s: {seen}")
+    elsewhere = sockets.ports_of_others() if is_private else []
+    if where := sockets.listens_elsewhere(address, elsewhere):
+        seen = where
+    waited_s = round(waiting.waited_s, 1)
+    raise NotReady(f"no verified echo from {address.text} within {waited_s:g} s: {seen}")
 
 
 class _Silent(Exception):
     """The connection was accepted, but the echo did not come, or not whole."""
 
+    def behind(self, echoed: int) -> _Silent:
+        """The same behind so many messages of the connection that were echoed."""
+        if not echoed:
+            return _Silent(f"accepted, then {self}")
+        return _Silent(f"it echoed {echoed} message(s) of the connection, then {self}")
 
-def _attempt(address: Address, timeout_s: float, traffic: Traffic) -> None:
+
+def _attempt(address: Address, waiting: Wait, traffic: Traffic) -> None:
+    timeout_s = min(ATTEMPT_S, max(RETRY_S, waiting.left_s))
     with socket.socket(address.family, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout_s)
         connection.connect(address.target)
         traffic.connections += 1
         try:
-            for pieces in MESSAGES_BYTES:
-                _echo(connection, pieces, timeout_s, traffic)
+            for number, pieces in enumerate(MESSAGES_BYTES):
+                try:
+                    _echo(connection, pieces, waiting, timeout_s, traffic)
+                except _Silent as silent:
+                    raise silent.behind(number) from None
         except (OSError, _Silent):
             traffic.is_exact = False
             raise
@@ -84,8 +101,13 @@ def _attempt(address: Address, timeout_s: float, traffic: Traffic) -> None:
 
 
 def _echo(
-    connection: socket.socket, pieces: tuple[int, ...], timeout_s: float, traffic: Traffic
+    connection: socket.socket,
+    pieces: tuple[int, ...],
+    waiting: Wait,
+    timeout_s: float,
+    traffic: Traffic,
 ) -> None:
+    """One message, and its echo. An answer that comes in drops ends with the wait as a whole."""
     expected = os.urandom(sum(pieces))
     position = 0
     for piece in pieces:
@@ -98,14 +120,18 @@ def _echo(
             part = connection.recv(len(expected) - len(got))
         except TimeoutError:
             raise _Silent(
-                f"accepted, then silent for {timeout_s:.1f} s "
-                f"after {len(got):,} of {len(expected):,} bytes"
+                f"silent for {timeout_s:.1f} s after {len(got):,} of {len(expected):,} bytes"
             ) from None
         if not part:
-            raise _Silent(f"accepted, then closed after {len(got):,} of {len(expected):,} bytes")
+            raise _Silent(
+                f"closed it after {len(got):,} of {len(expected):,} bytes; a connection stays open "
+                "until its client ends it"
+            )
         traffic.bytes_received += len(part)
         _compare(expected, len(got), part)
         got += part
+        if len(got) < len(expected) and waiting.is_over():
+            raise _Silent(f"answered only {len(got):,} of {len(expected):,} bytes in time")
     traffic.echoes += 1
 
 

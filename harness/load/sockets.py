@@ -32,7 +32,10 @@ _BYTECODE_S_LE = 3
 _BYTECODE_D_GE = 4
 _BYTECODE_D_LE = 5
 _BYTECODE_OP = struct.Struct("=BBH")  # code, offset when true, offset when false
-_INODE_OFFSET = 68  # of struct inet_diag_msg: 4 + 48 (id) + expires, rqueue, wqueue, uid
+_PORT = struct.Struct("!H")
+_PORT_OFFSET = 4  # of struct inet_diag_msg: family, state, timer, retransmits
+_INODE_OFFSET = 68  # 4 + 48 (id) + expires, rqueue, wqueue, uid
+_PORT_MAX = 65_535
 _DUMP_BYTES = 1 << 16  # more than the kernel puts into one datagram of a dump (32 KiB)
 
 
@@ -93,6 +96,21 @@ def listeners(address: Address) -> set[int]:
     return set(_tcp(address, (State.LISTEN,)))
 
 
+def ports_of_others() -> list[int]:
+    """TCP ports of this network namespace on which a process other than this one listens."""
+    own = set(_links("self"))
+    found = _found(0, _PORT_MAX, (State.LISTEN,))
+    return sorted({port for port, inode in found if f"socket:[{inode}]" not in own})
+
+
+def listens_elsewhere(address: Address, ports: list[int]) -> str:
+    """In words, that the server listens on these ports and not on its own; empty if it does."""
+    if not ports or listeners(address):
+        return ""
+    asked = address.path or address.port
+    return f"it listens on {', '.join(map(str, ports))}; LISTEN asked for {asked}"
+
+
 def holders(inodes: set[int]) -> set[int]:
     """Processes that have one of the sockets open, among those that this process may look into."""
     if not inodes:  # nothing to look for in every descriptor of every process
@@ -106,41 +124,55 @@ def holders(inodes: set[int]) -> set[int]:
 
 
 def _holds(pid: str, links: set[str]) -> bool:
+    return any(link in links for link in _links(pid))
+
+
+def _links(pid: str) -> Iterator[str]:
+    """What the descriptors of a process are; nothing of one that is gone, or not ours to see."""
     try:
         descriptors = list(os.scandir(f"/proc/{pid}/fd"))
-    except OSError:  # gone, or not ours to see
-        return False
+    except OSError:
+        return
     for descriptor in descriptors:
         try:
-            if os.readlink(descriptor.path) in links:  # noqa: PTH115 (10,000 of them)
-                return True
+            yield os.readlink(descriptor.path)  # noqa: PTH115 (10,000 of them)
         except OSError:
             continue
-    return False
 
 
 def _tcp(address: Address, states: tuple[State, ...], *, theirs: bool = False) -> Iterator[int]:
     """Inodes of the TCP sockets with the address's port at their own end, in any of `states`.
 
     `theirs`: of those with the port at the other end.
+    """
+    assert address.port is not None  # noqa: S101 (AF_UNIX is answered elsewhere)
+    for _, inode in _found(address.port, address.port, states, theirs=theirs):
+        yield inode
+
+
+def _found(
+    least: int, most: int, states: tuple[State, ...], *, theirs: bool = False
+) -> Iterator[tuple[int, int]]:
+    """Own port and inode of the TCP sockets with a port between two at their own end.
 
     Both families are asked: a server on `[::]` serves IPv4 clients with AF_INET6 sockets.
     """
-    assert address.port is not None  # noqa: S101 (AF_UNIX is answered elsewhere)
     for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
         try:
-            found = list(_dump(family, address.port, states, theirs))
+            found = list(_dump(family, least, most, states, theirs))
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.EPROTONOSUPPORT):
                 raise
-            found = list(_listed(Path("/proc/net", table), address.port, states, theirs))
+            found = list(_listed(Path("/proc/net", table), least, most, states, theirs))
         yield from found
 
 
-def _dump(family: int, port: int, states: tuple[State, ...], theirs: bool = False) -> Iterator[int]:
+def _dump(
+    family: int, least: int, most: int, states: tuple[State, ...], theirs: bool = False
+) -> Iterator[tuple[int, int]]:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as netlink:
         netlink.settimeout(5)
-        netlink.send(_request(family, port, states, theirs))
+        netlink.send(_request(family, least, most, states, theirs))
         while True:
             datagram = netlink.recv(_DUMP_BYTES)
             position = 0
@@ -152,16 +184,18 @@ def _dump(family: int, port: int, states: tuple[State, ...], theirs: bool = Fals
                 if kind == _NLMSG_ERROR:
                     code = -struct.unpack_from("=i", datagram, body)[0]
                     raise OSError(code, os.strerror(code), "NETLINK_SOCK_DIAG")
-                yield struct.unpack_from("=I", datagram, body + _INODE_OFFSET)[0]
+                (port,) = _PORT.unpack_from(datagram, body + _PORT_OFFSET)
+                (inode,) = struct.unpack_from("=I", datagram, body + _INODE_OFFSET)
+                yield port, inode
                 position += length + 3 & ~3
 
 
-def _request(family: int, port: int, states: tuple[State, ...], theirs: bool) -> bytes:
-    """One dump request with the filter `source port == port` in inet_diag's bytecode.
+def _request(family: int, least: int, most: int, states: tuple[State, ...], theirs: bool) -> bytes:
+    """One dump request with the filter `least <= source port <= most` in inet_diag's bytecode.
 
     With `theirs` it is the destination port.
 
-    The filter is what `ss` compiles for `sport = :port`. Offsets count from their own operation: a
+    The filter is what `ss` compiles for a port. Offsets count from their own operation: a
     true test goes 8 on, a false one 4 beyond the end, which is how the bytecode says "reject".
     """
     at_least, at_most = (
@@ -169,9 +203,9 @@ def _request(family: int, port: int, states: tuple[State, ...], theirs: bool) ->
     )
     filter_ = (
         _BYTECODE_OP.pack(at_least, 8, 20)
-        + _BYTECODE_OP.pack(0, 0, port)
+        + _BYTECODE_OP.pack(0, 0, least)
         + _BYTECODE_OP.pack(at_most, 8, 12)
-        + _BYTECODE_OP.pack(0, 0, port)
+        + _BYTECODE_OP.pack(0, 0, most)
     )
     mask = sum(1 << state for state in states)
     body = _INET_DIAG_REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, mask, bytes(48))
@@ -189,8 +223,8 @@ def _request(family: int, port: int, states: tuple[State, ...], theirs: bool) ->
 
 
 def _listed(
-    table: Path, port: int, states: tuple[State, ...], theirs: bool = False
-) -> Iterator[int]:
+    table: Path, least: int, most: int, states: tuple[State, ...], theirs: bool = False
+) -> Iterator[tuple[int, int]]:
     """The same from /proc/net/tcp or tcp6, for a kernel without inet_diag."""
     try:
         text = table.read_text()
@@ -198,9 +232,9 @@ def _listed(
         return
     for line in text.splitlines()[1:]:
         columns = line.split()
-        end = columns[2 if theirs else 1]
-        if int(end.rpartition(":")[2], 16) == port and int(columns[3], 16) in states:
-            yield int(columns[9])
+        own, other = (int(columns[end].rpartition(":")[2], 16) for end in (1, 2))
+        if least <= (other if theirs else own) <= most and int(columns[3], 16) in states:
+            yield own, int(columns[9])
 
 
 def _unix(path: str, *, accepts: bool) -> Iterator[int]:

@@ -181,7 +181,7 @@ class Drive:
                 self._start(MAIN, {})
             elif event["event"] == "restart":
                 self._servers.pop(MAIN).wait(STOP_S)
-                self._start(MAIN, {})
+                self._start(MAIN, event["env"])
             elif event["event"] == "start":
                 self._start(event["name"], event["env"])
                 if event["refuses"]:

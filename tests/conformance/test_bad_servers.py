@@ -57,6 +57,19 @@ def test_a_bug_fails_the_check_that_names_it_and_no_other(case: Case, verdict: V
     assert all(result.explanation for result in verdict.results if result.status == "fail")
 
 
+FIXED_PORT = case_of("listens_on_one_port_only")
+
+
+@pytest.mark.parametrize("case", [FIXED_PORT], ids=str)
+def test_a_server_with_a_fixed_port_is_told_of_listen_and_not_of_a_backlog(
+    case: Case, verdict: Verdict
+) -> None:
+    (failed,) = (result for result in verdict.results if result.status == "fail")
+
+    assert failed.text.endswith("s; nothing listens there")
+    assert "Take address and port from LISTEN" in failed.explanation
+
+
 GOOD = [*(Case(subject(name)) for name in RIGHT), Case(subject("right"), on_a_path=True)]
 
 

@@ -1,7 +1,8 @@
 """An echo server for tests: right by default, wrong in one way when asked.
 
 python frail_server.py PORT [--wrong | --silent | --corrupt-after BYTES | --hold CONNECTIONS
-                                | --drop-every CONNECTIONS | --drop-first | --delay SECONDS]
+                                | --drop-every CONNECTIONS | --drop-first | --delay SECONDS
+                                | --trickle | --once]
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ parser.add_argument("--hold", type=int, help="close every connection beyond this
 parser.add_argument("--drop-every", type=int, help="close every n-th one at its first bytes")
 parser.add_argument("--drop-first", action="store_true", help="close the first at its first bytes")
 parser.add_argument("--delay", type=float, default=0.0, help="answer so many seconds later")
+parser.add_argument("--trickle", action="store_true", help="answer one byte every half second")
+parser.add_argument("--once", action="store_true", help="close each connection after one answer")
 options = parser.parse_args()
 
 
@@ -30,6 +33,7 @@ class Echo(asyncio.Protocol):
 
     held = 0
     accepted = 0
+    owed = b""
     echoed_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,10 +62,24 @@ class Echo(asyncio.Protocol):
             wrong = bytearray(data)
             wrong[options.corrupt_after - first] ^= 1
             data = bytes(wrong)
-        if options.delay:
+        if options.trickle:
+            self.owed += data
+            if len(self.owed) == len(data):
+                self.drip()
+        elif options.once:
+            self.transport.write(data)
+            self.transport.close()
+        elif options.delay:
             asyncio.get_running_loop().call_later(options.delay, self.transport.write, data)
         else:
             self.transport.write(data)
+
+    def drip(self) -> None:
+        """Send one byte, and the next one half a second later."""
+        if self.owed:
+            self.transport.write(self.owed[:1])
+            self.owed = self.owed[1:]
+            asyncio.get_running_loop().call_later(0.5, self.drip)
 
 
 async def serve() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from load_trials import PORT, LoadRun, cell, killed, spec, step, vanish
+from load_trials import FRAIL, PORT, LoadRun, cell, killed, spec, step, vanish
 
 Run = Callable[[dict[str, Any]], LoadRun]
 
@@ -236,6 +237,33 @@ def test_a_server_that_accepts_and_stays_silent_is_not_ready(run_load: Run) -> N
     failure = run.to_end()
     assert failure["code"] == "not-ready"
     assert "accepted, then silent" in failure["text"]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--trickle", "it echoed 1 message(s) of the connection, then answered only"),
+        ("--once", "it echoed 1 message(s) of the connection, then closed it after 0 of 64 bytes"),
+    ],
+)
+def test_a_server_that_only_begins_to_answer_is_named_within_its_time(
+    run_load: Run, option: str, said: str
+) -> None:
+    timeouts = {"ready_s": 1.2, "connect_s": 1, "settle_s": 1, "stop_s": 1}
+    run = run_load(spec(timeouts=timeouts))
+    run.serve_frail(option)
+    failure = run.to_end()
+    assert failure["code"] == "not-ready"
+    assert said in failure["text"]
+
+
+def test_a_server_that_listens_on_a_port_of_its_own_is_told_so(run_load: Run) -> None:
+    timeouts = {"ready_s": 1, "connect_s": 1, "settle_s": 1, "stop_s": 1}
+    run = run_load(spec(timeouts=timeouts))
+    run.serve([sys.executable, str(FRAIL), "5000"])
+    failure = run.to_end()
+    assert failure["code"] == "not-ready"
+    assert failure["text"].endswith("it listens on 5000; LISTEN asked for 7000")
 
 
 def test_a_declared_ceiling_is_told_as_capped_with_what_was_held(run_load: Run) -> None:
