@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -287,6 +288,9 @@ def _prepare(
                 prepared[name] = one
                 digests[name], runtimes[name], builds[name] = one.digest, one.runtime, one.build
                 continue
+            if one.log:
+                progress.say(f"{one.message}. The last lines of its output:")
+                progress.say(textwrap.indent(one.log, "  "))
             outcome = Outcome(
                 outcome="failed",
                 code=one.code,

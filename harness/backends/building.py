@@ -56,7 +56,6 @@ def build(name: str, command: Sequence[str], directory: Path, timeout_s: float) 
         raise ServerFault(
             f"{name}: `{' '.join(command)}` in {directory} ended with {code}",
             code="build-failed",
-            hint="The last lines of its output are below.",
             log=tail(output.decode(errors="replace")),
         )
 

@@ -112,6 +112,10 @@ def test_a_variant_that_does_not_build_is_told_with_its_log(c10k: C10k) -> None:
     failed = [outcome for outcome in done.outcomes if outcome["variant"] == "broken"]
     assert [outcome["code"] for outcome in failed] == ["build-failed"] * 2
     assert "expected a semicolon" in failed[0]["log_tail"]
+    told = done.out.splitlines()
+    above = next(line for line in told if line.endswith("The last lines of its output:"))
+    assert told[told.index(above) + 1] == "  server.c:3: expected a semicolon"
+    assert told.count("  server.c:3: expected a semicolon") == 1
 
 
 def test_a_declared_ceiling_is_a_result(c10k: C10k) -> None:
