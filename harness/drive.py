@@ -35,6 +35,7 @@ FACTS = VariantFacts(unseen=True)
 # It is running, so it answers at once or not at all.
 READY_S = 3.0
 LOAD_STOP_S = 5.0
+CONNECT_S = 2.0
 # The load spreads its connections over source addresses in 127.0.0.0/8 by the same number.
 CONNECTIONS_PER_SOURCE = 20_000
 # What this host, and not the server, had too little of.
@@ -105,7 +106,7 @@ class Driven:
 
 
 def target_of(text: str, *, is_owned: bool) -> Target:
-    """The server at `text`.
+    """The server at `text`. Of a name's addresses it is the first that accepts a connection.
 
     Raises:
         UsageError: it is no address, or none of this host's loopback and not said to be owned.
@@ -117,13 +118,16 @@ def target_of(text: str, *, is_owned: bool) -> Target:
     match = _TCP.match(text)
     if match is None or not 0 < int(match["port"]) < 65536:
         raise _no_address(text)
-    address = _resolved(text, match["six"] or match["host"])
-    if not address.is_loopback and not is_owned:
+    found = _resolved(text, match["six"] or match["host"])
+    foreign = [address for address in found if not address.is_loopback]
+    if foreign and not is_owned:
         raise UsageError(
-            f"{text}: {address} is not a loopback address",
+            f"{text}: {foreign[0]} is not a loopback address",
             hint="Thousands of connections that send as fast as they are answered are an attack on "
             "a host that is not yours. `--i-own-this-host` says that it is.",
         )
+    port = int(match["port"])
+    address = next((one for one in found if len(found) > 1 and _accepts(one, port)), found[0])
     host = f"[{address}]" if address.version == 6 else str(address)
     is_four = address.version == 4
     return Target(f"tcp://{host}:{match['port']}", address.is_loopback and is_four, has_ports=True)
@@ -133,8 +137,16 @@ def _no_address(text: str) -> UsageError:
     return UsageError(f"`{text}` is not an address", hint=f"Use {FORMS}.")
 
 
-def _resolved(text: str, host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The address behind a name, IPv4 first, as most servers listen there."""
+def _accepts(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> bool:
+    """Whether anything listens there."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_S)
+        return probe.connect_ex((str(address), port)) == 0
+
+
+def _resolved(text: str, host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """The addresses behind a name, IPv4 first, as most servers listen there."""
     try:
         found = [info[4][0] for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
         addresses = [ipaddress.ip_address(one) for one in found]
@@ -142,7 +154,7 @@ def _resolved(text: str, host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Add
         raise UsageError(f"{text}: `{host}` has no address: {error.strerror}") from None
     except ValueError:
         raise _no_address(text) from None
-    return min(addresses, key=lambda address: address.version)
+    return sorted(dict.fromkeys(addresses), key=lambda address: address.version)
 
 
 def request_of(target: Target, profile_name: str, profile: Profile, seed: int) -> Request:

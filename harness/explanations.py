@@ -39,8 +39,9 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     ),
     "not-started": (
         "the server cannot be started",
-        "The engine refused its container; its words are in the report. An ENTRYPOINT that does "
-        "not exist is the usual reason.",
+        "The engine refused its container, or the program of its `[process] command` is not there. "
+        "An ENTRYPOINT that does not exist is the usual reason; of `command`, two words in one "
+        "element.",
     ),
     "not-ready": (
         "the server did not get ready",

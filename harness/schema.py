@@ -6,6 +6,7 @@ Each has a number, its key, what was expected and, where that can be told, what 
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,12 @@ def _explain(problem: Any, schema: type[Strict]) -> tuple[str, str]:
     if problem["type"] == "value_error":
         code = "C113" if not location or location[-1] not in _all_fields(schema) else "C112"
         return code, f"`{key}`: {problem['ctx']['error']}"
-    got = repr(problem["input"])
+    given = problem["input"]
+    got = repr(given)
+    if problem["type"] == "tuple_type":
+        parts = given.split() if isinstance(given, str) else [given]
+        wanted = json.dumps(parts, ensure_ascii=False, default=str)
+        return "C112", f"`{key}`: expected a list, as {wanted[:80]}; got {got[:80]}"
     found, depth = _field(schema, location)
     meanings = _meanings(found)
     if not meanings:

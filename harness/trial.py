@@ -331,7 +331,7 @@ class TrialRun:
             late = ("no-exit", f"did not exit within {stop_s:.0f} s of SIGTERM and was killed")
             return judged(late, reason(ended.spent) if ended.spent else None)
         if ended.exit_code != 0:
-            return "bad-exit", f"exited with {ended.exit_code} after SIGTERM, expected 0"
+            return "bad-exit", f"{ended.how} after SIGTERM, expected exit code 0"
         if counters is None and self._context.prepared.variant.file.counters:
             return "bad-exit", "declares counters, but printed no line of them at its exit"
         if reconciled is False and self._ceiling is None:

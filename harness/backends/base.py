@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import queue
-import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 from harness import interrupt
-from harness.conformance.results import MAIN
+from harness.conformance.results import MAIN, how
 from harness.cpus import CpuSplit
 from harness.errors import C10kError, ServerFault
 from harness.limits import SYSCTLS, Asked
@@ -169,15 +168,8 @@ class ServerExit:
 
     @property
     def how(self) -> str:
-        """In words; a signal's number is negated for processes, 128 is added for containers."""
-        if self.exit_code is None:  # what a container's SIGKILL looks like, too, whoever sent it
-            return "it was killed"
-        number = -self.exit_code if self.exit_code < 0 else self.exit_code - 128
-        if number == signal.SIGKILL:
-            return "it was killed"
-        if number in set(signal.Signals):
-            return f"it was ended by {signal.Signals(number).name}"
-        return f"it exited with {self.exit_code}"
+        """In words."""
+        return how(self.exit_code)
 
 
 class OpenTrial(Protocol):
@@ -294,7 +286,9 @@ def await_event(opened: OpenTrial, timeout_s: float, *, coming: bool) -> Event |
             return opened.next_event(LOOK_AGAIN_S)
         except LoadSilent:
             if ended is not None:
-                raise ServerFault(f"{ended.how} before it was ready", code="not-ready") from None
+                said = ended.log.strip().splitlines()
+                told = ": ".join([f"{ended.how} before it was ready", *said[-1:]])
+                raise ServerFault(told, code="not-ready") from None
             if time.monotonic() >= last_s:
                 raise LoadSilent(timeout_s) from None
 

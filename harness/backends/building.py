@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -58,6 +60,27 @@ def build(name: str, command: Sequence[str], directory: Path, timeout_s: float) 
             code="build-failed",
             log=tail(output.decode(errors="replace")),
         )
+
+
+def require_program(name: str, command: Sequence[str], directory: Path) -> None:
+    """Make sure that the program of a server's command can be started.
+
+    Raises:
+        ServerFault: there is none of that name.
+    """
+    program = command[0]
+    # A name with a slash is a path from the directory in which the server is started
+    where = directory / program if "/" in program else shutil.which(program)
+    if where is not None and os.access(where, os.X_OK) and not Path(where).is_dir():
+        return
+    is_there = where is not None and Path(where).is_file()
+    lacks = "is not executable" if is_there else f"is not on PATH, nor a path below {directory}"
+    hint = f"Install it, or build it: `{program}` is the first word of `[process] command`."
+    if is_there:
+        hint = f"chmod +x {where}"
+    elif len(words := program.split()) > 1:
+        hint = f"Each word is an element of its own: command = {json.dumps(words)}"
+    raise ServerFault(f"{name}: its command `{program}` {lacks}", code="not-started", hint=hint)
 
 
 def runtime_of(variant: Variant, timeout_s: float) -> str:

@@ -106,6 +106,7 @@ class ProcessBackend:
             )
         if run.build:
             building.build(variant.name, run.build, variant.directory, timeout_s)
+        building.require_program(variant.name, run.command, variant.directory)
         runtime = building.runtime_of(variant, timeout_s) if variant.file.runtime else None
         build = built.producer(variant.directory / run.command[0])
         return Prepared(variant, " ".join(run.command), variant.digest(), runtime, build)

@@ -6,6 +6,7 @@ know: with which status it exited and what it printed. `conclude` adds these to 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -18,6 +19,7 @@ Status = Literal["pass", "fail", "skip", "undecided"]
 MAIN = "main"
 # A server that must refuse to serve is given this long to say so; then it is taken to be serving.
 REFUSAL_S = 5.0
+EXIT_WORDS = {126: " (command not executable)", 127: " (command not found)"}
 COUNTERS_COMPARED = ("accepted", "closed", "bytes_in", "bytes_out")
 
 
@@ -111,6 +113,19 @@ class End:
     disturbed: str | None = None
 
 
+def how(exit_code: int | None) -> str:
+    """How a server ended, in words. A signal's number is negated for processes, and 128 is added to
+    it for containers; 126 and 127 are a shell's, and the keeper's."""
+    if exit_code is None:  # what a container's SIGKILL looks like, too, whoever sent it
+        return "it was killed"
+    number = -exit_code if exit_code < 0 else exit_code - 128
+    if number == signal.SIGKILL:
+        return "it was killed"
+    if number in set(signal.Signals):
+        return f"it was ended by {signal.Signals(number).name}"
+    return f"it exited with {exit_code}{EXIT_WORDS.get(exit_code, '')}"
+
+
 def score(results: Iterable[CheckResult]) -> Score:
     """Count the results; skipped ones do not apply."""
     statuses = [result.status for result in results]
@@ -181,7 +196,7 @@ def _exits_cleanly(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[b
         return True, "it did not end after SIGTERM and was killed"
     if end.exit_code != 0:
         last = (end.log.strip().splitlines() or ["it said nothing"])[-1]
-        return True, f"exit status {end.exit_code} after SIGTERM ({last})"
+        return True, f"{how(end.exit_code)} after SIGTERM, expected 0 ({last})"
     return False, "exit status 0 after SIGTERM"
 
 

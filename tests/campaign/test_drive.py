@@ -326,6 +326,19 @@ def test_what_is_no_address_is_told_with_the_forms_there_are(text: str) -> None:
     assert "unix:///PATH" in raised.value.hint
 
 
+def test_a_name_stands_for_its_first_address_that_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `localhost` where only ::1 is listened on; whether it has both is the host's affair."""
+    both = [(0, 0, 0, "", (address, 0)) for address in ("::1", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        port = listener.getsockname()[1]
+        six = drive.target_of(f"localhost:{port}", is_owned=False)
+    nobody = drive.target_of(f"localhost:{port}", is_owned=False)
+
+    assert six.address == f"tcp://[::1]:{port}"
+    assert nobody.address == f"tcp://127.0.0.1:{port}"
+
+
 def test_too_few_open_files_are_the_hosts_fault(tmp_path: Path) -> None:
     profile = profile_in(tmp_path, connections=1_000)
     limited = command(tmp_path, "127.0.0.1:7", "--profile", profile)

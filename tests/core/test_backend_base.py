@@ -46,6 +46,13 @@ def test_a_server_that_ended_before_it_was_ready_is_waited_for_no_longer() -> No
     assert opened.waits_s == [base.LOOK_AGAIN_S]
 
 
+def test_the_last_words_of_a_server_that_ended_are_told_with_its_end() -> None:
+    opened = Opened(end=ServerExit(1, "loading\nno /etc/mine.conf\n"))
+
+    with pytest.raises(ServerFault, match=r"exited with 1 before it was ready: no /etc/mine.conf$"):
+        following(opened, 60, coming=True)
+
+
 def test_what_the_load_says_of_a_server_that_ended_comes_first() -> None:
     assert following(Opened(READY, end=ServerExit(3, "")), 60, coming=True) == READY
 
@@ -80,6 +87,8 @@ def test_a_load_that_says_nothing_is_told_with_all_the_time_it_had() -> None:
         (-9, "it was killed"),
         (137, "it was killed"),
         (255, "it exited with 255"),
+        (-15, "it was ended by SIGTERM"),
+        (127, "it exited with 127 (command not found)"),
         (None, "it was killed"),
     ],
 )

@@ -170,6 +170,22 @@ def test_what_is_wrong_with_name_files_and_keys_is_told_together(tmp_path: Path)
     assert "c10k explain C101" in raised.value.hint
 
 
+def test_a_command_in_one_text_is_told_as_the_list_that_it_should_be(tmp_path: Path) -> None:
+    directory = tmp_path / "mine"
+    directory.mkdir()
+    (directory / "Dockerfile").touch()
+    (directory / "variant.toml").write_text(
+        'title = "x"\narchitecture = "x"\nlanguage = "C"\nsummary = "x"\n'
+        '[process]\ncommand = "python3 server.py"\n'
+    )
+
+    with pytest.raises(UsageError) as raised:
+        variants.discover(tmp_path)
+
+    wanted = 'expected a list, as ["python3", "server.py"]; got \'python3 server.py\''
+    assert wanted in raised.value.message
+
+
 def test_the_schema_for_editors_is_the_one_that_is_used() -> None:
     """Made by: python -m harness.variants > docs/variant.schema.json"""
     path = Path(__file__).parents[2] / "docs/variant.schema.json"
