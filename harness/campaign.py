@@ -380,8 +380,11 @@ def mark_abandoned(reports: Path, redraw: Callable[[Campaign], Any]) -> list[str
             redraw(campaign)
         except UsageError:
             continue  # of another version, or damaged: not ours to mend, and no reason to stop
-        except C10kError:
-            raise  # an interrupt, a full disk
+        except C10kError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                raise  # an interrupt, a full disk
+            told.append(f"{campaign.name} had been killed; it is another user's: {error.message}")
+            continue
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             told.append(

@@ -6,7 +6,6 @@ what went wrong.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import sys
 import traceback
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
+from harness import output
 from harness.commands.check import check
 from harness.commands.clean import clean
 from harness.commands.compare import compare
@@ -27,7 +27,7 @@ from harness.commands.run import run
 from harness.commands.selftest import selftest
 from harness.commands.servers import servers
 from harness.commands.version import version
-from harness.errors import EXIT_MEANINGS, C10kError, Exit, ending
+from harness.errors import EXIT_MEANINGS, C10kError, Exit, ending, lacking
 
 COMMANDS = (
     doctor,
@@ -71,10 +71,12 @@ def main() -> NoReturn:
     The last line says what a code other than 0 means: `make` adds its own "Error 4" below it, and
     Compose its own "exited with code 4".
     """
+    output.make_safe()
     code = _exit_code(functools.partial(cli.main, standalone_mode=False))
+    if (lost := output.lost()) and not code:
+        _complain(f"standard output takes no more: {lost.strerror}", "Its text is not complete.")
+        code = Exit.HOST_NOT_FIT
     if code:
-        with contextlib.suppress(BrokenPipeError):  # the reader of our output had enough
-            sys.stdout.flush()
         click.echo(ending(code), err=True)
     sys.exit(code)
 
@@ -95,9 +97,10 @@ def _exit_code(call: Callable[[], Any]) -> int:
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        return Exit.OK  # the reader of our output had enough
-    except Exception:
+    except Exception as error:
+        if told := lacking(error):
+            _complain(*told)
+            return Exit.HOST_NOT_FIT
         traceback.print_exc()
         _complain("this is a bug in c10k", "Please report it with the lines above.")
         return Exit.BUG

@@ -6,6 +6,8 @@ server's speed depend on the load. A sibling of a server CPU therefore stays idl
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,23 @@ class CpuSplit:
 
     server: tuple[int, ...]
     load: tuple[int, ...]
+
+
+def keep_to(cpus: Iterable[int]) -> None:
+    """Keep this thread, and what it starts from now on, on some CPUs.
+
+    Raises:
+        HostNotFit: the kernel refuses that.
+    """
+    wanted = sorted(cpus)
+    try:
+        os.sched_setaffinity(0, wanted)
+    except OSError as error:
+        listed = ", ".join(map(str, wanted))
+        raise HostNotFit(
+            f"the harness cannot run on CPU {listed} only (sched_setaffinity): {error.strerror}",
+            hint="A sandbox around it refuses that, or the CPU went offline. Start it outside.",
+        ) from error
 
 
 def parse_list(text: str) -> tuple[int, ...]:

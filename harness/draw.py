@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import proof
+from harness import headroom, proof
 from harness.errors import UsageError
-from harness.store import REPORT_FILE, Campaign, replace
+from harness.store import REPORT_FILE, Campaign, written
 
 if TYPE_CHECKING:
     from harness.report.compare import Compared
@@ -37,12 +37,13 @@ class Drawn:
 
 def report(campaign: Campaign) -> Drawn:
     """Write `report.html` of one campaign and `index.html` beside all campaigns."""
+    headroom.require()
     # pandas, SciPy and Altair take seconds to import, which `c10k servers` must not wait for.
     from harness.report import html, text
 
     built = model_of(campaign)
     path = campaign.write(REPORT_FILE, html.render(built))
-    index(campaign.directory.parent)
+    index(campaign.directory.parent, f"c10k report {campaign.name}")
     unranked = built.analysis.unranked
     unproven = unranked is not None and unranked.code == proof.CODE
     return Drawn(path, text.render(built), built.ranked_void, unproven)
@@ -109,8 +110,14 @@ def as_json(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def index(reports: Path) -> Path:
-    """Write `index.html`: every campaign in `reports` with its verdict."""
+def index(reports: Path, again: str) -> Path:
+    """Write `index.html`: every campaign in `reports` with its verdict.
+
+    `again` is the command that does so again.
+
+    Raises:
+        HostNotFit: it cannot be written.
+    """
     from harness.report import index as page
 
-    return replace(reports / INDEX_FILE, page.render(page.entries(reports)))
+    return written(reports / INDEX_FILE, page.render(page.entries(reports)), again)

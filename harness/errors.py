@@ -12,6 +12,8 @@ Anything else that reaches the command line is a bug in the harness: exit code 1
 
 from __future__ import annotations
 
+import errno
+import os
 from enum import IntEnum
 
 
@@ -90,3 +92,37 @@ class Interrupted(C10kError):
     """SIGINT or SIGTERM arrived; what was measured is saved."""
 
     exit_code = Exit.INTERRUPTED
+
+
+# What this host has too little of, or refuses, and what to do about it.
+_ROOM = "Make room on that disk (`df -h`, `df -i`), then run the same command again."
+_FILES = "Raise the limit of open files (`ulimit -n`)."
+_MEMORY = "Raise the limit of memory (`ulimit -v`), or free some."
+_TASKS = "Raise the limit of processes and threads (`ulimit -u`)."
+_ACCESS = "Run the command as a user who may, or name another directory."
+_LACKS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EMFILE: _FILES,
+    errno.ENFILE: _FILES,
+    errno.ENOMEM: _MEMORY,
+    errno.EAGAIN: _TASKS,
+}
+_REFUSES = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def lacking(error: BaseException) -> tuple[str, str] | None:
+    """What the host lacks that ended a command, and what to do; None for any other error."""
+    if isinstance(error, MemoryError):
+        return "this host, or a limit, leaves c10k too little memory", _MEMORY
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return "this host, or a limit, allows c10k no more threads", _TASKS
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
+        return str(error.strerror), "Make room there, or name a directory by TMPDIR."
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    hint = _LACKS.get(error.errno, "")
+    if error.errno in _REFUSES and error.filename is not None:
+        hint = _ACCESS
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return (f"{where}{os.strerror(error.errno).lower()}", hint) if hint else None

@@ -10,9 +10,9 @@ time to time whether it has to stop, so that a shield means nothing to it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,14 +88,20 @@ def is_main() -> bool:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if _State.seen:
-        os.write(2, b"c10k: stopped at once; the next start removes what is left\n")
+        _tell("c10k: stopped at once; the next start removes what is left")
         os._exit(Exit.INTERRUPTED)
     _State.seen = True
-    print(f"\nc10k: stopping; {_State.told}", file=sys.stderr, flush=True)
+    _tell(f"\nc10k: stopping; {_State.told}")
     if _State.shields:
         _State.pending = number
         return
     raise _interrupted(number)
+
+
+def _tell(text: str) -> None:
+    """Past sys.stderr, which may be at work below this handler. Its terminal may be gone."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{text}\n".encode())
 
 
 def _interrupted(number: int) -> Interrupted:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import queue
 import threading
 import time
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field
 
 from harness import pool
 from harness.backends.base import Backend, Prepared
-from harness.cpus import CpuSplit
+from harness.cpus import CpuSplit, keep_to
 from harness.errors import ServerFault
 from harness.faults import NOT_AVAILABLE
 from harness.turn import Turn
@@ -142,7 +141,7 @@ def _beside(
 
     def judged(prepared: Prepared) -> tuple[Cores, Verdict]:
         mine = free.get()
-        os.sched_setaffinity(0, mine.split.load)  # of this thread: no server is disturbed by it
+        keep_to(mine.split.load)  # of this thread: no server is disturbed by it
         try:
             turn = Turn(mine.work, crowd)
             return mine, judge(

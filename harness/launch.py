@@ -22,6 +22,7 @@ from harness import (
     ends,
     groups,
     growth,
+    headroom,
     host,
     lock,
     plan,
@@ -197,6 +198,7 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
         Interrupted: by a signal, after the report of what was measured was drawn.
         Unproven: nothing can be ranked, and the campaign was not to go on without a ranking.
     """
+    headroom.require()
     owner = f"c10k run --profile {request.profile_name} in {Path.cwd()}"
     with watched(), lock.held(owner):
         for what in _tidied(backend, request.reports):
@@ -212,7 +214,7 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
         progress.say(f"{campaign.name}: {describe(request, backend)}")
         # No thread of the harness may run on the server's CPUs, or it would be measured with the
         # server; those of the display inherit this.
-        os.sched_setaffinity(0, request.split.load)
+        cpus.keep_to(request.split.load)
         try:
             drawing = Redrawing(progress, campaign, estimate_s=estimate_s(request))
             with Watching(drawing, campaign) as display:

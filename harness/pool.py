@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from harness import interrupt
+from harness.cpus import keep_to
 from harness.errors import ServerFault
 
 Item = TypeVar("Item")
@@ -127,10 +128,10 @@ def _confined(cpus: Collection[int]) -> Generator[None]:
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        keep_to(before)
 
 
 def _confine(cpus: Collection[int]) -> None:
     """Of this thread, and of all processes that it starts."""
     if cpus:
-        os.sched_setaffinity(0, cpus)
+        keep_to(cpus)

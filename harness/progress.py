@@ -7,7 +7,6 @@ object per event for programs. All of them receive the same events.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -96,14 +95,6 @@ class Place:
         return f"cell {number}/{self._cells_of}" if self._cells_of else f"cell {number}"
 
 
-def _write(line: str) -> None:
-    """Print a line; a reader that left (`| head`) is no reason to stop measuring."""
-    try:
-        print(line, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 class Plain:
     """One line per event with the time since the start, on standard output."""
 
@@ -119,7 +110,7 @@ class Plain:
 
     def say(self, text: str) -> None:
         """Print a sentence."""
-        _write(text)
+        print(text, flush=True)
 
     def confirm(self, question: str) -> bool:
         """No: standard output is no terminal."""
@@ -132,7 +123,7 @@ class Plain:
         if text and name != "progress":
             elapsed_s = time.monotonic() - self._start
             text = f"  {self._place.cell()}:{text[1:]}" if name == "cell" else text
-            _write(f"[{elapsed_s:6.1f}s] {text}")
+            print(f"[{elapsed_s:6.1f}s] {text}", flush=True)
 
 
 class Json:
@@ -154,7 +145,7 @@ class Json:
 
     def event(self, name: str, **facts: Any) -> None:
         """Print the event."""
-        _write(json.dumps({"schema": 1, "event": name, **facts}))
+        print(json.dumps({"schema": 1, "event": name, **facts}), flush=True)
 
 
 class Terminal:

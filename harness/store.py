@@ -13,10 +13,12 @@ Rule 4: files belong to the owner of the `reports` directory, whoever writes the
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,11 @@ REPORT_FILE = "report.html"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Record = dict[str, Any]
+# What comes first, where a file cannot be written, by whether its disk is full
+_FIRST = {
+    True: "Make room (`df -h`, `df -i`)",
+    False: "Make its directory writable for this user",
+}
 
 
 class Campaign:
@@ -56,11 +63,18 @@ class Campaign:
             raise UsageError(f"{campaign.directory}: exists already") from None
         except OSError as error:
             raise HostNotFit(
-                f"{campaign.directory}: cannot be made: {error.strerror}",
-                hint="Name a writable directory with `--reports`.",
+                f"{campaign.directory}: cannot be made: {error.strerror}", hint=_hint_of(error)
             ) from error
         hand_over(campaign.directory)
-        campaign.write_head({"schema": SCHEMA, "campaign": name, **head})
+        path = campaign.directory / CAMPAIGN_FILE
+        try:
+            replace(path, _as_text({"schema": SCHEMA, "campaign": name, **head}))
+        except OSError as error:
+            with suppress(OSError):
+                campaign.directory.rmdir()
+            raise HostNotFit(
+                f"{path}: cannot be written: {error.strerror}", hint=_hint_of(error)
+            ) from error
         return campaign
 
     @classmethod
@@ -95,11 +109,16 @@ class Campaign:
 
     def write_head(self, head: Record) -> None:
         """Replace `campaign.json` as a whole."""
-        self.write(CAMPAIGN_FILE, json.dumps(head, indent=2, ensure_ascii=False) + "\n")
+        self.write(CAMPAIGN_FILE, _as_text(head))
 
     def write(self, name: str, text: str) -> Path:
-        """Replace the file `name` of the campaign as a whole and return its path."""
-        return replace(self.directory / name, text)
+        """Replace the file `name` of the campaign as a whole and return its path.
+
+        Raises:
+            HostNotFit: it cannot be written; the old one is there still.
+        """
+        again = "run --resume" if name == CAMPAIGN_FILE else "report"
+        return written(self.directory / name, text, f"c10k {again} {self.name}")
 
     def append_cell(self, record: Record) -> None:
         """Append one finished cell to `trials.jsonl`; it is on the disk when this returns."""
@@ -129,7 +148,7 @@ class Campaign:
         path = self.directory / name
         line = json.dumps({"schema": SCHEMA, **record}, ensure_ascii=False, allow_nan=False)
         try:
-            _append_line(path, line.encode())
+            _append_line(path, line.encode(errors="backslashreplace"))
         except OSError as error:
             raise HostNotFit(
                 f"{path}: cannot be appended to: {error.strerror}",
@@ -138,21 +157,61 @@ class Campaign:
             ) from error
 
 
+def _as_text(head: Record) -> str:
+    return json.dumps(head, indent=2, ensure_ascii=False) + "\n"
+
+
 def campaigns(reports: Path) -> list[Campaign]:
     """All campaigns in `reports`, by name."""
     return [Campaign(path.parent) for path in sorted(reports.glob(f"*/{CAMPAIGN_FILE}"))]
 
 
 def replace(path: Path, text: str) -> Path:
-    """Write `text` to `path` so that a reader or a crash meets the old file or the new one."""
+    """Write `text` to `path` so that a reader or a crash meets the old file or the new one.
+
+    A byte of a name that is no UTF-8 is written as the escape that JSON has for it (`\\udcff`).
+
+    Raises:
+        OSError: it cannot be written; nothing else is left than what was there.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    hand_over(partial, like=path.parent)
-    partial.replace(path)
+    try:
+        with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        hand_over(partial, like=path.parent)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
     return path
+
+
+def written(path: Path, text: str, again: str) -> Path:
+    """As `replace`. `again` is the command that goes on from here, once it is possible.
+
+    Raises:
+        HostNotFit: the file cannot be written.
+    """
+    try:
+        return replace(path, text)
+    except OSError as error:
+        raise HostNotFit(
+            f"{path}: cannot be written: {error.strerror}",
+            hint=f"What was measured is safe. {_FIRST[_is_full(error)]}, then: `{again}`.",
+        ) from error
+
+
+def _is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _hint_of(error: OSError) -> str:
+    """What to do where a campaign cannot be begun."""
+    again = "run the same command again" if _is_full(error) else "or take another by `--reports`"
+    return f"{_FIRST[_is_full(error)]}, {again}."
 
 
 def _append_line(path: Path, line: bytes) -> None:
@@ -185,4 +244,5 @@ def hand_over(path: Path, like: Path | None = None) -> None:
     if os.geteuid() != 0:
         return
     owner = (like or path.parent).stat()
-    os.chown(path, owner.st_uid, owner.st_gid)
+    with suppress(OSError):  # a share or a user namespace gives nothing away
+        os.chown(path, owner.st_uid, owner.st_gid)

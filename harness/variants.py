@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ class Variant:
         """
         digest = hashlib.sha256()
         for path in sorted(_sources(self.directory, self.context)):
-            digest.update(str(path.relative_to(self.context)).encode())
+            digest.update(os.fsencode(path.relative_to(self.context)))
             digest.update(path.stat().st_mode.to_bytes(4, "big"))
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()

@@ -148,7 +148,7 @@ def check_all(
         allowed = os.sched_getaffinity(0)
         splits = cpus.splits(cpus.cores_of(allowed), 1)
         opened.prepare_load(BUILD_S)
-        os.sched_setaffinity(0, splits[0].load)
+        cpus.keep_to(splits[0].load)
         say = show if len(chosen) > 1 else _ignore
         prepared: dict[str, Prepared] = {}
         with closing(preparing.each(opened, chosen, BUILD_S, cpus=allowed, say=say)) as builds:

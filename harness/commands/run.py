@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harness import budget, draw
+from harness import budget, draw, output
 from harness.commands import options
 from harness.errors import Exit
 from harness.profiles import profile as profiles
@@ -139,6 +139,8 @@ def run(
     if dry_run:
         click.echo(draw.as_json(launch.dry_run(request)) if as_json else _plan_text(request))
         return Exit.OK
+    if not as_json:
+        output.is_display_only()
     display = progress.choose(as_json=as_json)
     return launch.run(request, launch.backend_named(backend), display, resume)
 

@@ -41,7 +41,7 @@ def selftest(backend: str, as_json: bool) -> int:
         opened.sweep()
         split = cpus.split(cpus.cores_of(os.sched_getaffinity(0)), 1)
         opened.prepare_load(BUILD_S)
-        os.sched_setaffinity(0, split.load)
+        cpus.keep_to(split.load)
         proved = proving.prove(opened, split, "selftest")
     told = {"schema": 1, "backend": opened.name, **proved.as_json()}
     click.echo(draw.as_json(told) if as_json else _text(proved))

@@ -146,7 +146,10 @@ class C10k:
         )
         return directory
 
-    def start(self, *arguments: str | Path, under: tuple[str, ...] = ()) -> Any:
+    def start(
+        self, *arguments: str | Path, under: tuple[str, ...] = (), terminal: int | None = None
+    ) -> Any:
+        """Start it without waiting; `terminal` is a descriptor that its streams are then."""
         process = subprocess.Popen(
             # A shell's background job inherits an ignored SIGINT, which c10k leaves ignored.
             [
@@ -155,9 +158,9 @@ class C10k:
             ],
             cwd=ROOT,
             env={**os.environ, "C10K_REPORTS": str(self.reports)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL if terminal is None else terminal,
+            stdout=subprocess.PIPE if terminal is None else terminal,
+            stderr=subprocess.PIPE if terminal is None else terminal,
             text=True,
         )
         self.started.append(process)

@@ -66,6 +66,40 @@ def test_a_reader_that_leaves_ends_neither_the_campaign_nor_its_report(c10k: C10
     assert (head.parent / "report.html").is_file()
 
 
+def test_output_that_nothing_takes_ends_no_campaign(c10k: C10k) -> None:
+    c10k.add_server("mine", echo())
+    nowhere = ("env", "PYTHONIOENCODING=ascii", "sh", "-c", 'exec "$@" >/dev/full 2>&-', "sh")
+
+    done = c10k.run(c10k.profile(), under=nowhere)
+
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert done.head()["state"] == "done"
+    assert len(done.cells) == 2
+    assert (done.directory / "report.html").is_file()
+
+
+def test_a_terminal_that_is_closed_ends_a_campaign_tidily(c10k: C10k) -> None:
+    c10k.add_server("mine", echo())
+    arguments = ("run", "--backend", "process", "--servers-dir", c10k.servers)
+    terminal, theirs = os.openpty()
+    process = c10k.start(
+        *(*arguments, "--profile", c10k.profile(trials=3, window_s=1.5)),
+        under=("setsid", "--ctty"),
+        terminal=theirs,
+    )
+    os.close(theirs)
+    wait_for(lambda: list(c10k.reports.glob("*/trials.jsonl")))
+    os.close(terminal)
+    process.wait(60)
+
+    (head,) = c10k.reports.glob("*/campaign.json")
+    assert process.returncode == 130
+    assert '"state": "interrupted"' in head.read_text()
+    assert (head.parent / "report.html").is_file()
+    assert (head.parent / "trials.jsonl").read_text()
+    assert marked_processes() == []
+
+
 def test_a_damaged_campaign_does_not_stop_the_next_one(c10k: C10k) -> None:
     damaged = c10k.reports / "damaged" / "campaign.json"
     damaged.parent.mkdir(parents=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,119 @@ def test_a_full_disk_is_told_with_the_way_to_go_on() -> None:
 
     assert os.strerror(errno.ENOSPC) in raised.value.message
     assert "--resume" in raised.value.hint
+
+
+def in_small_disk(tmp_path: Path, options: str, program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program where `tmp_path/disk` is a disk of its own; nothing of it is left."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f'mount -t tmpfs -o {options} tmpfs "$1" && exec "$2" -c "$3" "$1"'
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mount, "sh", str(disk), sys.executable, program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+BEGIN = """
+import sys, pathlib
+from harness.errors import HostNotFit
+from harness.store import Campaign
+reports = pathlib.Path(sys.argv[1])
+try:
+    Campaign.create(reports, "one", {})
+except HostNotFit as error:
+    print(error.message, error.hint)
+print(list(reports.iterdir()))
+"""
+DRAW = """
+import sys, pathlib
+from harness.errors import HostNotFit
+from harness.store import Campaign
+campaign = Campaign.create(pathlib.Path(sys.argv[1]), "one", {"state": "done"})
+campaign.write("report.html", "old")
+try:
+    campaign.write("report.html", "x" * 200_000)
+except HostNotFit as error:
+    print(error.message, error.hint)
+print(sorted(path.name for path in campaign.directory.iterdir()))
+print(campaign.head()["state"], (campaign.directory / "report.html").read_text())
+"""
+
+
+@as_root
+@pytest.mark.parametrize("inodes", [1, 2])
+def test_a_campaign_that_finds_no_inode_leaves_nothing(tmp_path: Path, inodes: int) -> None:
+    done = in_small_disk(tmp_path, f"nr_inodes={inodes}", BEGIN)
+
+    assert "No space left on device Make room (`df -h`, `df -i`), run" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@as_root
+def test_a_report_that_a_full_disk_does_not_take_leaves_the_old_one(tmp_path: Path) -> None:
+    done = in_small_disk(tmp_path, "size=64k", DRAW)
+
+    assert "report.html: cannot be written: No space left on device" in done.stdout, done.stderr
+    assert "`c10k report one`" in done.stdout
+    assert done.stdout.splitlines()[1:] == ["['campaign.json', 'report.html']", "done old"]
+
+
+# Root without the capabilities that let it pass
+PLAIN = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
+
+
+@as_root
+def test_a_directory_that_may_not_be_written_is_told_and_left_as_it_was(tmp_path: Path) -> None:
+    campaign = Campaign.create(tmp_path, "one", {"state": "done"})
+    campaign.directory.chmod(0o555)
+    program = (
+        "import sys, pathlib\nfrom harness.errors import HostNotFit\n"
+        "from harness.store import Campaign\n"
+        "try: Campaign(pathlib.Path(sys.argv[1])).write('report.html', 'x')\n"
+        "except HostNotFit as error: print(error.message, error.hint)\n"
+    )
+    done = subprocess.run(
+        [*PLAIN, sys.executable, "-c", program, str(campaign.directory)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert "cannot be written: Permission denied" in done.stdout, done.stderr
+    assert "writable for this user" in done.stdout
+    assert [path.name for path in campaign.directory.iterdir()] == ["campaign.json"]
+
+
+@as_root
+def test_a_file_that_cannot_be_given_away_is_kept(tmp_path: Path) -> None:
+    """In a user namespace the owner of the directory may have no number."""
+    os.chown(tmp_path, 12_345, 12_345)
+    tmp_path.chmod(0o777)
+    program = (
+        "import sys, pathlib\nfrom harness.store import Campaign\n"
+        "print(Campaign.create(pathlib.Path(sys.argv[1]), 'one', {}).head()['campaign'])\n"
+    )
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if "unshare" in done.stderr:
+        pytest.skip(done.stderr)
+
+    assert done.stdout == "one\n", done.stderr
+
+
+def test_a_name_that_is_no_utf_8_comes_back_as_it_was(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.toml")
+    campaign = Campaign.create(tmp_path, "one", {"argv": [name]})
+    campaign.append_outcome({"text": name})
+
+    assert campaign.head()["argv"] == [name]
+    assert campaign.outcomes()[0]["text"] == name
 
 
 def test_a_number_that_json_cannot_hold_is_refused_before_it_is_written(tmp_path: Path) -> None:

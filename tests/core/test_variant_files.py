@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,20 @@ def test_a_command_in_one_text_is_told_as_the_list_that_it_should_be(tmp_path: P
 
     wanted = 'expected a list, as ["python3", "server.py"]; got \'python3 server.py\''
     assert wanted in raised.value.message
+
+
+def test_a_source_whose_name_is_no_utf_8_is_part_of_a_server(tmp_path: Path) -> None:
+    source = tmp_path / os.fsdecode(b"caf\xe9.c")
+    source.write_text("one")
+    (tmp_path / "Dockerfile").touch()
+    (tmp_path / "variant.toml").write_text(
+        'title = "x"\narchitecture = "x"\nlanguage = "C"\nsummary = "x"\n'
+    )
+    mine = tmp_path.rename(tmp_path.with_name("mine"))
+    before = variants.read(mine).digest()
+    (mine / source.name).write_text("other")
+
+    assert variants.read(mine).digest() != before
 
 
 def test_the_schema_for_editors_is_the_one_that_is_used() -> None:

@@ -1,0 +1,90 @@
+"""Standard output and standard error that end no command, whatever becomes of them.
+
+A terminal is closed, a disk is full, a reader leaves (`| head`), an encoding lacks a character: the
+command goes on, and what the stream does not take is left out. `lost` says so at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import select
+import sys
+from typing import Any
+
+STREAMS = {"stdout": 1, "stderr": 2}
+ENCODING_USUAL = "utf-8"
+
+
+class _Descriptor(io.RawIOBase):
+    """Writes to a descriptor, and keeps the first error instead of raising it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+        self.lost: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._number
+
+    def isatty(self) -> bool:
+        return os.isatty(self._number)
+
+    def write(self, data: Any, /) -> int:
+        while True:
+            try:
+                return os.write(self._number, data)
+            except BlockingIOError:  # a pipe whose other end made it non-blocking
+                select.select([], [self._number], [])
+            except OSError as error:
+                self.lost = self.lost or error
+                return len(memoryview(data))
+
+
+class _State:
+    stdout: _Descriptor | None = None
+    is_display = False
+
+
+def make_safe() -> None:
+    """Replace sys.stdout and sys.stderr; open what was closed, or a file would get its number."""
+    for number in (0, *STREAMS.values()):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    for name, number in STREAMS.items():
+        stream = getattr(sys, name)
+        with contextlib.suppress(AttributeError, OSError):
+            stream.flush()
+        descriptor = _Descriptor(number)
+        safe = io.TextIOWrapper(
+            io.BufferedWriter(descriptor),
+            getattr(stream, "encoding", None) or ENCODING_USUAL,
+            errors="backslashreplace",
+            line_buffering=number == STREAMS["stderr"] or descriptor.isatty(),
+        )
+        setattr(sys, name, safe)
+        if name == "stdout":
+            _State.stdout = descriptor
+
+
+def is_display_only() -> None:
+    """What this command prints shows how it goes: its results are elsewhere."""
+    _State.is_display = True
+
+
+def lost() -> OSError | None:
+    """Why standard output lacks results of this command; None if it lacks none.
+
+    A reader that left had enough.
+    """
+    with contextlib.suppress(ValueError):  # closed
+        sys.stdout.flush()
+    error = _State.stdout.lost if _State.stdout else None
+    return None if error is None or error.errno == errno.EPIPE or _State.is_display else error
