@@ -15,15 +15,15 @@ import resource
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import gates, plan
-from harness.backends.base import Event, EventStream, LoadSilent, tail
+from harness.backends.base import Event, EventStream, LoadSilent, chunks, tail
+from harness.backends.written import WrittenPipe
 from harness.errors import C10kError, HostNotFit, Interrupted, ServerFault, UsageError
 from harness.faults import SERVER_CODES, fault_of
 from harness.interrupt import shielded
@@ -222,7 +222,7 @@ def drive(request: Request, show: Emit) -> Driven:
         with _load(request) as (events, log):
             _follow(request, driven, events, show)
             if driven.failure and driven.failure[0] == "load-died":
-                driven.failure = ("load-died", f"{driven.failure[1]}: {tail(log())}")
+                driven.failure = ("load-died", f"{driven.failure[1]}: {tail(log.text)}")
         driven.error = _error(request, driven)
     except Interrupted as interrupted:
         driven.error = interrupted
@@ -301,24 +301,21 @@ def _told(request: Request) -> str:
 
 
 @contextmanager
-def _load(request: Request) -> Iterator[tuple[EventStream, Any]]:
+def _load(request: Request) -> Iterator[tuple[EventStream, WrittenPipe]]:
     """A load process and what it writes to stderr; it ends with the block, or with this process."""
-    with tempfile.TemporaryFile() as log:
+    with closing(WrittenPipe()) as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness.load", "--parent", str(os.getpid())],
+            [sys.executable, "-P", "-m", "harness.load", "--parent", str(os.getpid())],
             env={**os.environ, "C10K_TRIAL": _told(request)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=log.writer,
             start_new_session=True,  # a Ctrl-C is for this process, which ends the load tidily
         )
+        log.close_writer()
         assert process.stdout is not None  # noqa: S101 (for the type checker)
-
-        def text() -> str:
-            return os.pread(log.fileno(), 65_536, 0).decode(errors="replace")
-
         try:
-            yield EventStream(iter(process.stdout.readline, b"")), text
+            yield EventStream(chunks(process.stdout)), log
         finally:
             with shielded():
                 process.terminate()

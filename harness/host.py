@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import cpus
-from harness.backends.process import missing_tools, namespaces
+from harness.backends import isolation
+from harness.backends.process import missing_tools
 from harness.doctor.facts import UNLIMITED, Engine, Facts
 
 PROC = Path("/proc")
@@ -38,9 +39,11 @@ def read(reports: Path) -> Facts:
     Half a second of it is spent on watching what else runs.
     """
     missing = missing_tools()
+    isolated = None if missing else isolation.found()
     sees_all = sees_all_processes()
     return Facts(
-        isolated=None if missing else namespaces() is not None,
+        isolated=None if isolated is None else isolated.namespaces is not None,
+        hides_load=None if isolated is None else bool(isolated.unshare_pids),
         tools_missing=tuple(missing),
         has_strace=shutil.which("strace") is not None,
         has_perf=shutil.which("perf") is not None,

@@ -9,16 +9,19 @@ trial removes all that it started, whatever happened.
 from __future__ import annotations
 
 import json
+import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Protocol
+from typing import IO, Any, ClassVar, Protocol
 
 from harness import interrupt
+from harness.backends.written import NO_OUTPUT, Amount
 from harness.conformance.results import MAIN, how
 from harness.cpus import CpuSplit
 from harness.errors import C10kError, ServerFault
@@ -35,6 +38,10 @@ LISTEN = "tcp://0.0.0.0:7000"
 # Marks every container and volume that a campaign starts
 LABEL = "c10k.campaign"
 LOG_TAIL_LINES = 20
+# The longest is a cell with the histograms of all its parts.
+EVENT_BYTES_MAX = 64 << 20
+STRAY_BYTES_MAX = 4 << 10
+CHUNK_BYTES = 64 << 10
 # How often to look whether a server that is on its way has ended
 LOOK_AGAIN_S = 0.25
 
@@ -160,11 +167,13 @@ class ServerExit:
     """How a server ended: its exit code (None: it had to be killed) and its last log lines.
 
     `spent`: of a server that had to be killed, how the CPU time went in the wait for its end.
+    `wrote`: how much it wrote to stderr.
     """
 
     exit_code: int | None
     log: str
     spent: Spent | None = None
+    wrote: Amount = NO_OUTPUT
 
     @property
     def how(self) -> str:
@@ -298,7 +307,7 @@ class EventStream:
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self.stray: list[str] = []
+        self.stray: deque[str] = deque(maxlen=LOG_TAIL_LINES)
         threading.Thread(target=self._read, args=(chunks,), daemon=True).start()
 
     def next(self, timeout_s: float) -> Event | None:
@@ -317,6 +326,8 @@ class EventStream:
         try:
             for chunk in chunks:
                 *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) > EVENT_BYTES_MAX:
+                    raise ValueError(f"a line of more than {EVENT_BYTES_MAX:,} bytes")
                 for line in lines:
                     self._take(line)
         except (OSError, ValueError) as error:  # the stream was closed under the reader
@@ -328,18 +339,23 @@ class EventStream:
         try:
             event = json.loads(line)
         except ValueError:
-            self.stray.append(line.decode(errors="replace"))
+            self.stray.append(line[:STRAY_BYTES_MAX].decode(errors="replace"))
             return
         self._queue.put(event)
 
 
-def told_runtime(variant: Variant, output: bytes) -> str:
+def chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    """What comes through a pipe, as it comes. Not by lines: one may have no end."""
+    return iter(lambda: os.read(stream.fileno(), CHUNK_BYTES), b"")
+
+
+def told_runtime(variant: Variant, output: str) -> str:
     """The one line that `--version` printed.
 
     Raises:
         ServerFault: it is none, or more than one.
     """
-    lines = output.decode(errors="replace").strip().splitlines()
+    lines = output.strip().splitlines()
     if len(lines) != 1:
         raise ServerFault(
             f"{variant.name}: started with `--version`, it is to tell its runtime in one line; "

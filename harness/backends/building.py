@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness import interrupt
 from harness.backends.base import tail, told_runtime
+from harness.backends.written import WrittenPipe
 from harness.errors import ServerFault
 from harness.variants import Variant
 
@@ -52,13 +53,13 @@ def build(name: str, command: Sequence[str], directory: Path, timeout_s: float) 
         raise ServerFault(
             f"{name}: the build took longer than {timeout_s:.0f} s",
             code="build-failed",
-            log=tail((error.stdout or b"").decode(errors="replace")),
+            log=tail(error.output),
         ) from None
     if code != 0:
         raise ServerFault(
             f"{name}: `{' '.join(command)}` in {directory} ended with {code}",
             code="build-failed",
-            log=tail(output.decode(errors="replace")),
+            log=tail(output),
         )
 
 
@@ -107,30 +108,33 @@ def runtime_of(variant: Variant, timeout_s: float) -> str:
 
 def _ran(
     command: Sequence[str], directory: Path, timeout_s: float, *, stderr: int
-) -> tuple[int, bytes]:
-    """Exit code and output of a command. Whatever ends the wait, nothing of its session is left."""
-    process = subprocess.Popen(
-        command,
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        start_new_session=True,
-    )
-    last_s = time.monotonic() + timeout_s
-    try:
-        while True:
-            interrupt.require_going()
-            left_s = last_s - time.monotonic()
-            try:
-                output = process.communicate(timeout=max(0.0, min(LOOK_S, left_s)))[0]
-            except subprocess.TimeoutExpired:
-                if left_s <= 0:
-                    raise
-            else:
-                return process.returncode, output
-    finally:
-        # The compilers that make started, if it was cut short
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+) -> tuple[int, str]:
+    """Exit code of a command and the end of its output; nothing of its session is left."""
+    with contextlib.closing(WrittenPipe()) as output:
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output.writer,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        finally:
+            output.close_writer()
+        last_s = time.monotonic() + timeout_s
+        try:
+            while True:
+                interrupt.require_going()
+                left_s = last_s - time.monotonic()
+                try:
+                    return process.wait(timeout=max(0.0, min(LOOK_S, left_s))), output.text
+                except subprocess.TimeoutExpired as error:
+                    if left_s <= 0:
+                        error.output = output.text
+                        raise
+        finally:
+            # The compilers that make started, if it was cut short
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

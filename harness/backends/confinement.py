@@ -1,4 +1,10 @@
-"""What every container of ours has: a user without rights, a seccomp profile, and our labels."""
+"""What every container of ours has: a user, few rights, a seccomp profile, and our labels.
+
+A server runs as `SERVER_UID` without capabilities. The load is root of its container with the few
+capabilities below: it may then read, trace and signal the server, and the kernel refuses the server
+to do so to the load (ptrace(2), kill(2)). A container's user other than root gets no added
+capabilities, and both share a PID namespace, so that the load finds the server's processes.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +13,21 @@ from typing import Any
 
 from docker.types import LogConfig
 
-from harness import lock
+from harness import conformance, lock
 from harness.backends.base import LABEL
 
-# One uid for server and load: the load may then read the server's /proc (proc(5), ptrace(2)
-# PTRACE_MODE_READ_FSCREDS), and neither is root.
-USER = "7007:7007"
+SERVER_UID = 7007
+# Of server and load: both write into the directory that they share.
+GROUP_ID = 7007
+# Read memory and descriptors of the server, and send it signals. Descriptors are in a directory
+# that is closed to all but its owner (/proc/PID/fd in proc(5)), hence the third.
+LOAD_CAPABILITIES = ("SYS_PTRACE", "KILL", "DAC_READ_SEARCH")
+# Also connect to a socket that only the server may write to (unix(7)), and limit the server's open
+# files (prlimit(2)).
+SUITE_CAPABILITIES = (*LOAD_CAPABILITIES, "DAC_OVERRIDE", "SYS_RESOURCE")
 # Campaigns with locks of their own (C10K_LOCK) may run at once: none sweeps up another one's.
 LOCK_LABEL = "c10k.lock"
+LOG_FILE_SIZE = "16m"
 SECCOMP = Path(__file__).with_name("seccomp.json")
 
 
@@ -31,14 +44,27 @@ def labels(campaign: str) -> dict[str, str]:
 
 
 def confined(campaign: str) -> dict[str, Any]:
-    """What holds for every container: no rights, and a log that can be read."""
+    """What holds for every container: no rights, and a log that can be read; a server's user."""
     return {
         "detach": True,
-        "user": USER,
+        "user": f"{SERVER_UID}:{GROUP_ID}",
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges", f"seccomp={SECCOMP.read_text()}"],
         "labels": labels(campaign),
-        # The counters come from the log, which an engine may be told to drop by default.
-        "log_config": LogConfig(type=LogConfig.types.JSON),
+        # The counters come from the log, which an engine may be told to drop by default, or to keep
+        # without bound. Two files, since the engine drops the older one when the other is full.
+        "log_config": LogConfig(
+            type=LogConfig.types.JSON, config={"max-size": LOG_FILE_SIZE, "max-file": "2"}
+        ),
     }
+
+
+def above_servers(module: str) -> dict[str, Any]:
+    """What a container beside a server has instead: a user that no server may touch, and rights.
+
+    `module` is the Python module that runs in it.
+    """
+    is_suite = module == conformance.__name__
+    capabilities = SUITE_CAPABILITIES if is_suite else LOAD_CAPABILITIES
+    return {"user": f"0:{GROUP_ID}", "cap_add": list(capabilities)}

@@ -3,9 +3,10 @@
     load     network none, its sysctls, init as PID 1, the load's CPUs
     server   --network container:LOAD --pid container:LOAD, the server's CPUs and ulimits
 
-Both run under one non-root uid, read-only, without capabilities and under one seccomp profile for
-all variants, so that its cost is the same for each. Nothing is mounted from the host; a volume in
-memory at /run/c10k carries a `unix://` listener. Everything has our label, for clean-up.
+Both are read-only and under one seccomp profile, so that its cost is the same for each server. They
+run under different uids (harness/backends/confinement.py). Nothing is mounted from the host; a
+volume in memory at /run/c10k, which both may write to, carries a `unix://` listener. Everything has
+our label, for clean-up.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import docker.errors
 from docker.models.containers import Container
 from docker.types import Ulimit
 
-from harness import counters, lock
-from harness.backends import cgroups, cpu_time, images
+from harness import lock
+from harness.backends import cgroups, container, cpu_time, images
 from harness.backends.base import (
     LABEL,
     LISTEN,
@@ -36,7 +37,14 @@ from harness.backends.base import (
     reply_line,
     tail,
 )
-from harness.backends.confinement import LOCK_LABEL, USER, confined, labels
+from harness.backends.confinement import (
+    GROUP_ID,
+    LOCK_LABEL,
+    SERVER_UID,
+    above_servers,
+    confined,
+    labels,
+)
 from harness.conformance.results import MAIN
 from harness.errors import HostNotFit, ServerFault
 from harness.limits import BACKLOG, SYSCTLS
@@ -46,16 +54,11 @@ from harness.load.waiting import Wait
 from harness.variants import Variant
 
 RUN_DIRECTORY = "/run/c10k"
-API_TIMEOUT_S = 120
 LOAD_STOP_S = 5
 # Threads and processes of a server that is asked for its runtime only.
 VERSION_PIDS = 1_024
 # Status of a container whose process is gone
 ENDED = frozenset({"exited", "dead"})
-KILLED_STATUS = 128 + 9
-STOP_WAIT_MIN_S = 0.1  # a request to the engine takes as long
-# Two lines of counters for each cell, and what else a server says.
-LOG_LINES = 2_000
 
 
 class DockerBackend:
@@ -67,7 +70,7 @@ class DockerBackend:
 
     def __init__(self) -> None:
         try:
-            self.client = docker.from_env(timeout=API_TIMEOUT_S)
+            self.client = docker.from_env(timeout=container.API_TIMEOUT_S)
             self._version = self.client.version()
         except docker.errors.DockerException as error:
             where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
@@ -125,10 +128,10 @@ class DockerBackend:
         """Remove containers and volumes that carry our label, and the lock that we hold."""
         swept = []
         ours: dict[str, Any] = {"label": [LABEL, f"{LOCK_LABEL}={lock.default_path()}"]}
-        for container in self.client.containers.list(all=True, filters=ours):
+        for left in self.client.containers.list(all=True, filters=ours):
             with contextlib.suppress(docker.errors.NotFound):
-                container.remove(force=True, v=True)
-                swept.append(f"container {container.name}")
+                left.remove(force=True, v=True)
+                swept.append(f"container {left.name}")
         for volume in self.client.volumes.list(filters=ours):
             with contextlib.suppress(docker.errors.NotFound):
                 volume.remove(force=True)
@@ -147,6 +150,7 @@ class DockerBackend:
             "security": info.get("SecurityOptions"),
             "base": images.base_image(),
             "harness_image": self._harness_image,
+            "guards_load": True,
         }
 
 
@@ -178,14 +182,13 @@ class DockerTrial:
 
     def start_load(self) -> None:
         """Start the load container and follow its standard output."""
-        owner, group = USER.split(":")
         self._client.volumes.create(
             self._name,
             driver="local",
             driver_opts={
                 "type": "tmpfs",
                 "device": "tmpfs",
-                "o": f"size=1m,mode=0770,uid={owner},gid={group}",
+                "o": f"size=1m,mode=0770,uid={SERVER_UID},gid={GROUP_ID}",
             },
             labels=self._labels,
         )
@@ -198,7 +201,7 @@ class DockerTrial:
         self._load = self._start(
             image=self._image,
             name=f"{self._name}-load",
-            entrypoint=["python", "-m", self._context.module],
+            entrypoint=["python", "-P", "-m", self._context.module],
             command=[],
             environment=told,
             network_mode="none",
@@ -207,6 +210,7 @@ class DockerTrial:
             sysctls=dict(SYSCTLS),
             cpuset_cpus=",".join(map(str, self._context.cpus.load)),
             tmpfs={"/tmp": "size=64m"},  # noqa: S108 (inside the container)
+            **above_servers(self._context.module),
         )
         self._events = EventStream(
             self._load.attach(stdout=True, stderr=False, stream=True, logs=True)
@@ -245,7 +249,7 @@ class DockerTrial:
         assert self._load is not None  # noqa: S101 (start_load() ran)
         self._exits.pop(name, None)
         if name in self._servers:
-            _remove(self._servers.pop(name))
+            container.remove(self._servers.pop(name))
         try:
             self._servers[name] = self._start(
                 image=self._context.prepared.what,
@@ -284,7 +288,7 @@ class DockerTrial:
 
     def server_log(self) -> str:
         """What the server has written to stderr so far."""
-        return _log(self._servers[MAIN], stdout=False)
+        return container.last_lines(self._servers[MAIN])
 
     def memory(self) -> Event | None:
         """Kernel memory charged to the server's cgroup."""
@@ -301,13 +305,13 @@ class DockerTrial:
     def load_log(self) -> str:
         """What the load wrote to stderr, and what it wrote to stdout that is no event."""
         stray = self._events.stray if self._events else []
-        return tail("\n".join([*stray, _log(self._load, stdout=False)]))
+        return tail("\n".join([*stray, container.last_lines(self._load)]))
 
     def close(self) -> None:
         """Remove the server, the load and the volume."""
-        for container in (*self._servers.values(), self._load):
-            if container is not None:
-                _remove(container)
+        for one in (*self._servers.values(), self._load):
+            if one is not None:
+                container.remove(one)
         with contextlib.suppress(docker.errors.APIError):
             self._client.volumes.get(self._name).remove(force=True)
         if self._load_stdin is not None:
@@ -318,15 +322,16 @@ class DockerTrial:
         if name not in self._exits:
             server, found = self._servers.get(name), ServerExit(None, "")
             if server is not None:
-                found = _ended(server, Wait(timeout_s, self.spent), asks)
+                found = container.ended(server, Wait(timeout_s, self.spent), asks)
             self._exits[name] = found
         return self._exits[name]
 
     def _start(self, **options: Any) -> Container:
         """Create and start; what the engine refuses is given up once, and recorded as a clamp."""
         asked = self._context.asked
-        options |= {
+        options = {
             **confined(self._context.campaign),
+            **options,
             "pids_limit": asked.pids,
             "ulimits": [Ulimit(name="nofile", soft=asked.nofile, hard=asked.nofile)],
             "labels": self._labels,
@@ -366,45 +371,3 @@ class DockerTrial:
             left = self._client.containers.get(name)
             if self._labels.items() <= left.labels.items():
                 left.remove(force=True)
-
-
-def _ended(server: Container, waiting: Wait, asks: bool) -> ServerExit:
-    """Stop it unless it has ended; without `asks`, wait for its own end. How it ended."""
-    waiting.begin()
-    with contextlib.suppress(docker.errors.APIError):  # it has ended
-        if asks:
-            server.kill(signal="SIGTERM")
-        waiting.until(lambda left_s: _ends_within(server, left_s))
-    try:
-        # The engine sends SIGKILL at once; the exit code is then 137.
-        server.stop(timeout=0)
-        code = int(server.wait(timeout=API_TIMEOUT_S)["StatusCode"])
-    except docker.errors.APIError as error:
-        return ServerExit(None, f"stopping it failed: {error.explanation}")
-    log = tail(counters.condensed(_log(server, stdout=True)))
-    return ServerExit(None if code == KILLED_STATUS else code, log, waiting.spent)
-
-
-def _ends_within(server: Container, timeout_s: float) -> bool:
-    # What the engine says of a wait that took too long depends on the version of its client.
-    with contextlib.suppress(OSError, docker.errors.DockerException):
-        server.wait(timeout=max(STOP_WAIT_MIN_S, timeout_s))
-        return True
-    return False
-
-
-def _remove(container: Container) -> None:
-    # Gone, or on its way: what an error leaves is found by its label.
-    with contextlib.suppress(docker.errors.APIError):
-        container.remove(force=True, v=True)
-
-
-def _log(container: Container | None, *, stdout: bool) -> str:
-    if container is None:
-        return ""
-    try:
-        return str(
-            container.logs(stdout=stdout, stderr=True, tail=LOG_LINES).decode(errors="replace")
-        )
-    except docker.errors.APIError:
-        return ""

@@ -18,7 +18,6 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import IO
 
 from harness.errors import HostNotFit
 from harness.interrupt import shielded
@@ -42,7 +41,7 @@ class ForkServer:
         self._mutex = threading.Lock()
         with theirs:
             self._process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", forkserver.__name__, str(theirs.fileno())],
+                [*prefix, sys.executable, "-P", "-m", forkserver.__name__, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
@@ -53,9 +52,9 @@ class ForkServer:
         weakref.finalize(self, _end, self._process, self._control)
 
     def fork(
-        self, module: str, environment: Mapping[str, str], log: IO[bytes], *, has_network: bool
+        self, module: str, environment: Mapping[str, str], log: int, *, has_network: bool
     ) -> LoadProcess:
-        """Start `python -m module`, which writes its errors to `log`.
+        """Start `python -m module`, which writes its errors to the descriptor `log`.
 
         `has_network`: in a network namespace of its own.
 
@@ -70,7 +69,7 @@ class ForkServer:
         stdin, our_stdin = os.pipe()
         our_stdout, stdout = os.pipe()
         try:
-            told = [stdin, stdout, log.fileno()]
+            told = [stdin, stdout, log]
             # A signal between the two would leave the reply for the next request
             with shielded(), self._mutex:
                 socket.send_fds(self._control, [json.dumps(request).encode()], told)

@@ -20,6 +20,7 @@ from docker.models.containers import Container
 
 from harness import built, interrupt
 from harness.backends.base import tail, told_runtime
+from harness.backends.written import Written
 from harness.errors import HostNotFit, ServerFault
 from harness.variants import Variant
 
@@ -104,7 +105,7 @@ def runtime_of(
         raise _untold(variant, f"it did not end within {timeout_s:g} s")
     if code != 0:
         raise _untold(variant, f"it ended with {code}", output.decode(errors="replace"))
-    return told_runtime(variant, output)
+    return told_runtime(variant, output.decode(errors="replace"))
 
 
 def build_of(client: docker.DockerClient, image: str, **options: Any) -> str | None:
@@ -203,7 +204,7 @@ class _BuildFailed(Exception):
 
 def _build(client: docker.DockerClient, timeout_s: float, **arguments: Any) -> None:
     """Build with a deadline, whether the build is silent or never ends talking."""
-    lines: list[str] = []
+    said = Written()
     messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     # A thread reads, because nothing but silence ends a read from the engine.
     threading.Thread(target=_pump, args=(client, arguments, messages), daemon=True).start()
@@ -211,12 +212,12 @@ def _build(client: docker.DockerClient, timeout_s: float, **arguments: Any) -> N
     error = None
     try:
         while (message := _next(messages, deadline_s)) is not None:
-            lines.append(message.get("stream", ""))
+            said.add(message.get("stream", "").encode())
             error = str(message["error"]).strip() if "error" in message else error
     except queue.Empty:
         error = f"took longer than {timeout_s:.0f} s"
     if error:
-        raise _BuildFailed(error, tail("".join(lines)))
+        raise _BuildFailed(error, tail(said.text))
 
 
 def _next(

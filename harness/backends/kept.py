@@ -8,15 +8,14 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 from harness.backends import keeper
 from harness.backends.cpu_time import CpuGroup
 from harness.backends.recorded import Recorded
+from harness.backends.written import WrittenPipe
 from harness.load.waiting import Wait
 
 STATUS_BYTES = 64
@@ -41,7 +40,7 @@ class KeptServer:
     ) -> None:
         """Start it. `prefix` is what the keeper itself is started with."""
         self.group = group
-        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in end())
+        self.log = WrittenPipe()
         control, self._control = os.pipe()
         self._status, status = os.pipe()
         joins = str(group.members) if group else ""
@@ -55,14 +54,15 @@ class KeptServer:
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=self.log,
+                stderr=self.log.writer,
                 pass_fds=(control, status),
             )
         finally:
             os.close(control)
             os.close(status)
+            self.log.close_writer()
         self._exit_code: int | None = None
-        self._has_ended = False
+        self._has_ended = self._is_over = False
 
     def signal(self, number: signal.Signals) -> None:
         """Send it SIGTERM or SIGKILL; nothing where it has ended."""
@@ -105,8 +105,9 @@ class KeptServer:
 
     def end(self) -> None:
         """Leave nothing of it: neither what it forked nor its control group."""
-        if self.log.closed:
+        if self._is_over:
             return
+        self._is_over = True
         os.close(self._control)
         try:
             self.process.wait(END_S)

@@ -10,25 +10,23 @@ kills the load with it.
 
 A server has a keeper, a PID namespace and a control group for its CPU time of its own, each where
 this user may make one: nothing that it forks is lost, neither to the accounts nor to the clean-up.
+It runs as the user of the load. In a PID namespace it does not see the load; without one nothing
+keeps it from the load's memory, output and life.
 """
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import socket
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from harness import built, counters, interrupt
-from harness.backends import building, cgroups, cpu_time, sweeping
+from harness.backends import building, cgroups, cpu_time, isolation, sweeping
 from harness.backends.base import (
     ADDRESS,
     LISTEN,
@@ -38,13 +36,16 @@ from harness.backends.base import (
     EventStream,
     Prepared,
     ServerExit,
+    chunks,
     reply_line,
     tail,
 )
 from harness.backends.forked import ForkServer
+from harness.backends.isolation import Namespaces
 from harness.backends.kept import KeptServer
 from harness.backends.recorded import Recorded
 from harness.backends.roster import Roster
+from harness.backends.written import WrittenPipe
 from harness.conformance.results import MAIN
 from harness.errors import HostNotFit, ServerFault
 from harness.limits import BACKLOG, SYSCTLS, clamp
@@ -72,8 +73,9 @@ class ProcessBackend:
     def __init__(self) -> None:
         if missing := missing_tools():
             raise HostNotFit(f"not found: {', '.join(missing)}", hint="apt-get install util-linux")
-        self._namespaces = namespaces()
-        self._unshare_pids = pid_namespace_command()
+        found = isolation.found()
+        self._namespaces = found.namespaces
+        self._unshare_pids = found.unshare_pids
         self.isolated = self._namespaces is not None
         self._roster = Roster()
         self._accountant = cpu_time.Accountant()
@@ -140,11 +142,13 @@ class ProcessBackend:
         return [f"process {pid}" for pid in sweeping.sweep(self._roster)]
 
     def environment(self) -> dict[str, Any]:
-        """Whether trials have a network namespace of their own."""
+        """Whether trials have namespaces of their own, and whether a server can reach the load."""
         return {
             "isolated": self.isolated,
             "namespace": " ".join(self._namespaces.make) if self._namespaces else None,
             "pid_namespace": " ".join(self._unshare_pids) or None,
+            # A server has the user of the load: it must not see it
+            "guards_load": bool(self._unshare_pids),
         }
 
 
@@ -172,7 +176,7 @@ class ProcessTrial:
         self._nofile, clamped = clamp("nofile", context.asked.nofile, hard)
         if clamped:
             self.clamps.append(str(clamped))
-        self._load_log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close())
+        self._load_log = WrittenPipe()
         told = context.variables(
             sysctls=SYSCTLS if namespaces else {},
             prepare_namespace=namespaces is not None,
@@ -184,10 +188,11 @@ class ProcessTrial:
             fork_server((*user, *self._limited(context.cpus.load))),
             context.module,
             variables=told,
-            log=self._load_log,
+            log=self._load_log.writer,
             has_network=namespaces is not None,
         )
-        self._events = EventStream(iter(self._load.stdout.readline, b""))
+        self._load_log.close_writer()
+        self._events = EventStream(chunks(self._load.stdout))
 
     def next_event(self, timeout_s: float) -> Event | None:
         """The load's next event."""
@@ -237,7 +242,7 @@ class ProcessTrial:
 
     def server_log(self) -> str:
         """What the server has written to stderr so far."""
-        return _text(self._servers[MAIN].log)
+        return self._servers[MAIN].log.text
 
     def memory(self) -> Event | None:
         """Nothing is charged per process: the load's own estimate stands."""
@@ -249,7 +254,7 @@ class ProcessTrial:
 
     def load_log(self) -> str:
         """What the load wrote to stderr, and what it wrote to stdout that is no event."""
-        return tail("\n".join([*self._events.stray, _text(self._load_log)]))
+        return tail("\n".join([*self._events.stray, self._load_log.text]))
 
     def close(self) -> None:
         """Leave no process behind, whatever session it moved to."""
@@ -269,8 +274,8 @@ class ProcessTrial:
         if name not in self._exits:
             waiting = Wait(timeout_s, self.spent)
             exit_code = server.stop(waiting, asks=asks)
-            log = tail(counters.condensed(_text(server.log)))
-            self._exits[name] = ServerExit(exit_code, log, waiting.spent)
+            log = tail(counters.condensed(server.log.text))
+            self._exits[name] = ServerExit(exit_code, log, waiting.spent, server.log.amount)
         return self._exits[name]
 
     def _discard(self, name: str) -> None:
@@ -296,48 +301,6 @@ def _own_ns(server: KeptServer, seen: family.Processes) -> int:
 def missing_tools() -> list[str]:
     """Which of `TOOLS` are not installed."""
     return [tool for tool in TOOLS if shutil.which(tool) is None]
-
-
-@dataclass(frozen=True, slots=True)
-class Namespaces:
-    """How this user makes a network namespace.
-
-    `user` is what a process needs around it to make one, where it is not root's.
-    """
-
-    user: tuple[str, ...]
-
-    @property
-    def make(self) -> tuple[str, ...]:
-        """The command that makes one for another."""
-        return (*(self.user or ("unshare",)), "--net")
-
-    def join(self, pid: int) -> tuple[str, ...]:
-        """The command that starts another in that of a process."""
-        user = ("--user", "--preserve-credentials") if self.user else ()
-        return ("nsenter", "--target", str(pid), *user, "--net")
-
-
-def namespaces() -> Namespaces | None:
-    """How to make and to join a network namespace here; None where it is refused."""
-    user = () if os.geteuid() == 0 else ("unshare", "--user", "--map-current-user", "--keep-caps")
-    found = Namespaces(user)
-    done = subprocess.run([*found.make, "true"], capture_output=True, timeout=10, check=False)
-    return found if done.returncode == 0 else None
-
-
-def pid_namespace_command() -> tuple[str, ...]:
-    """How a server gets a PID namespace of its own, with a /proc; empty where that is refused.
-
-    An ordinary user needs a user namespace for it, whose capabilities are not the server's.
-    """
-    unshare: tuple[str, ...] = ("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
-    if os.geteuid() != 0:
-        user = ("--user", "--map-current-user", "--keep-caps")
-        drop = ("setpriv", "--inh-caps=-all", "--ambient-caps=-all")
-        unshare = (*unshare[:1], *user, *unshare[1:], *drop)
-    done = subprocess.run([*unshare, "true"], capture_output=True, timeout=10, check=False)
-    return unshare if done.returncode == 0 else ()
 
 
 def _require_free_port(wait_s: float = KEPT_PORT_S) -> None:
@@ -374,10 +337,3 @@ def _refused(address: Address) -> str | None:
         except OSError as error:
             return error.strerror
     return None
-
-
-def _text(file: Any) -> str:
-    # os.pread leaves the offset alone: the child appends through the same open file description.
-    size = os.fstat(file.fileno()).st_size
-    start = max(0, size - 65_536)
-    return os.pread(file.fileno(), size - start, start).decode(errors="replace")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from typing import Any
 
 from harness.backends import cpu_time, sweeping
 from harness.backends.cpu_time import CpuGroup
@@ -45,7 +45,7 @@ class Recorded:
         module: str,
         *,
         variables: Mapping[str, str],
-        log: IO[bytes],
+        log: int,
         has_network: bool,
     ) -> LoadProcess:
         """Have the fork server start a process of the load, in a session of its own."""

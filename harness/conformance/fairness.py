@@ -60,7 +60,7 @@ def starvation(scene: Scene) -> str:
 
 @contextmanager
 def _flood(scene: Scene) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", flooding.__name__, scene.server.address.text]
+    command = [sys.executable, "-P", "-m", flooding.__name__, scene.server.address.text]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as flood:

@@ -96,7 +96,7 @@ def _await_server(spec: Spec, address: Address) -> tuple[Target, float]:
         raise NotReady(": ".join(filter(None, [told, sockets.listens_elsewhere(address, ports)])))
     server = Target.find(address)
     if server is None:
-        raise NotReady(f"{address.text} answers, but no process of this uid listens there")
+        raise NotReady(f"{address.text} answers, but no process that can be seen listens there")
     return server, server.age_s()
 
 

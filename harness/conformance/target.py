@@ -1,7 +1,8 @@
 """The server as it is seen from beside: its processes, what they hold and use, and signals to them.
 
-It is found by its listening socket (`harness.load.discovery`), and it runs under the same uid, so
-its /proc can be read, and signals and prlimit(2) reach it without any privilege.
+It is found by its listening socket (`harness.load.discovery`). Its /proc can be read, and signals
+and prlimit(2) reach it: it runs under the same uid, or the suite has the capabilities for it
+(harness/backends/confinement.py).
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ class Facts:
 
     Attributes:
         isolated: trials get a network namespace of their own, in which the harness sets sysctls.
+        hides_load: servers get a PID namespace, in which they do not see the load.
         tools_missing: programs that the process backend starts, and that are not installed.
         nofile_hard: RLIMIT_NOFILE of this process.
         nproc: RLIMIT_NPROC, soft, which is what holds for a process that does not raise it.
@@ -49,7 +50,7 @@ class Facts:
         has_tracepoints: the kernel's tracepoints of system calls are there to read, or root may
             mount them.
         perf_exempt: CAP_PERFMON or CAP_SYS_ADMIN is held here, outside any user namespace.
-        ptrace_exempt: CAP_SYS_PTRACE or CAP_SYS_ADMIN is held here, which no scope binds.
+        ptrace_exempt: CAP_SYS_PTRACE or CAP_SYS_ADMIN is held here: a scope of 2 binds no more.
         cores: allowed CPUs, those of one physical core together.
         busy: other processes that ran just now: (name, share of one CPU), the busiest first; None
             where not all of the host's can be seen, as in a container.
@@ -57,6 +58,7 @@ class Facts:
     """
 
     isolated: bool | None = None
+    hides_load: bool | None = None
     tools_missing: tuple[str, ...] = ()
     nofile_hard: int | None = None
     fs_nr_open: int | None = None

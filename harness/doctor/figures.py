@@ -17,6 +17,8 @@ BUSY_MAX = 0.10
 SWAPPED_MAX_BYTES = 64 << 20
 # Above it a process may trace its own descendants only (Yama), and a server is the harness's.
 PTRACE_SCOPE_MAX = 0
+# The same with CAP_SYS_PTRACE, which the load has in its container; above it nothing may trace.
+PTRACE_SCOPE_MAX_CAPABLE = 2
 
 
 def isolation(facts: Facts, ask: Ask) -> Finding:
@@ -40,10 +42,28 @@ def isolation(facts: Facts, ask: Ask) -> Finding:
         level, follows = "error", "servers that run side by side need one each"
     return Finding(
         level,
-        f"network namespaces are refused: {follows}",
+        f"network namespaces cannot be made and used: {follows}",
         *("no", "yes", "host", ROOT),
         "sudo sysctl -w kernel.unprivileged_userns_clone=1 "
         "kernel.apparmor_restrict_unprivileged_userns=0",
+    )
+
+
+def guard(facts: Facts, ask: Ask) -> Finding:
+    """What keeps a server from reading, stopping and ending the load."""
+    if ask.has_docker:
+        text = "servers have a user of their own, who may not touch the load"
+        return Finding("ok", text, "yes", "yes", "container")
+    if facts.hides_load is None:
+        return unknown("whether servers can be kept from the load", "process", "yes")
+    if facts.hides_load:
+        text = "a server has the user of the load, but does not see it"
+        return Finding("ok", text, "yes", "yes", "process")
+    return Finding(
+        "note",
+        "PID namespaces are refused: a server can read, stop and end the load, whose user it has",
+        *("no", "yes", "host", ROOT),
+        "c10k run --backend docker",
     )
 
 
@@ -215,7 +235,7 @@ def xray(facts: Facts, ask: Ask) -> Finding:
     tool = "its image's" if ask.has_docker else "found" if facts.has_strace else "not found"
     perf = "found" if facts.has_perf and not ask.has_docker else "not found"
     value = f"strace {tool}, ptrace_scope {scope}, perf {perf}"
-    needed = f"strace and ptrace_scope {PTRACE_SCOPE_MAX}, or perf as root"
+    needed = f"strace and ptrace_scope {_scope_max(facts, ask)} or less, or perf as root"
     no_strace, command = _no_strace(facts, ask, scope)
     no_perf = _no_perf(facts, ask)
     if not no_strace:
@@ -230,12 +250,16 @@ def _no_strace(facts: Facts, ask: Ask, scope: int) -> tuple[str, str]:
     """Why strace cannot count, and the command that mends it; both empty where it can."""
     if not ask.has_docker and not facts.has_strace:
         return "strace is not installed", "sudo apt-get install strace"
-    # A container has no capabilities, whatever the harness has, and its server is no descendant.
-    exempt = facts.ptrace_exempt and not ask.has_docker
-    if exempt or scope <= PTRACE_SCOPE_MAX:
+    if scope <= _scope_max(facts, ask):
         return "", ""
-    mend = sysctl("kernel.yama.ptrace_scope", PTRACE_SCOPE_MAX)
+    mend = sysctl("kernel.yama.ptrace_scope", _scope_max(facts, ask))
     return "strace may not attach to a server", mend
+
+
+def _scope_max(facts: Facts, ask: Ask) -> int:
+    """The largest kernel.yama.ptrace_scope in which strace may attach to a server."""
+    is_capable = facts.ptrace_exempt or ask.has_docker
+    return PTRACE_SCOPE_MAX_CAPABLE if is_capable else PTRACE_SCOPE_MAX
 
 
 def _no_perf(facts: Facts, ask: Ask) -> str:
@@ -266,6 +290,7 @@ def disk(facts: Facts, ask: Ask) -> Finding:
 
 CHECKS = (
     Check("isolation", "Does each trial get a network of its own?", isolation),
+    Check("guard", "Is the load out of a server's reach?", guard),
     Check("netdev-backlog", "Does loopback's queue hold a burst?", netdev_backlog),
     Check("cpus", "Is there a core for the server and one for the load?", cpus),
     Check("governor", "Do the CPUs keep their clock?", governor),

@@ -1,5 +1,8 @@
 """The private network namespace as this process finds or makes it: loopback, sysctls, limits.
 
+`python -m harness.load.namespace` brings loopback up, prints `up` and waits for the end of its
+input: how a backend finds out whether a namespace that it makes can be used.
+
 Failures are recorded, never fatal: what was asked and what holds are both in the report, and the
 harness judges the difference.
 """
@@ -15,6 +18,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+# What this module prints, run by itself, when the namespace that it is in can be used.
+IS_UP = b"up\n"
 # linux/sockios.h and linux/if.h
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
@@ -73,3 +78,9 @@ def pin(cpus: Iterable[int]) -> list[int]:
 
 def _path(name: str) -> Path:
     return _SYSCTL_ROOT / name.replace(".", "/")
+
+
+if __name__ == "__main__":
+    loopback_up()
+    os.write(1, IS_UP)
+    sys.stdin.read()

@@ -100,7 +100,7 @@ def _checker(workers: list[subprocess.Popen[bytes]]) -> Callable[[], None]:
 def _start_worker(index: int, port: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "harness.load"),
+            *(sys.executable, "-P", "-m", "harness.load"),
             *("--worker", str(index)),
             *("--master-port", str(port)),
             *("--parent", str(os.getpid())),

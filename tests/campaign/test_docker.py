@@ -19,7 +19,7 @@ from faulty_servers import CRASHES_AT_START, echo
 from harness import cpus, groups, limits, lock, plan, variants
 from harness.backends import images
 from harness.backends.base import LABEL, TrialContext
-from harness.backends.confinement import LOCK_LABEL, USER
+from harness.backends.confinement import LOCK_LABEL, SERVER_UID
 from harness.backends.docker import DockerBackend
 from harness.backends.process import ProcessBackend
 from harness.errors import HostNotFit, ServerFault
@@ -73,7 +73,7 @@ def test_containers_are_measured_confined_and_removed(
         assert cell["connections_established_min"] == 50
         assert cell["corrupt_bytes"] == 0
         applied = cell["limits"]["applied"]
-        assert applied["uid"] == int(USER.split(":")[0])
+        assert applied["uid"] == SERVER_UID
         assert applied["pid1"] is False
         assert applied["cpus"] == cell["limits"]["asked"]["cpus"]
         assert applied["sysctls"]["net.core.somaxconn"] == str(limits.BACKLOG)
@@ -215,7 +215,7 @@ def test_a_server_that_tells_its_runtime_has_no_more_rights_than_in_a_trial(
 
     assert told == {
         **{"CapEff": "0" * 16, "CapBnd": "0" * 16, "NoNewPrivs": "1", "Seccomp": "2"},
-        **{"uid": int(USER.split(":")[0]), "net": ["lo"]},
+        **{"uid": SERVER_UID, "net": ["lo"]},
     }
     assert left_behind(engine) == []
 

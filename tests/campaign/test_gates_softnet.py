@@ -8,7 +8,7 @@ from command import C10k
 from faulty_servers import echo
 from one_cell import lacking, measured, run, tripped
 
-from harness.backends.process import namespaces
+from harness.backends import isolation
 
 # What is sent on loopback is received on the CPU that sent it, before the next one: no queue grows.
 # Here another CPU has to receive it (receive packet steering), and 150 sockets hear each broadcast:
@@ -46,7 +46,7 @@ selector = selectors""",
 
 
 def test_a_receive_backlog_that_is_overrun_drops_packets_of_others_too(c10k: C10k) -> None:
-    if os.geteuid() != 0 or namespaces() is None:
+    if os.geteuid() != 0 or isolation.found().namespaces is None:
         lacking("there is no namespace here whose packets this user may steer")
     if len(os.sched_getaffinity(0)) < 2:
         lacking("there is no second CPU here to steer packets to")

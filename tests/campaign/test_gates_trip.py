@@ -20,7 +20,7 @@ from faulty_servers import (
 )
 from one_cell import cpus_of, lacking, measured, profile, run, status_by, tripped
 
-from harness.backends.process import namespaces
+from harness.backends import isolation
 from harness.gates import GATES
 
 pytestmark = pytest.mark.timing
@@ -259,7 +259,7 @@ def test_a_server_that_stops_across_the_edge_of_a_window_contradicts_littles_law
 
 
 def test_a_connection_that_is_not_read_is_not_sent_what_was_due_on_it(c10k: C10k) -> None:
-    if os.geteuid() != 0 or namespaces() is None:
+    if os.geteuid() != 0 or isolation.found().namespaces is None:
         lacking("there is no namespace here whose buffers this user may size")
     paced = "rate_per_s = [2000]\npayload_bytes = [16384]"
     settings = {"window_s": 2.0, "connections": 100, "settle_s": 10.0, "warmup_s": 0.05}

@@ -266,3 +266,15 @@ def test_what_the_doctor_says_is_kept_with_the_campaign_and_shown_in_its_report(
     assert {"nofile", "cpus", "memory"} <= {found["check"] for found in kept["findings"]}
     page = (done.directory / "report.html").read_text()
     assert f"{kept['connections_max']:,} connections" in page
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it takes a capability away")
+def test_root_that_may_make_a_network_but_not_configure_it_still_gets_one(c10k: C10k) -> None:
+    c10k.add_server("mine", echo())
+    less = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
+
+    done = c10k.run(c10k.profile(), under=less)
+
+    assert done.code == 0, done.err + done.out
+    assert done.head()["environment"]["backend_namespace"].startswith("unshare --user")
+    assert done.cells[0]["limits"]["applied"]["sysctls"]["net.core.somaxconn"] == "16384"

@@ -375,3 +375,17 @@ def test_all_checks_are_listed_and_an_unknown_one_is_a_usage_error() -> None:
     ]
     assert wrong.returncode == Exit.USAGE
     assert "nofil" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("backend", "hides_load", "level"),
+    [("docker", None, "ok"), ("process", True, "ok"), ("process", False, "note")],
+)
+def test_the_doctor_says_where_a_server_can_reach_the_load(
+    backend: str, hides_load: bool | None, level: str
+) -> None:
+    facts = Facts(hides_load=hides_load)
+
+    (found,) = doctor.examine(facts, Ask(connections=10, backend=backend), ["guard"]).findings
+
+    assert found.level == level

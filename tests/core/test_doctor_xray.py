@@ -52,9 +52,11 @@ def test_where_no_tool_counts_the_doctor_has_the_reason_of_both(lack: str, reaso
     assert one.command == "sudo apt-get install strace"
 
 
-def test_a_container_may_not_use_what_the_harness_may() -> None:
-    one = found(DOCKER, **STRACE | PERF | REFUSED, ptrace_exempt=True)
+def test_the_load_of_a_container_may_trace_whatever_the_harness_may() -> None:
+    assert found(DOCKER, **PERF, kernel_yama_ptrace_scope=2).text.endswith("by strace")
+
+    one = found(DOCKER, **PERF, kernel_yama_ptrace_scope=3, ptrace_exempt=True)
 
     assert one.level == "note"
     assert one.text.endswith("strace may not attach to a server; a container may not use perf")
-    assert found(DOCKER, **PERF, kernel_yama_ptrace_scope=0).text.endswith("by strace")
+    assert one.command == "sudo sysctl -w kernel.yama.ptrace_scope=2"

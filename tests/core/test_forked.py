@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -16,8 +17,8 @@ from typing import IO, Any
 
 import pytest
 
+from harness.backends import isolation
 from harness.backends.forked import ForkServer, LoadProcess
-from harness.backends.process import namespaces
 from harness.errors import HostNotFit
 
 WAIT_S = 10.0
@@ -55,7 +56,9 @@ def log() -> Iterator[IO[bytes]]:
 
 
 def started(server: ForkServer, log: IO[bytes], told: str = "1", **how: bool) -> LoadProcess:
-    return server.fork("teller", {"TOLD": told}, log, has_network=how.get("has_network", False))
+    return server.fork(
+        "teller", {"TOLD": told}, log.fileno(), has_network=how.get("has_network", False)
+    )
 
 
 def said(process: LoadProcess) -> dict[str, Any]:
@@ -85,7 +88,7 @@ def test_a_module_runs_as_python_m_would_run_it_with_only_what_it_was_given(
 def test_each_process_is_another_in_a_network_of_its_own(
     server: ForkServer, log: IO[bytes]
 ) -> None:
-    if os.geteuid() != 0 or namespaces() is None:
+    if os.geteuid() != 0 or isolation.found().namespaces is None:
         pytest.skip("network namespaces of root are refused here")
     both = [started(server, log, told, has_network=True) for told in "12"]
     told = [said(process) for process in both]
@@ -101,7 +104,7 @@ def test_each_process_is_another_in_a_network_of_its_own(
 def test_the_load_has_its_imports_when_it_starts(log: IO[bytes]) -> None:
     server = ForkServer(())
 
-    process = server.fork("harness.load", {"C10K_TRIAL": "{}"}, log, has_network=False)
+    process = server.fork("harness.load", {"C10K_TRIAL": "{}"}, log.fileno(), has_network=False)
 
     assert b"load-error" in process.stdout.readline()
     process.close()
@@ -149,13 +152,40 @@ def test_its_processes_end_with_the_fork_server_and_the_next_request_says_so(
         started(server, log)
 
 
+def test_a_module_in_the_current_directory_is_not_taken_for_one_of_pythons(
+    tmp_path: Path, log: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("select", "socket", "locust", "harness"):
+        (tmp_path / f"{name}.py").write_text(f"open('{tmp_path}/executed', 'a').write('{name}')\n")
+    monkeypatch.chdir(tmp_path)
+    server = ForkServer(())
+
+    process = server.fork("harness.load", {"C10K_TRIAL": "{}"}, log.fileno(), has_network=False)
+
+    assert b"load-error" in process.stdout.readline()
+    assert not (tmp_path / "executed").exists()
+
+
+def test_no_python_that_the_harness_starts_looks_into_the_current_directory() -> None:
+    """`-P` leaves it out of the path, as `-I` does; without them `-m` puts it first."""
+    sources = [path.read_text() for path in Path("harness").rglob("*.py")]
+    started = [
+        words
+        for text in sources
+        for words in re.findall(r'(?:sys\.executable|\["python"), (.*)', text)
+    ]
+
+    assert len(started) >= 6
+    assert [words for words in started if not words.startswith(('"-P", ', '"-I", '))] == []
+
+
 def test_the_fork_server_ends_with_its_harness(tmp_path: Path) -> None:
     (tmp_path / "teller.py").write_text(TELLER)
     harness = (
         "import os, signal, sys, tempfile\n"
         "from harness.backends.forked import ForkServer\n"
         "server = ForkServer(())\n"
-        "process = server.fork('teller', {'TOLD': '1'}, tempfile.TemporaryFile(), "
+        "process = server.fork('teller', {'TOLD': '1'}, tempfile.TemporaryFile().fileno(), "
         "has_network=False)\n"
         "process.stdout.readline()\n"
         "print(server.pid, process.pid, flush=True)\n"

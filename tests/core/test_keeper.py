@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
@@ -11,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.backends.isolation import pid_namespace_command
 from harness.backends.kept import KeptServer
-from harness.backends.process import pid_namespace_command
 from harness.backends.recorded import Recorded
 from harness.backends.roster import Roster
 from harness.load import family, procfs
@@ -52,7 +51,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
 
 
 def said(server: KeptServer) -> str:
-    return os.pread(server.log.fileno(), 65_536, 0).decode()
+    return server.log.text
 
 
 def until(condition: Callable[[], bool]) -> None:
