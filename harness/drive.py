@@ -23,13 +23,13 @@ from typing import Any
 
 from harness import gates, plan
 from harness.backends.base import Event, EventStream, LoadSilent, chunks, tail
-from harness.backends.written import WrittenPipe
 from harness.errors import C10kError, HostNotFit, Interrupted, ServerFault, UsageError
 from harness.faults import SERVER_CODES, fault_of
 from harness.interrupt import shielded
 from harness.profiles.profile import Profile
 from harness.record import VariantFacts
 from harness.trial import NOFILE_NEEDED, Emit, silence_s
+from harness.written import WrittenPipe
 
 FACTS = VariantFacts(unseen=True)
 # It is running, so it answers at once or not at all.

@@ -324,7 +324,7 @@ class _Following:
 
 def _end(ended: ServerExit) -> End:
     disturbed = reason(ended.spent) if ended.spent and ended.exit_code is None else None
-    return End(ended.exit_code, ended.log, disturbed)
+    return End(ended.exit_code, ended.log, disturbed, ended.wrote)
 
 
 class Cache:

@@ -21,7 +21,6 @@ from types import MappingProxyType
 from typing import IO, Any, ClassVar, Protocol
 
 from harness import interrupt
-from harness.backends.written import NO_OUTPUT, Amount
 from harness.conformance.results import MAIN, how
 from harness.cpus import CpuSplit
 from harness.errors import C10kError, ServerFault
@@ -32,6 +31,7 @@ from harness.load.spent import Reading, Spent
 from harness.plan import Trial
 from harness.profiles.profile import Timeouts
 from harness.variants import Variant
+from harness.written import NO_OUTPUT, Amount
 
 ADDRESS = "tcp://127.0.0.1:7000"
 LISTEN = "tcp://0.0.0.0:7000"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from harness import interrupt
 from harness.backends.base import tail, told_runtime
-from harness.backends.written import WrittenPipe
 from harness.errors import ServerFault
 from harness.variants import Variant
+from harness.written import WrittenPipe
 
 # How often a build looks whether it has to stop.
 LOOK_S = 0.2

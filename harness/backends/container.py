@@ -11,8 +11,8 @@ from docker.models.containers import Container
 
 from harness import counters
 from harness.backends.base import ServerExit, tail
-from harness.backends.written import Written
 from harness.load.waiting import Wait
+from harness.written import Written
 
 API_TIMEOUT_S = 120
 KILLED_STATUS = 128 + 9

@@ -20,9 +20,9 @@ from docker.models.containers import Container
 
 from harness import built, interrupt
 from harness.backends.base import tail, told_runtime
-from harness.backends.written import Written
 from harness.errors import HostNotFit, ServerFault
 from harness.variants import Variant
+from harness.written import Written
 
 BASE_DEFAULT = "debian:bookworm-slim"
 HARNESS_IMAGE = "c10k/harness"

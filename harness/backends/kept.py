@@ -15,8 +15,8 @@ from pathlib import Path
 from harness.backends import keeper
 from harness.backends.cpu_time import CpuGroup
 from harness.backends.recorded import Recorded
-from harness.backends.written import WrittenPipe
 from harness.load.waiting import Wait
+from harness.written import WrittenPipe
 
 STATUS_BYTES = 64
 # From the keeper's SIGKILL to all that it kept until the kernel has taken the last of it away.

@@ -45,7 +45,6 @@ from harness.backends.isolation import Namespaces
 from harness.backends.kept import KeptServer
 from harness.backends.recorded import Recorded
 from harness.backends.roster import Roster
-from harness.backends.written import WrittenPipe
 from harness.conformance.results import MAIN
 from harness.errors import HostNotFit, ServerFault
 from harness.limits import BACKLOG, SYSCTLS, clamp
@@ -55,6 +54,7 @@ from harness.load.address import Address, parse
 from harness.load.spent import Reading
 from harness.load.waiting import Wait
 from harness.variants import Variant
+from harness.written import WrittenPipe
 
 TOOLS = ("unshare", "nsenter", "taskset", "prlimit", "setpriv")
 LOAD_STOP_S = 5.0

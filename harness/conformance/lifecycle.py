@@ -309,6 +309,20 @@ def exit_status(scene: Scene) -> str:
 
 
 @GROUP.check(
+    "T31",
+    "quiet",
+    proves="What the server writes to standard error stays small, however many it serves.",
+    catches="A line for each connection or message: it costs a system call each, fills the disk of "
+    "whoever keeps logs, and waits where its reader is slow (write(2)). Write what an operator has "
+    "to know, and the counters.",
+    light=True,
+)
+def quiet(scene: Scene) -> str:
+    """Seen by whoever started it, when the suite is done."""
+    raise Left("quiet", server=MAIN)
+
+
+@GROUP.check(
     "T23b",
     "unusable address",
     proves="A LISTEN that cannot be used is refused with a message and a status that is not 0.",

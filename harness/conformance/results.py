@@ -1,7 +1,7 @@
 """How checks end, and what the harness makes of it: a pure module for both sides.
 
-The suite sees nearly everything from beside the server. Four things only the one who started it can
-know: with which status it exited and what it printed. `conclude` adds these to the results.
+The suite sees nearly everything from beside the server. Some things only the one who started it can
+know: with which status it exited, what it printed and how much. `conclude` adds these.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from harness import counters as printed
+from harness.written import NO_OUTPUT, Amount
 
 # undecided: it failed for lack of time, while others had the server's CPUs.
 Status = Literal["pass", "fail", "skip", "undecided"]
@@ -20,6 +21,9 @@ MAIN = "main"
 # A server that must refuse to serve is given this long to say so; then it is taken to be serving.
 REFUSAL_S = 5.0
 EXIT_WORDS = {126: " (command not executable)", 127: " (command not found)"}
+# On standard error in a whole suite: no check asks for as much, and an engine keeps more of a log.
+QUIET_BYTES_MAX = 2 << 20
+QUIET_LINES_MAX = 50_000
 COUNTERS_COMPARED = ("accepted", "closed", "bytes_in", "bytes_out")
 
 
@@ -106,11 +110,13 @@ class Score:
 @dataclass(frozen=True, slots=True)
 class End:
     """How a server ended that the harness had started: its exit code, None when it was killed for
-    not ending in time, and what it wrote to stderr. `disturbed`: who had its CPUs meanwhile."""
+    not ending in time, and the end of what it wrote to stderr. `disturbed`: who had its CPUs
+    meanwhile. `wrote`: how much it wrote."""
 
     exit_code: int | None
     log: str
     disturbed: str | None = None
+    wrote: Amount = NO_OUTPUT
 
 
 def how(exit_code: int | None) -> str:
@@ -147,7 +153,12 @@ def conclude(
 
 
 def _judge(event: Mapping[str, Any], ends: Mapping[str, End]) -> CheckResult:
-    judges = {"refusal": _refuses, "clean-exit": _exits_cleanly, "counters": _counts}
+    judges = {
+        "refusal": _refuses,
+        "clean-exit": _exits_cleanly,
+        "counters": _counts,
+        "quiet": _is_quiet,
+    }
     failure, text = judges[event["what"]](event, ends)
     end = ends.get(event.get("server", MAIN))
     if failure and end is not None and end.exit_code is None and end.disturbed:
@@ -198,6 +209,17 @@ def _exits_cleanly(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[b
         last = (end.log.strip().splitlines() or ["it said nothing"])[-1]
         return True, f"{how(end.exit_code)} after SIGTERM, expected 0 ({last})"
     return False, "exit status 0 after SIGTERM"
+
+
+def _is_quiet(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
+    """A server does not write more to its log than an operator reads."""
+    end = ends.get(event["server"])
+    wrote = end.wrote if end else NO_OUTPUT
+    text = f"{wrote.size_bytes:,} bytes in {wrote.lines:,} lines on standard error"
+    if wrote.size_bytes > QUIET_BYTES_MAX or wrote.lines > QUIET_LINES_MAX:
+        allowed = f"{QUIET_BYTES_MAX:,} bytes and {QUIET_LINES_MAX:,} lines are allowed"
+        return True, f"{text} at least; {allowed}"
+    return False, text
 
 
 def _counts(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:

@@ -17,13 +17,16 @@ from command import ROOT, C10k, wait_for
 from faulty_servers import CRASHES_AT_START, echo
 
 from harness import cpus, groups, limits, lock, plan, variants
+from harness.backends import container as containers
 from harness.backends import images
 from harness.backends.base import LABEL, TrialContext
 from harness.backends.confinement import LOCK_LABEL, SERVER_UID
 from harness.backends.docker import DockerBackend
 from harness.backends.process import ProcessBackend
 from harness.errors import HostNotFit, ServerFault
+from harness.load.waiting import Wait
 from harness.profiles import profile as profiles
+from harness.written import KEPT_BYTES
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 SHIPPED = "epoll-lt,thread-per-connection"
@@ -218,6 +221,23 @@ def test_a_server_that_tells_its_runtime_has_no_more_rights_than_in_a_trial(
         **{"uid": SERVER_UID, "net": ["lo"]},
     }
     assert left_behind(engine) == []
+
+
+def test_the_engine_keeps_a_bound_of_what_a_server_writes(engine: docker.DockerClient) -> None:
+    options = DockerBackend().alone("of-a-test")
+    image = os.environ["C10K_HARNESS_IMAGE"]
+    program = "import os\nfor _ in range(1600): os.write(2, b'x' * 65535 + b'\\n')"
+    container = engine.containers.run(image, entrypoint=["python", "-c", program], **options)
+    try:
+        container.wait(timeout=BUILD_TIMEOUT_S)
+        kept_bytes = sum(map(len, container.logs(stream=True, follow=False)))
+        ended = containers.ended(container, Wait(1.0), asks=False)
+    finally:
+        container.remove(force=True)
+
+    assert 8 << 20 < kept_bytes < 40 << 20
+    assert ended.wrote.size_bytes == kept_bytes
+    assert len(ended.log) <= KEPT_BYTES
 
 
 @pytest.mark.parametrize(

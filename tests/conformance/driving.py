@@ -25,6 +25,7 @@ from typing import Any
 
 from harness.conformance.results import MAIN, REFUSAL_S, CheckResult, End, conclude
 from harness.limits import BACKLOG, SYSCTLS
+from harness.written import Amount, Written
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_S = 3.0
@@ -218,7 +219,7 @@ class Drive:
             with suppress(subprocess.TimeoutExpired):
                 server.wait(STOP_S)
         return self._ends | {
-            name: End(server.poll(), _text(self._logs[name]))
+            name: End(server.poll(), _text(self._logs[name]), wrote=_amount(self._logs[name]))
             for name, server in self._servers.items()
         }
 
@@ -255,6 +256,13 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _nofile() -> int:
     return min(NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+
+
+def _amount(file: Any) -> Amount:
+    file.seek(0)
+    written = Written()
+    written.add(file.read())
+    return written.amount
 
 
 def _text(file: Any) -> str:

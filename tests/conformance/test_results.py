@@ -17,6 +17,7 @@ from harness.conformance.spec import SpecError
 from harness.conformance.spec import read as read_spec
 from harness.variants import read
 from harness.verdict import Cache, Verdict
+from harness.written import Amount
 
 ROOT = Path(__file__).parents[2]
 
@@ -171,3 +172,17 @@ def test_a_server_that_failed_one_of_its_runs_is_not_remembered_as_right(tmp_pat
     assert cache.find(prepared, "quick") is None
     cache.keep(prepared, [right, wrong, right])
     assert cache.find(prepared, "quick") is None
+
+
+@pytest.mark.parametrize(
+    ("wrote", "status"),
+    [
+        (Amount(lines=50_000, size_bytes=2 << 20), "pass"),
+        (Amount(lines=50_001, size_bytes=50_001), "fail"),
+        (Amount(lines=0, size_bytes=(2 << 20) + 1), "fail"),
+    ],
+)
+def test_a_server_that_fills_its_log_is_named(wrote: Amount, status: str) -> None:
+    found = judged(expect("quiet"), {"other": End(0, "", wrote=wrote)})
+
+    assert (found.status, f"{wrote.size_bytes:,} bytes" in found.text) == (status, True)

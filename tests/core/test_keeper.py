@@ -17,6 +17,7 @@ from harness.backends.roster import Roster
 from harness.load import family, procfs
 from harness.load.accounting import TICK_NS
 from harness.load.waiting import Wait
+from harness.written import KEPT_BYTES
 
 WITHIN_S = 10.0
 Start = Callable[..., KeptServer]
@@ -166,3 +167,12 @@ def test_a_control_group_counts_the_server_and_is_gone_after_it(start: Start) ->
     server.end()
 
     assert not group.directory.exists()
+
+
+def test_a_server_that_fills_its_log_fills_no_disk(start: Start) -> None:
+    server = start("import os\nfor _ in range(1600): os.write(2, b'x' * 65535 + b'\\n')")
+
+    assert server.wait(WITHIN_S)
+
+    assert server.log.amount.size_bytes == 1600 << 16
+    assert len(server.log.text) == KEPT_BYTES
