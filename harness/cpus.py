@@ -1,13 +1,15 @@
 """Which CPUs the server gets and which the load gets.
 
 The server's are whole physical cores: a hyper-thread whose sibling runs the load would make the
-server's speed depend on the load. A sibling of a server CPU therefore stays idle.
+server's speed depend on the load. A sibling of a server CPU therefore stays idle. Where there are
+too few cores for that, but CPUs enough, server and load share cores: such figures are good for
+ratios only, and are flagged.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,18 +57,15 @@ def split(cores: list[tuple[int, ...]], server_cpus: int) -> CpuSplit:
     """Give `server_cpus` CPUs to the server, one per core, and all other cores to the load.
 
     `cores` lists the allowed CPUs, those of one physical core together. The server's cores are
-    taken from the end: CPU 0 serves most interrupts.
+    taken from the end: CPU 0 serves most interrupts. Where no core would be left for the load it
+    gets the siblings of the server's CPUs.
 
     Raises:
-        HostNotFit: there is no core left for the load.
+        HostNotFit: there is no CPU left for the load.
     """
     ordered = sorted(cores)
     if len(ordered) <= server_cpus:
-        raise HostNotFit(
-            f"{len(ordered)} physical core(s) allowed, but {server_cpus + 1} are needed: "
-            f"{server_cpus} for the server and at least one for the load",
-            hint="Give the harness more CPUs, or use a profile with fewer `server_cpus`.",
-        )
+        return _of_siblings(ordered, server_cpus)
     taken = ordered[-server_cpus:]
     rest = ordered[:-server_cpus]
     return CpuSplit(
@@ -75,11 +74,53 @@ def split(cores: list[tuple[int, ...]], server_cpus: int) -> CpuSplit:
     )
 
 
+def _of_siblings(cores: list[tuple[int, ...]], server_cpus: int) -> CpuSplit:
+    """Give the server the last CPU of each core, from the last core on, and the others to the load.
+
+    Raises:
+        HostNotFit: there is no CPU left for the load.
+    """
+    threads = max(map(len, cores), default=0)
+    in_order = [
+        core[-1 - place]
+        for place in range(threads)
+        for core in reversed(cores)
+        if place < len(core)
+    ]
+    if len(in_order) <= server_cpus:
+        raise HostNotFit(
+            f"{described(cores)} allowed, but {server_cpus + 1} CPUs are needed: {server_cpus} for "
+            "the server and at least one for the load",
+            hint="Give the harness more CPUs, or use a profile with fewer `server_cpus`. "
+            "Hyper-threads count: server and load then share a core, and only ratios mean "
+            "something.",
+        )
+    return CpuSplit(
+        server=tuple(sorted(in_order[:server_cpus])), load=tuple(sorted(in_order[server_cpus:]))
+    )
+
+
+def shares_core(
+    cores: Iterable[Collection[int]], server: Collection[int], load: Collection[int]
+) -> bool:
+    """Whether some core has CPUs of the server and of the load: its hyper-threads."""
+    return any(set(core) & set(server) and set(core) & set(load) for core in cores)
+
+
+def described(cores: Collection[Collection[int]]) -> str:
+    """`2 CPUs (hyper-threads of 1 core)`."""
+    count = sum(map(len, cores))
+    cpus = f"{count} CPU{'' if count == 1 else 's'}"
+    if count == len(cores):
+        return cpus
+    return f"{cpus} (hyper-threads of {len(cores)} core{'' if len(cores) == 1 else 's'})"
+
+
 def splits(cores: list[tuple[int, ...]], server_cpus: int) -> list[CpuSplit]:
     """As many disjoint splits as the cores make, for servers that are not measured.
 
     Raises:
-        HostNotFit: there is no core left for the load.
+        HostNotFit: there is no CPU left for the load.
     """
     ordered, size = sorted(cores), server_cpus + 1
     whole = len(ordered) - len(ordered) % size

@@ -87,17 +87,23 @@ def netdev_backlog(facts: Facts, ask: Ask) -> Finding:
 
 
 def cpus(facts: Facts, ask: Ask) -> Finding:
-    """Whole physical cores: some for the server, at least one for the load."""
+    """Whole physical cores: some for the server, at least one for the load; else hyper-threads."""
     needed = ask.server_cpus + 1
     if not facts.cores:
         return unknown("the topology of the CPUs", "process", f"{needed} cores")
     siblings = sum(len(core) - 1 for core in facts.cores)
     value = f"{len(facts.cores)} cores, {siblings} of them with a sibling"
     if len(facts.cores) < needed:
+        level: Level = "error" if len(facts.cores) + siblings < needed else "warning"
+        text = f"{needed} CPUs are needed: {ask.server_cpus} for the server, one for the load"
+        if level == "warning":
+            text = (
+                "too few physical cores: server and load run on hyper-threads of one core, so each "
+                "slows the other, and only ratios mean something"
+            )
         return Finding(
-            "error",
-            f"{needed} physical cores are needed: {ask.server_cpus} for the server, one for the "
-            "load",
+            level,
+            text,
             *(value, f"{needed} cores", "process", "whoever starts the harness"),
             "taskset --cpu-list --pid $$",
         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness import proof
+from harness import cpus, proof
 from harness.analysis import settling
 from harness.analysis.frame import profile_name
 from harness.analysis.results import STATUSES, Analysis
@@ -26,6 +26,10 @@ STATES = {
     "figures from before.",
     "failed": "The harness stopped with an error: these are the figures from before.",
 }
+SHARED_CORE = (
+    "One core: server and load ran on hyper-threads of the same core, and each slowed the other. "
+    "Only ratios between servers mean something."
+)
 NOT_ISOLATED = "Not isolated: the load ran on the host's loopback, beside whatever else did."
 STATUS_WORDS = {"missing": "not measured"}
 
@@ -168,6 +172,8 @@ def banners(campaign: Mapping[str, Any]) -> tuple[Banner, ...]:
         found.append(Banner("warn", STATES[state]))
     if campaign.get("isolated") is False:
         found.append(Banner("warn", NOT_ISOLATED))
+    if _shares_core(campaign):
+        found.append(Banner("warn", SHARED_CORE))
     return tuple(found)
 
 
@@ -200,17 +206,31 @@ def _caveats(
     used = Used.of(campaign)
     if used and (told := sentence(used)):
         caveats.append(told)
-    environment = campaign.get("environment") or {}
-    online = number(environment, "cpus_online")
-    taken = len(environment.get("cpus_server") or ()) + len(environment.get("cpus_load") or ())
-    if online and taken >= online:
-        caveats.append(
-            f"server and load share all {online:.0f} CPUs of one host, so read ratios, "
-            "not absolute rates"
-        )
+    caveats += _of_cpus(campaign)
     if unsettled := settling.advice(analysis, campaign):
         caveats.append(unsettled)
     return caveats
+
+
+def _of_cpus(campaign: Mapping[str, Any]) -> list[str]:
+    """That server and load share a core, or else all CPUs of the host."""
+    if _shares_core(campaign):
+        return ["server and load share a physical core, so read ratios, not absolute rates"]
+    environment = campaign.get("environment") or {}
+    online = number(environment, "cpus_online")
+    taken = len(environment.get("cpus_server") or ()) + len(environment.get("cpus_load") or ())
+    if not online or taken < online:
+        return []
+    return [
+        f"server and load share all {online:.0f} CPUs of one host, so read ratios, "
+        "not absolute rates"
+    ]
+
+
+def _shares_core(campaign: Mapping[str, Any]) -> bool:
+    environment = campaign.get("environment") or {}
+    cores, server, load = map(environment.get, ("cores", "cpus_server", "cpus_load"))
+    return cpus.shares_core(cores or (), server or (), load or ())
 
 
 def _many(count: int, noun: str) -> str:

@@ -144,7 +144,8 @@ def test_root_is_not_counted_against_the_users_threads() -> None:
 
 
 FIGURES = {
-    "one core": ({"cores": ((0, 1),)}, "cpus", "error"),
+    "one CPU": ({"cores": ((0,),)}, "cpus", "error"),
+    "two hyper-threads of one core": ({"cores": ((0, 1),)}, "cpus", "warning"),
     "a clock that follows the load": ({"governors": ("powersave",)}, "governor", "warning"),
     "a fixed clock": ({"governors": ("performance",)}, "governor", "ok"),
     "a slow clock source": ({"clocksource": "hpet"}, "clock", "warning"),

@@ -28,9 +28,44 @@ def test_two_cpus_are_enough() -> None:
     assert cpus.split([(0,), (1,)], server_cpus=1) == cpus.CpuSplit(server=(1,), load=(0,))
 
 
-def test_one_core_is_refused_even_when_it_has_two_threads() -> None:
-    with pytest.raises(HostNotFit, match="2 are needed"):
-        cpus.split([(0, 1)], server_cpus=1)
+@pytest.mark.parametrize(
+    ("cores", "server_cpus", "expected"),
+    [
+        ([(0, 1)], 1, cpus.CpuSplit(server=(1,), load=(0,))),
+        ([(0, 2), (1, 3)], 2, cpus.CpuSplit(server=(2, 3), load=(0, 1))),
+        ([(0, 1), (2, 3)], 3, cpus.CpuSplit(server=(1, 2, 3), load=(0,))),
+        ([(0,), (1, 2)], 2, cpus.CpuSplit(server=(0, 2), load=(1,))),
+    ],
+)
+def test_with_too_few_cores_server_and_load_are_hyper_threads_of_one(
+    cores: list[tuple[int, ...]], server_cpus: int, expected: cpus.CpuSplit
+) -> None:
+    split = cpus.split(cores, server_cpus)
+
+    assert split == expected
+    assert cpus.shares_core(cores, split.server, split.load)
+    assert cpus.splits(cores, server_cpus) == [split]
+
+
+def test_with_cores_enough_none_is_shared() -> None:
+    cores = [(0, 4), (1, 5), (2, 6), (3, 7)]
+    split = cpus.split(cores, server_cpus=3)
+
+    assert not cpus.shares_core(cores, split.server, split.load)
+
+
+@pytest.mark.parametrize(
+    ("cores", "told"),
+    [([(0,)], "1 CPU allowed"), ([(0, 1)], r"2 CPUs \(hyper-threads of 1 core\) allowed")],
+)
+def test_fewer_cpus_than_server_and_load_need_are_refused(
+    cores: list[tuple[int, ...]], told: str
+) -> None:
+    with pytest.raises(HostNotFit, match=told) as refused:
+        cpus.split(cores, server_cpus=2)
+
+    assert "3 CPUs are needed" in refused.value.message
+    assert "Hyper-threads count" in refused.value.hint
 
 
 @pytest.mark.parametrize(

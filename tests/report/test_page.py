@@ -254,6 +254,9 @@ def test_the_csv_has_one_line_for_each_cell(built: Model) -> None:
     assert all(line.count(",") == lines[0].count(",") for line in lines)
 
 
+ONE_CORE = {"cores": [[0, 1]], "cpus_server": [1], "cpus_load": [0], "cpus_online": 2}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -261,6 +264,8 @@ def test_the_csv_has_one_line_for_each_cell(built: Model) -> None:
         ({"state": "interrupted"}, "The campaign was interrupted"),
         ({"state": "failed"}, "The harness stopped with an error"),
         ({"isolated": False}, "Not isolated"),
+        ({"environment": ONE_CORE}, "One core: server and load ran on hyper-threads"),
+        ({"environment": ONE_CORE}, "server and load share a physical core"),
         ({"profile": {"name": "smoke", "ranked": False}}, "Smoke: not a benchmark result."),
     ],
 )
