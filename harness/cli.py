@@ -7,6 +7,7 @@ what went wrong.
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,40 +16,53 @@ from typing import Any, NoReturn
 import click
 
 from harness import output
-from harness.commands.check import check
-from harness.commands.clean import clean
-from harness.commands.compare import compare
-from harness.commands.doctor import doctor
-from harness.commands.drive import drive
-from harness.commands.explain import explain
-from harness.commands.new import new
-from harness.commands.report import report
-from harness.commands.run import run
-from harness.commands.selftest import selftest
-from harness.commands.servers import servers
-from harness.commands.version import version
 from harness.errors import EXIT_MEANINGS, C10kError, Exit, ending, lacking
 
-COMMANDS = (
-    doctor,
-    selftest,
-    run,
-    drive,
-    servers,
-    check,
-    new,
-    explain,
-    report,
-    compare,
-    clean,
-    version,
-)
+# Each is in the module of its name in harness/commands, which is imported when it is called: the
+# list of all must not take as long as all of their imports.
+COMMANDS = {
+    "check": "Check that servers keep the contract",
+    "clean": "Remove what a killed campaign left behind",
+    "compare": "Say what changed between two campaigns",
+    "doctor": "Say whether this host holds N connections",
+    "drive": "Measure any echo server that is running",
+    "explain": "Say what a code means and what to do about it",
+    "new": "Make a server of your own from one that works",
+    "report": "Draw a report again, or print it",
+    "run": "Run a campaign and draw its report",
+    "selftest": "Prove the load generator on this host",
+    "servers": "List the servers and their groups",
+    "version": "Print the version",
+}
 EXIT_CODES = "Exit codes: " + " · ".join(
     f"{code.value} {meaning}" for code, meaning in EXIT_MEANINGS.items()
 )
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All there are."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"harness.commands.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list, without an import."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 def cli() -> None:
     """Compare server architectures at 10,000 connections.
 
@@ -59,10 +73,6 @@ def cli() -> None:
     c10k report CAMPAIGN              draw a report again from its data
     c10k compare A B                  say what changed between two campaigns
     """
-
-
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 def main() -> NoReturn:
