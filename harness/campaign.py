@@ -18,7 +18,7 @@ from typing import Any
 from harness import cpus, ends, environment, growth, plan, preparing, xray
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
-from harness.errors import C10kError, Exit, Interrupted, Unproven, UsageError
+from harness.errors import C10kError, EngineGone, Exit, Interrupted, Unproven, UsageError
 from harness.interrupt import shielded
 from harness.profiles import profile as profiles
 from harness.progress import Progress
@@ -31,7 +31,10 @@ from harness.variants import Variant
 # Bounded, so that a directory that somebody else fills cannot keep us looking for a name.
 NAME_TRIES = 100
 # How a run may end before its time; all else is a failure of the harness or the host.
-STATES = ((Interrupted, "interrupted"), (KeyboardInterrupt, "interrupted"), (Unproven, "stopped"))
+STATES = (
+    *((kind, "interrupted") for kind in (Interrupted, KeyboardInterrupt, EngineGone)),
+    (Unproven, "stopped"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,8 @@ def run(campaign: Campaign, request: Request, backend: Backend, progress: Progre
             _end_without(campaign, rounds, added, prepared)
             _measure(campaign, request, progress, rounds, prover, added, prepared)
     except BaseException as error:
+        if isinstance(error, EngineGone):
+            error.hint = f"Start it again, then: c10k run --resume {campaign.name}"
         state = next((state for kind, state in STATES if isinstance(error, kind)), "failed")
         with shielded():
             _tidy_up(error, backend.sweep)
@@ -324,7 +329,8 @@ def _tidy_up(error: BaseException, step: Callable[[], object]) -> None:
     try:
         step()
     except Exception as second:
-        error.add_note(f"while tidying up: {second}")
+        if not isinstance(error, EngineGone):  # which has said why nothing can be removed
+            error.add_note(f"while tidying up: {second}")
 
 
 def _described(request: Request, split: cpus.CpuSplit) -> list[dict[str, Any]]:

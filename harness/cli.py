@@ -101,6 +101,8 @@ def _exit_code(call: Callable[[], Any]) -> int:
         log = getattr(error, "log", "")
         if log:
             click.echo(log, err=True)
+        if error.report:
+            click.echo(f"report: {error.report}", err=True)
         return error.exit_code
     except click.ClickException as error:
         error.show()

@@ -3,6 +3,7 @@
     C10kError
     ├── UsageError     2   a flag, a profile or a variant file
     ├── HostNotFit     3   the host lacks what the plan needs
+    │   └── EngineGone     the Docker engine stopped in the middle of the work
     ├── ServerFault    4   a variant failed to build, start or run
     ├── Unproven       5   the load generator failed its self-test, so nothing can be ranked
     └── Interrupted  130   SIGINT or SIGTERM
@@ -49,9 +50,13 @@ def ending(code: int) -> str:
 
 
 class C10kError(Exception):
-    """An error with a message (what and where) and a hint (what to do next)."""
+    """An error with a message (what and where) and a hint (what to do next).
+
+    `report` is the path of the report that was drawn all the same; empty where there is none.
+    """
 
     exit_code = Exit.BUG
+    report = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -69,6 +74,10 @@ class HostNotFit(C10kError):
     """The host lacks what the plan needs."""
 
     exit_code = Exit.HOST_NOT_FIT
+
+
+class EngineGone(HostNotFit):
+    """The Docker engine stopped in the middle of the work."""
 
 
 class ServerFault(C10kError):

@@ -34,12 +34,12 @@ from harness import campaign as campaigns
 from harness.backends.base import Backend
 from harness.campaign import Request
 from harness.doctor import text as doctor_text
-from harness.errors import Exit, UsageError
+from harness.errors import C10kError, Exit, UsageError
 from harness.interrupt import shielded, watched
 from harness.live import Redrawing
 from harness.profiles import profile as profiles
 from harness.progress import Progress
-from harness.store import Campaign
+from harness.store import REPORT_FILE, Campaign
 from harness.watching import Watching
 
 if TYPE_CHECKING:
@@ -212,6 +212,8 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
             growth.write_plan(campaign, request)
         campaigns.update(campaign, state="running", doctor=answer.as_json())
         progress.say(f"{campaign.name}: {describe(request, backend)}")
+        # Compose shows nothing more once it stops the container
+        progress.say(f"its report will be {shown(campaign.directory / REPORT_FILE)}")
         # No thread of the harness may run on the server's CPUs, or it would be measured with the
         # server; those of the display inherit this.
         cpus.keep_to(request.split.load)
@@ -223,7 +225,9 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
         except Exception as error:
             with shielded():
                 try:
-                    _finish(campaign, progress)
+                    drawn = _finish(campaign, progress)
+                    if isinstance(error, C10kError):
+                        error.report = shown(drawn.path)
                 except Exception as second:
                     error.add_note(f"the report could not be drawn: {second}")
             raise

@@ -300,6 +300,7 @@ class TrialRun:
         if failure and failure[0] == DISTURBED and not self._seen.failure:
             failure, disturbed = None, disturbed or failure
         code, text = failure or disturbed or ("", "")
+        text = f"{text}; its container was ended: {ended.killed}" if ended.killed else text
         return Outcome(
             outcome="failed" if failure else "done",
             code=code,
@@ -326,6 +327,8 @@ class TrialRun:
         self, ended: ServerExit, counters: dict[str, int] | None, reconciled: bool | None
     ) -> tuple[str, str] | None:
         """What is wrong with a server whose cells all came to an end."""
+        if ended.killed:
+            return "server-died", "it ended before SIGTERM"
         if ended.exit_code is None:
             stop_s = self._context.timeouts.stop_s
             late = ("no-exit", f"did not exit within {stop_s:.0f} s of SIGTERM and was killed")

@@ -168,12 +168,14 @@ class ServerExit:
 
     `spent`: of a server that had to be killed, how the CPU time went in the wait for its end.
     `wrote`: how much it wrote to stderr.
+    `killed`: how something other than the harness ended it, in words; empty where nothing did.
     """
 
     exit_code: int | None
     log: str
     spent: Spent | None = None
     wrote: Amount = NO_OUTPUT
+    killed: str = ""
 
     @property
     def how(self) -> str:
@@ -191,6 +193,7 @@ class OpenTrial(Protocol):
 
         Raises:
             LoadSilent: nothing came within `timeout_s`.
+            Interrupted: something other than the harness ended the load (in a container).
         """
 
     def reply(self, **members: Any) -> None:

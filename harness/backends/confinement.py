@@ -29,6 +29,12 @@ SUITE_CAPABILITIES = (*LOAD_CAPABILITIES, "DAC_OVERRIDE", "SYS_RESOURCE")
 LOCK_LABEL = "c10k.lock"
 LOG_FILE_SIZE = "16m"
 SECCOMP = Path(__file__).with_name("seccomp.json")
+PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+# Marks a harness that was launched apart (harness/compose.py), by the id of what launched it.
+LAUNCHED = "c10k.launched-by"
+# Compose labels the image that it builds, and containers inherit an image's labels: it would take
+# ours for parts of its project, and stop everything when a load ends.
+NOT_COMPOSE = {PROJECT: "", SERVICE: ""}
 
 
 def labels(campaign: str) -> dict[str, str]:
@@ -36,10 +42,7 @@ def labels(campaign: str) -> dict[str, str]:
     return {
         LABEL: campaign,
         LOCK_LABEL: str(lock.default_path()),
-        # Compose labels the image that it builds, and containers inherit an image's labels: it
-        # would take the load for a part of its project and stop everything when a load ends.
-        "com.docker.compose.project": "",
-        "com.docker.compose.service": "",
+        **NOT_COMPOSE,
     }
 
 

@@ -12,7 +12,6 @@ our label, for clean-up.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from docker.models.containers import Container
 from docker.types import Ulimit
 
 from harness import lock
-from harness.backends import cgroups, container, cpu_time, images
+from harness.backends import cgroups, containers, cpu_time, engine, images
 from harness.backends.base import (
     LABEL,
     LISTEN,
@@ -39,6 +38,7 @@ from harness.backends.base import (
 )
 from harness.backends.confinement import (
     GROUP_ID,
+    LAUNCHED,
     LOCK_LABEL,
     SERVER_UID,
     above_servers,
@@ -46,7 +46,7 @@ from harness.backends.confinement import (
     labels,
 )
 from harness.conformance.results import MAIN
-from harness.errors import HostNotFit, ServerFault
+from harness.errors import HostNotFit, Interrupted, ServerFault
 from harness.limits import BACKLOG, SYSCTLS
 from harness.load.accounting import Charged
 from harness.load.spent import Reading
@@ -57,8 +57,7 @@ RUN_DIRECTORY = "/run/c10k"
 LOAD_STOP_S = 5
 # Threads and processes of a server that is asked for its runtime only.
 VERSION_PIDS = 1_024
-# Status of a container whose process is gone
-ENDED = frozenset({"exited", "dead"})
+SIGNALLED = frozenset({containers.KILLED, containers.TERMINATED})
 
 
 class DockerBackend:
@@ -69,15 +68,8 @@ class DockerBackend:
     confines_cpus = True
 
     def __init__(self) -> None:
-        try:
-            self.client = docker.from_env(timeout=container.API_TIMEOUT_S)
-            self._version = self.client.version()
-        except docker.errors.DockerException as error:
-            where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-            raise HostNotFit(
-                f"no Docker engine answers at {where}: {error}",
-                hint="Start it, set DOCKER_HOST, or use `--backend process`.",
-            ) from None
+        self.client = engine.connected()
+        self._version = self.client.version()
         self._memory_max = self.client.info()["MemTotal"] // 2
         self._harness_image: str | None = None
         self._accountant = cpu_time.Accountant()
@@ -128,7 +120,11 @@ class DockerBackend:
         """Remove containers and volumes that carry our label, and the lock that we hold."""
         swept = []
         ours: dict[str, Any] = {"label": [LABEL, f"{LOCK_LABEL}={lock.default_path()}"]}
-        for left in self.client.containers.list(all=True, filters=ours):
+        ended: dict[str, Any] = {"label": LAUNCHED, "status": "exited"}
+        for left in [
+            *self.client.containers.list(all=True, filters=ours),
+            *self.client.containers.list(filters=ended),
+        ]:
             with contextlib.suppress(docker.errors.NotFound):
                 left.remove(force=True, v=True)
                 swept.append(f"container {left.name}")
@@ -219,7 +215,11 @@ class DockerTrial:
     def next_event(self, timeout_s: float) -> Event | None:
         """The load's next event."""
         assert self._events is not None  # noqa: S101 (start_load() ran)
-        return self._events.next(timeout_s)
+        assert self._load is not None  # noqa: S101
+        event = self._events.next(timeout_s)
+        if event is None and (how := containers.killed(self._load, SIGNALLED)):
+            raise Interrupted(f"the load's container {self._load.name} was ended: {how}")
+        return event
 
     def reply(self, **members: Any) -> None:
         """Answer a load that asked for something and waits."""
@@ -249,7 +249,7 @@ class DockerTrial:
         assert self._load is not None  # noqa: S101 (start_load() ran)
         self._exits.pop(name, None)
         if name in self._servers:
-            container.remove(self._servers.pop(name))
+            containers.remove(self._servers.pop(name))
         try:
             self._servers[name] = self._start(
                 image=self._context.prepared.what,
@@ -280,7 +280,7 @@ class DockerTrial:
             return self._end(MAIN, 0)
         except (OSError, docker.errors.DockerException):
             return None  # the engine does not say; it will be asked again
-        return self._end(MAIN, 0) if server.status in ENDED else None
+        return self._end(MAIN, 0) if server.status in containers.ENDED else None
 
     def stop_server(self, name: str = MAIN) -> ServerExit:
         """SIGTERM, then SIGKILL when it had the profile's `stop_s`."""
@@ -288,7 +288,7 @@ class DockerTrial:
 
     def server_log(self) -> str:
         """What the server has written to stderr so far."""
-        return container.last_lines(self._servers[MAIN])
+        return containers.last_lines(self._servers[MAIN])
 
     def memory(self) -> Event | None:
         """Kernel memory charged to the server's cgroup."""
@@ -305,13 +305,13 @@ class DockerTrial:
     def load_log(self) -> str:
         """What the load wrote to stderr, and what it wrote to stdout that is no event."""
         stray = self._events.stray if self._events else []
-        return tail("\n".join([*stray, container.last_lines(self._load)]))
+        return tail("\n".join([*stray, containers.last_lines(self._load)]))
 
     def close(self) -> None:
         """Remove the server, the load and the volume."""
         for one in (*self._servers.values(), self._load):
             if one is not None:
-                container.remove(one)
+                containers.remove(one)
         with contextlib.suppress(docker.errors.APIError):
             self._client.volumes.get(self._name).remove(force=True)
         if self._load_stdin is not None:
@@ -322,7 +322,7 @@ class DockerTrial:
         if name not in self._exits:
             server, found = self._servers.get(name), ServerExit(None, "")
             if server is not None:
-                found = container.ended(server, Wait(timeout_s, self.spent), asks)
+                found = containers.stop(server, Wait(timeout_s, self.spent), asks=asks)
             self._exits[name] = found
         return self._exits[name]
 

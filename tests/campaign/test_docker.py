@@ -17,8 +17,7 @@ from command import ROOT, C10k, wait_for
 from faulty_servers import CRASHES_AT_START, echo
 
 from harness import cpus, groups, limits, lock, plan, variants
-from harness.backends import container as containers
-from harness.backends import images
+from harness.backends import containers, images
 from harness.backends.base import LABEL, TrialContext
 from harness.backends.confinement import LOCK_LABEL, SERVER_UID
 from harness.backends.docker import DockerBackend

@@ -1,0 +1,98 @@
+"""Containers on their way to an end: stop them, and say how they ended."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import docker.errors
+from docker.models.containers import Container
+
+from harness import counters
+from harness.backends import engine
+from harness.backends.base import ServerExit, tail
+from harness.load.waiting import Wait
+from harness.written import Written
+
+# Status of a container whose process is gone
+ENDED = frozenset({"exited", "dead"})
+# Exit codes of what SIGKILL and SIGTERM ended
+KILLED, TERMINATED = 128 + 9, 128 + 15
+# Two lines of counters for each cell, and what else a server says.
+LOG_LINES = 2_000
+STOP_WAIT_MIN_S = 0.1  # a request to the engine takes as long
+# From the end of its output until the engine knows how a container ended.
+END_S = 10.0
+
+
+def stop(server: Container, waiting: Wait, *, asks: bool) -> ServerExit:
+    """Stop it unless it has ended; without `asks`, wait for its own end. How it ended."""
+    waiting.begin()
+    # Read first: afterwards a signal from elsewhere looks like ours
+    died = killed(server, {KILLED}) if _status(server) in ENDED else ""
+    with contextlib.suppress(docker.errors.APIError):  # it has ended
+        if asks:
+            server.kill(signal="SIGTERM")
+        waiting.until(lambda left_s: ends_within(server, left_s))
+    try:
+        # The engine sends SIGKILL at once; the exit code is then 137.
+        server.stop(timeout=0)
+        code = int(server.wait(timeout=engine.API_TIMEOUT_S)["StatusCode"])
+    except docker.errors.APIError as error:
+        return ServerExit(None, f"stopping it failed: {error.explanation}")
+    wrote = _read(server, stdout=True, stderr=True)
+    said = tail(counters.condensed(wrote.text))
+    exit_code = None if code == KILLED else code
+    return ServerExit(exit_code, said, waiting.spent, wrote.amount, died)
+
+
+def killed(container: Container, codes: frozenset[int] | set[int]) -> str:
+    """Which signal ended a container that ended with one of `codes`, in words; else empty."""
+    ends_within(container, END_S)
+    try:
+        container.reload()
+    except docker.errors.NotFound:
+        return "it was removed from outside"
+    state = container.attrs["State"]
+    code = int(state["ExitCode"])
+    if container.status not in ENDED or code not in codes:
+        return ""
+    if state.get("OOMKilled"):
+        return f"exit {code}, the kernel killed it for lack of memory (OOM)"
+    name = "SIGKILL" if code == KILLED else "SIGTERM"
+    return f"exit {code}, {name} from outside the harness, as by `docker kill` or a stopping engine"
+
+
+def ends_within(container: Container, timeout_s: float) -> bool:
+    """Whether it ended within a time."""
+    # What the engine says of a wait that took too long depends on the version of its client.
+    with contextlib.suppress(OSError, docker.errors.DockerException):
+        container.wait(timeout=max(STOP_WAIT_MIN_S, timeout_s))
+        return True
+    return False
+
+
+def remove(container: Container) -> None:
+    """Remove it; what an error leaves is found by its label."""
+    with contextlib.suppress(docker.errors.APIError):  # gone, or on its way
+        container.remove(force=True, v=True)
+
+
+def last_lines(container: Container | None) -> str:
+    """The end of what it has written to stderr so far."""
+    return _read(container, stdout=False, stderr=True, tail=LOG_LINES).text if container else ""
+
+
+def _read(container: Container, **options: Any) -> Written:
+    """What the engine kept of its output; it keeps no more than `confined()` allows."""
+    written = Written()
+    with contextlib.suppress(docker.errors.APIError):
+        for chunk in container.logs(stream=True, follow=False, **options):
+            written.add(chunk)
+    return written
+
+
+def _status(container: Container) -> str:
+    with contextlib.suppress(docker.errors.APIError):
+        container.reload()
+    return str(container.status)
