@@ -19,6 +19,7 @@ import docker.errors
 from docker.models.containers import Container
 
 from harness import built, interrupt
+from harness.backends import bases
 from harness.backends.base import tail, told_runtime
 from harness.errors import HostNotFit, ServerFault
 from harness.variants import Variant
@@ -27,6 +28,10 @@ from harness.written import Written
 BASE_DEFAULT = "debian:bookworm-slim"
 HARNESS_IMAGE = "c10k/harness"
 VARIANT_LABEL = "c10k.variant"
+# The variables that an engine's client takes from the `proxies` of its configuration
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY")
+# An engine makes this file in every container.
+IN_CONTAINER = Path("/.dockerenv")
 # One line is expected.
 LOG_LINES = 100
 # How often a build, and a wait for a container, looks whether it has to stop.
@@ -54,8 +59,7 @@ def build_variant(client: docker.DockerClient, variant: Variant, timeout_s: floa
     Raises:
         ServerFault: it does not build; the fault carries the end of the build's output.
     """
-    content = hashlib.sha256(f"{variant.digest()} {base_image()}".encode()).hexdigest()
-    tag = f"c10k/{variant.name}:{content[:16]}"
+    tag = _tag(client, variant)
     try:
         return str(client.images.get(tag).id)
     except docker.errors.ImageNotFound:
@@ -67,7 +71,7 @@ def build_variant(client: docker.DockerClient, variant: Variant, timeout_s: floa
             path=str(variant.context),
             dockerfile=str(variant.dockerfile.relative_to(variant.context)),
             tag=tag,
-            buildargs={"BASE": base_image()},
+            buildargs={"BASE": base_image(), **proxies()},
             labels={VARIANT_LABEL: variant.name},
         )
     except _BuildFailed as failure:
@@ -77,7 +81,26 @@ def build_variant(client: docker.DockerClient, variant: Variant, timeout_s: floa
             hint=f"Try it alone: docker build -f {variant.dockerfile} {variant.context}",
             log=failure.log,
         ) from None
-    return str(client.images.get(tag).id)
+    image = client.images.get(tag)
+    if (known := _tag(client, variant)) != tag:  # the build has fetched a base
+        image.tag(*known.split(":"))
+        client.images.remove(tag)
+    return str(image.id)
+
+
+def _tag(client: docker.DockerClient, variant: Variant) -> str:
+    """Name of the image of these sources on the bases as they are here."""
+    dockerfile = variant.dockerfile.read_text(encoding="utf-8")
+    ids = [_id(client, name) for name in bases.of(dockerfile, base_image())]
+    content = hashlib.sha256(" ".join([variant.digest(), *ids]).encode()).hexdigest()
+    return f"c10k/{variant.name}:{content[:16]}"
+
+
+def _id(client: docker.DockerClient, name: str) -> str:
+    try:
+        return str(client.images.get(name).id)
+    except docker.errors.ImageNotFound:
+        return f"{name}, not here"
 
 
 def runtime_of(
@@ -186,7 +209,7 @@ def harness_image(client: docker.DockerClient, timeout_s: float) -> str:
             timeout_s,
             path=str(root),
             tag=HARNESS_IMAGE,
-            buildargs={"BASE": base_image()},
+            buildargs={"BASE": base_image(), **proxies()},
         )
     except _BuildFailed as failure:
         raise HostNotFit(
@@ -194,6 +217,18 @@ def harness_image(client: docker.DockerClient, timeout_s: float) -> str:
             hint=f"Its last lines:\n{failure.log}",
         ) from None
     return str(client.images.get(HARNESS_IMAGE).id)
+
+
+def proxies() -> dict[str, str]:
+    """The proxies that a build gets, by name.
+
+    Docker's configuration reaches a container as its environment. Elsewhere the SDK reads the
+    configuration itself, and the environment is that of the user's other programs.
+    """
+    if not IN_CONTAINER.exists():
+        return {}
+    names = [name for upper in PROXIES for name in (upper, upper.lower())]
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 class _BuildFailed(Exception):
