@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": "Say whether this host holds N connections",
     "drive": "Measure any echo server that is running",
     "explain": "Say what a code means and what to do about it",
+    "launch": "Start a command in a container of its own, as Compose does",
     "new": "Make a server of your own from one that works",
     "report": "Draw a report again, or print it",
     "run": "Run a campaign and draw its report",

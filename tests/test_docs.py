@@ -36,6 +36,15 @@ RUN_ELSEWHERE = {
         "docker compose -f docker-compose.yml -f docker-compose.pid.yml up",
     ),
     "docker compose down": (".ci/run", '"${project[@]}" down'),
+    "docker compose run --rm harness new mine": ("tests/campaign/test_compose.py", '"new", "mine"'),
+    "docker compose run --rm harness check mine": (
+        "tests/campaign/test_compose.py",
+        '"check", "mine"',
+    ),
+    "docker compose run --rm harness run --profile mine.toml --servers mine,epoll-lt": (
+        "tests/campaign/test_compose.py",
+        '"run", "--profile", "mine.toml", "--servers", "mine,epoll-lt"',
+    ),
     "make bench": (".ci/run", " bench PROFILE=smoke"),
     "make bench PROFILE=smoke SERVERS=poll,epoll-lt": (
         ".ci/run",

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness import variants
 from harness.errors import HostNotFit, UsageError
 from harness.schema import nearest
+from harness.store import hand_over
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".template"
@@ -53,7 +54,7 @@ def render(name: str, source: str, servers: Path) -> Files:
 
 
 def write(name: str, files: Files, servers: Path) -> Path:
-    """Write the files into a new directory and return it.
+    """Write the files into a new directory, which belongs to the owner of `servers`; return it.
 
     Raises:
         HostNotFit: it cannot be written; nothing of it is left.
@@ -67,6 +68,8 @@ def write(name: str, files: Files, servers: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             path.chmod(mode)
+        for path in (partial, *partial.rglob("*")):
+            hand_over(path, like=servers)
         # Unlike os.replace of a file it fails where the name was taken meanwhile
         partial.rename(directory)
     except OSError as error:

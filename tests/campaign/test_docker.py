@@ -56,7 +56,7 @@ def left_behind(engine: docker.DockerClient) -> list[str]:
     ours = {"label": [LABEL, f"{LOCK_LABEL}={lock.default_path()}"]}
     containers = engine.containers.list(all=True, filters=ours)
     volumes = engine.volumes.list(filters=ours)
-    return [thing.name for thing in (*containers, *volumes)]
+    return [thing.name for thing in (*found, *volumes)]
 
 
 def arguments(c10k: C10k, **settings: object) -> tuple[str, ...]:
@@ -230,7 +230,7 @@ def test_the_engine_keeps_a_bound_of_what_a_server_writes(engine: docker.DockerC
     try:
         container.wait(timeout=BUILD_TIMEOUT_S)
         kept_bytes = sum(map(len, container.logs(stream=True, follow=False)))
-        ended = containers.ended(container, Wait(1.0), asks=False)
+        ended = containers.stop(container, Wait(1.0), asks=False)
     finally:
         container.remove(force=True)
 
