@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from harness import schema
 from harness.errors import UsageError
-from harness.variants import Variant, VariantFile
+from harness.variants import Survey, Variant, VariantFile
 
 MARK = "@"
 ALL = "all"
@@ -78,6 +78,29 @@ def members(variants: Sequence[Variant]) -> dict[str, list[Variant]]:
     """The servers of each group that has one, in the order of `variants`."""
     found = {group.name: [one for one in variants if of(one.file) is group] for group in GROUPS}
     return {name: ones for name, ones in found.items() if ones}
+
+
+def pick(found: Survey, names: Sequence[str]) -> list[Variant]:
+    """Pick servers of a directory in which some may be broken.
+
+    A broken server matters where `names` has it, or asks for all servers. Its group is unknown.
+
+    Raises:
+        UsageError: as `select` does, or one of the servers is broken.
+    """
+    asks_for_all = not names or ALL in names
+    found.require(found.broken if asks_for_all else [n for n in names if n in found.broken])
+    return select(list(found.variants), names)
+
+
+def left_out(found: Survey, names: Sequence[str]) -> list[str]:
+    """A sentence on each broken server that a group in `names` may have meant."""
+    if not any(name.startswith(MARK) for name in names):
+        return []
+    return [
+        f"{name} is in no group: its files have problems; `c10k check {name}` lists them"
+        for name in found.broken
+    ]
 
 
 def select(variants: list[Variant], names: Sequence[str]) -> list[Variant]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,16 +57,14 @@ CHECKS_NEXT_S: dict[profiles.Conformance, float] = {"off": 0.0, "quick": 12.0, "
 SELFTEST_S = 10.0
 
 
-def _of_profile(
-    name: str, loaded: profiles.Profile, found: Sequence[variants.Variant]
-) -> list[str]:
+def _of_profile(name: str, loaded: profiles.Profile, found: variants.Survey) -> list[str]:
     """The servers that a profile asks for; none means all.
 
     A shipped profile speaks of the shipped servers: of a directory of other servers it takes all.
     """
     if name.endswith(".toml"):
         return list(loaded.servers)
-    here = {variant.name for variant in found}
+    here = {variant.name for variant in found.variants} | found.broken.keys()
     return [wanted for wanted in loaded.servers if wanted in here]
 
 
@@ -83,23 +81,27 @@ def request_of(
     budget_s: float | None = None,
     blocks_max: int | None = None,
     keep_going: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Request:
     """Check everything that was asked for before anything is started.
 
     A budget, of the profile if not given here, chooses how many blocks the campaign may have,
-    unless `blocks_max` is given.
+    unless `blocks_max` is given. `say` gets a line on each server that a group may lack.
 
     Raises:
         UsageError: the profile, a variant or its file is wrong, or the budget is too small.
     """
     loaded = profiles.load(profile)
-    found = variants.discover(servers_dir)
+    found = variants.survey(servers_dir)
     if loaded.side_by_side and workers:
         raise UsageError(
             f"profile `{profile}` has trials side by side, and their load takes no workers",
             hint="Leave out `--workers`, or use a profile without `side_by_side`.",
         )
-    chosen = groups.select(found, list(servers) or _of_profile(profile, loaded, found))
+    names = list(servers) or _of_profile(profile, loaded, found)
+    chosen = groups.pick(found, names)
+    for line in groups.left_out(found, names):
+        say(line)
     request = Request(
         profile_name=profile,
         profile=loaded,

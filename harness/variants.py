@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -171,31 +172,68 @@ class Variant:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a directory of servers holds.
+
+    Attributes:
+        variants: the servers whose files are right, sorted by name.
+        broken: the problems of each other server, by the name of its directory.
+    """
+
+    variants: tuple[Variant, ...]
+    broken: Mapping[str, tuple[schema.Problem, ...]]
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise FileProblems with every problem of the servers that `names` lists."""
+        problems = [problem for name in names for problem in self.broken.get(name, ())]
+        if problems:
+            raise schema.FileProblems(
+                problems, hint="docs/add-a-server.md describes a server's directory."
+            )
+
+
+def survey(servers: Path) -> Survey:
+    """Read every server under the directory `servers`. A broken one does not hide the others.
+
+    Raises:
+        UsageError: the directory cannot be read, or holds no server.
+    """
+    variants: list[Variant] = []
+    broken: dict[str, tuple[schema.Problem, ...]] = {}
+    for directory in _directories(servers):
+        try:
+            variants.append(read(directory))
+        except schema.FileProblems as error:
+            broken[directory.name] = error.problems
+    if not variants and not broken:
+        raise UsageError(f"{servers}: holds no variant (a directory with a {VARIANT_FILE})")
+    return Survey(tuple(variants), broken)
+
+
+def _directories(servers: Path) -> list[Path]:
+    """The directories with a `variant.toml`, sorted by name."""
+    hint = "Run `c10k` from the repository, or name the directory with `--servers-dir`."
+    try:
+        entries = sorted(servers.iterdir())
+        return [path for path in entries if os.path.lexists(path / VARIANT_FILE)]
+    except FileNotFoundError:
+        raise UsageError(f"{servers}: no such directory", hint=hint) from None
+    except OSError as error:
+        raise UsageError(
+            f"{servers}: cannot be read as a directory: {error.strerror}", hint=hint
+        ) from None
+
+
 def discover(servers: Path) -> list[Variant]:
     """Read all variants under the directory `servers`, sorted by name.
 
     Raises:
         UsageError: there are none, or one is wrong (all problems of all files are reported).
     """
-    if not servers.is_dir():
-        raise UsageError(
-            f"{servers}: no such directory",
-            hint="Run `c10k` from the repository, or name the directory with `--servers-dir`.",
-        )
-    variants: list[Variant] = []
-    problems: list[schema.Problem] = []
-    for path in sorted(servers.glob(f"*/{VARIANT_FILE}")):
-        try:
-            variants.append(read(path.parent))
-        except schema.FileProblems as error:
-            problems += error.problems
-    if problems:
-        raise schema.FileProblems(
-            problems, hint="docs/add-a-server.md describes a server's directory."
-        )
-    if not variants:
-        raise UsageError(f"{servers}: holds no variant (a directory with a {VARIANT_FILE})")
-    return variants
+    found = survey(servers)
+    found.require(found.broken)
+    return list(found.variants)
 
 
 def read(directory: Path) -> Variant:

@@ -62,7 +62,10 @@ def check(
     c10k check mine --backend process --json    without Docker, for programs
     c10k check mine --quick --times 20          does it pass always, or only often?
     """
-    chosen = groups.select(variants.discover(servers_dir), list(names))
+    found = variants.survey(servers_dir)
+    chosen = groups.pick(found, names)
+    for line in groups.left_out(found, names):
+        click.echo(line, err=True)
     show: Callable[[str], None] = _ignore if as_json else click.echo
     subset: Subset = "quick" if quick else "full"
     verdicts: list[Verdict] = []
@@ -70,8 +73,8 @@ def check(
     try:
         runs = check_all(chosen, backend, subset, reports, show, times=times)
         with closing(runs):
-            for found in runs:
-                verdicts.append(found)
+            for verdict in runs:
+                verdicts.append(verdict)
         is_complete = True
     finally:
         # They end in any order

@@ -70,7 +70,7 @@ def complete_servers(context: click.Context, _: click.Parameter, incomplete: str
     """Servers and groups that begin with what is typed, the last of a list with commas."""
     directory = context.params.get("servers_dir") or Path("servers")
     try:
-        return groups.complete(variants.discover(directory), incomplete)
+        return groups.complete(variants.survey(directory).variants, incomplete)
     except UsageError:  # no completion is offered; the command itself says what is wrong
         return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,7 @@ def run(
             include_nonconforming=include_nonconforming,
             budget_s=budget_s,
             keep_going=keep_going,
+            say=functools.partial(click.echo, err=True),
         )
     if dry_run:
         click.echo(draw.as_json(launch.dry_run(request)) if as_json else _plan_text(request))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -15,12 +16,20 @@ from harness.errors import Exit
 @options.servers_dir
 @options.json
 def servers(servers_dir: Path, as_json: bool) -> int:
-    """List the variants and their groups."""
-    found = variants.discover(servers_dir)
-    grouped = groups.members(found)
+    """List the variants and their groups. Problems of broken ones follow on standard error."""
+    survey = variants.survey(servers_dir)
+    grouped = groups.members(survey.variants)
     if as_json:
-        click.echo(draw.as_json(_document(found, grouped)))
-        return Exit.OK
+        click.echo(draw.as_json(_document(survey, grouped)))
+    elif survey.variants:
+        _list(survey.variants, grouped)
+    survey.require(survey.broken)
+    return Exit.OK
+
+
+def _list(
+    found: Sequence[variants.Variant], grouped: Mapping[str, Sequence[variants.Variant]]
+) -> None:
     width = max(len(variant.name) for variant in found)
     wide = max(map(len, grouped))
     for variant in found:
@@ -36,19 +45,22 @@ def servers(servers_dir: Path, as_json: bool) -> int:
     for row in groups.GROUPS:
         if row.name in grouped:
             click.echo(f"  {row.name:{wide}}  {row.title} ({len(grouped[row.name])})")
-    return Exit.OK
 
 
 def _document(
-    found: list[variants.Variant], grouped: dict[str, list[variants.Variant]]
+    survey: variants.Survey, grouped: Mapping[str, Sequence[variants.Variant]]
 ) -> dict[str, object]:
     listed = [
         {"name": one.name, "group": groups.of(one.file).name, **one.file.model_dump(mode="json")}
-        for one in found
+        for one in survey.variants
     ]
     titles = {group.name: group.title for group in groups.GROUPS}
     rows = [
         {"name": name, "title": titles[name], "servers": [one.name for one in ones]}
         for name, ones in grouped.items()
     ]
-    return {"schema": 1, "servers": listed, "groups": rows}
+    broken = [
+        {"name": name, "problems": list(map(str, problems))}
+        for name, problems in survey.broken.items()
+    ]
+    return {"schema": 1, "servers": listed, "groups": rows, "broken": broken}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 from click.shell_completion import ShellComplete
+from click.testing import CliRunner
 
 from harness import groups, variants
 from harness.cli import cli
@@ -122,6 +124,53 @@ def test_a_group_leaves_out_disabled_servers_and_a_name_says_why(tmp_path: Path)
         groups.select(found, ["off"])
     with pytest.raises(UsageError, match="no group `@classic`"):
         groups.select(found, ["@classic"])
+
+
+@pytest.fixture
+def with_a_broken_one(tmp_path: Path) -> Path:
+    """Two servers in Perl, of which one has two mistakes in its file."""
+    add(tmp_path, "mine", 'language = "Perl"\n')
+    add(tmp_path, "torn", "language = 5\nwrokers = 1\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("wanted", [["mine"], ["@runtimes"]])
+def test_a_broken_server_stops_no_run_that_does_not_name_it(
+    with_a_broken_one: Path, wanted: list[str]
+) -> None:
+    found = variants.survey(with_a_broken_one)
+
+    assert [one.name for one in groups.pick(found, wanted)] == ["mine"]
+    told = groups.left_out(found, wanted)
+    assert [line.split()[0] for line in told] == (["torn"] if wanted == ["@runtimes"] else [])
+
+
+@pytest.mark.parametrize("wanted", [[], ["all"], ["mine", "torn"]])
+def test_a_run_that_asks_for_a_broken_server_is_told_all_its_problems(
+    with_a_broken_one: Path, wanted: list[str]
+) -> None:
+    found = variants.survey(with_a_broken_one)
+
+    with pytest.raises(UsageError, match="`wrokers`") as error:
+        groups.pick(found, wanted)
+
+    assert "`language`" in error.value.message
+
+
+@pytest.mark.parametrize("data", [[], ["--json"]])
+def test_the_list_of_servers_has_the_right_ones_and_the_problems_of_the_broken(
+    with_a_broken_one: Path, data: list[str]
+) -> None:
+    arguments = ["servers", "--servers-dir", str(with_a_broken_one), *data]
+    shown = CliRunner().invoke(cli, arguments, standalone_mode=False)
+
+    assert "mine" in shown.output
+    assert isinstance(shown.exception, UsageError)
+    assert "torn/variant.toml" in shown.exception.message
+    if data:
+        (broken,) = json.loads(shown.output)["broken"]
+        assert broken["name"] == "torn"
+        assert len(broken["problems"]) == 2
 
 
 @pytest.mark.parametrize(
