@@ -10,6 +10,7 @@ from harness.errors import UsageError
 
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _TEXT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smh])")
+BUDGET_S_MAX = 30 * 86_400.0
 # As many as `trials` of a profile may ask for.
 BLOCKS_MAX = 100
 
@@ -18,12 +19,15 @@ def parse(text: str) -> float:
     """Seconds of `90s`, `3m` or `1.5h`.
 
     Raises:
-        ValueError: the text is no such duration, or it is 0.
+        ValueError: the text is no such duration, or it is 0, or more than 30 days.
     """
     found = _TEXT.fullmatch(text.strip())
     duration_s = float(found[1]) * UNITS_S[found[2]] if found else 0.0
-    if duration_s <= 0:
-        raise ValueError(f"expected a number with a unit, as 90s, 3m or 1.5h; got `{text}`")
+    if not 0 < duration_s <= BUDGET_S_MAX:
+        raise ValueError(
+            f"expected a number with a unit, as 90s, 3m or 1.5h, of more than 0 and at most "
+            f"{BUDGET_S_MAX / UNITS_S['h']:g}h; got `{text}`"
+        )
     return duration_s
 
 

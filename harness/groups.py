@@ -13,10 +13,8 @@ from dataclasses import dataclass
 
 from harness import schema
 from harness.errors import UsageError
-from harness.variants import Survey, Variant, VariantFile
+from harness.variants import ALL, GROUP_MARK, Survey, Variant, VariantFile
 
-MARK = "@"
-ALL = "all"
 NATIVE = ("C", "C++")
 # One thread that waits for all connections, or one thread for each connection.
 MECHANISMS = ("thread-per-connection", "select", "poll", "epoll-lt", "epoll-et")
@@ -95,7 +93,7 @@ def pick(found: Survey, names: Sequence[str]) -> list[Variant]:
 
 def left_out(found: Survey, names: Sequence[str]) -> list[str]:
     """A sentence on each broken server that a group in `names` may have meant."""
-    if not any(name.startswith(MARK) for name in names):
+    if not any(name.startswith(GROUP_MARK) for name in names):
         return []
     return [
         f"{name} is in no group: its files have problems; `c10k check {name}` lists them"
@@ -119,7 +117,7 @@ def select(variants: list[Variant], names: Sequence[str]) -> list[Variant]:
     for name in names or (ALL,):
         if name in groups:
             chosen += groups[name]
-        elif name.startswith(MARK):
+        elif name.startswith(GROUP_MARK):
             problems.append(_unknown("group", name, list(groups)))
         elif name not in known:
             problems.append(_unknown("variant", name, sorted(known)))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.campaign import Request
 
 EVERY = f"looks come every {LOOK_STEP} blocks"
+BLOCKS_MAX = 1_000
 SOME = ", ".join(f"+{LOOK_STEP * count}" for count in (1, 2, 3))
 
 
@@ -37,11 +38,12 @@ def added(text: str | None, *, resumes: bool) -> int:
             "`--blocks` adds blocks to a campaign, so it needs `--resume CAMPAIGN`",
             hint="A new campaign has as many blocks as `trials` in its profile says.",
         )
-    found = re.fullmatch(r"\+?(\d{1,6})", text)
+    found = re.fullmatch(r"\+?([0-9]{1,6})", text)
     count = int(found[1]) if found else 0
-    if not count or count % LOOK_STEP:
+    if not 0 < count <= BLOCKS_MAX or count % LOOK_STEP:
         raise UsageError(
-            f"`--blocks {text}`: expected {SOME} or another multiple of {LOOK_STEP}, as {EVERY}",
+            f"`--blocks {text}`: expected {SOME} or another multiple of {LOOK_STEP} up to "
+            f"+{BLOCKS_MAX}, as {EVERY}",
             hint=f"`c10k run --resume CAMPAIGN --blocks +{LOOK_STEP}` adds the blocks of one look.",
         )
     return count

@@ -27,6 +27,7 @@ from harness import (
     lock,
     plan,
     proof,
+    schema,
     variants,
     xray,
 )
@@ -68,6 +69,29 @@ def _of_profile(name: str, loaded: profiles.Profile, found: variants.Survey) -> 
     return [wanted for wanted in loaded.servers if wanted in here]
 
 
+def _not_twice(
+    name: str,
+    loaded: profiles.Profile,
+    found: variants.Survey,
+    chosen: Sequence[variants.Variant],
+) -> list[str]:
+    """A sentence where the server of `same_twice` is not among the chosen ones.
+
+    Raises:
+        UsageError: a profile of the user's own names a server that does not exist.
+    """
+    twice = loaded.same_twice
+    if twice is None or twice in (variant.name for variant in chosen):
+        return []
+    known = sorted({variant.name for variant in found.variants} | found.broken.keys())
+    if name.endswith(".toml") and twice not in known:
+        raise UsageError(
+            f"{name}: `same_twice`: no server `{twice}`{schema.nearest(twice, known)}",
+            hint="`c10k servers` lists the servers.",
+        )
+    return [f"no noise floor: `same_twice` is {twice}, which is not among the servers of this run"]
+
+
 def request_of(
     *,
     profile: str,
@@ -100,7 +124,7 @@ def request_of(
         )
     names = list(servers) or _of_profile(profile, loaded, found)
     chosen = groups.pick(found, names)
-    for line in groups.left_out(found, names):
+    for line in (*groups.left_out(found, names), *_not_twice(profile, loaded, found, chosen)):
         say(line)
     request = Request(
         profile_name=profile,

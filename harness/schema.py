@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
+from harness import inputs, printable
 from harness.errors import UsageError
 
 # What a problem's number means, and what to do about it. `c10k explain` prints it.
@@ -27,7 +30,8 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "C102": (
         "the file cannot be read",
-        "It is missing, is not UTF-8, or its permissions forbid it.",
+        "It is missing, is not UTF-8, is no regular file, is longer than 1 MiB, or its permissions "
+        "forbid it.",
     ),
     "C103": (
         "the file is not TOML",
@@ -65,6 +69,12 @@ CODES: dict[str, tuple[str, str]] = {
         "which is the default, or one above it.",
     ),
 }
+
+
+BOUND_PROBLEMS = {"greater_than", "greater_than_equal", "less_than_equal"}
+BOUND_WORDS = {"gt": "more than", "ge": "at least", "le": "at most"}
+EXAMPLE_LETTERS_MAX = 60
+GOT_LETTERS_MAX = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +118,61 @@ def load(path: Path, schema: type[Schema]) -> Schema:
     Raises:
         FileProblems: the file is missing, is not TOML, or does not match: every problem of it.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileProblems([Problem("C102", path, "no such file")]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileProblems([Problem("C102", path, f"cannot be read: {error}")]) from None
-    except tomllib.TOMLDecodeError as error:
-        raise FileProblems([Problem("C103", path, f"not valid TOML: {error}")]) from None
+    document = _document(path)
+    if hidden := list(_control_characters(document, ())):
+        raise FileProblems([Problem("C112", path, text) for text in hidden])
     try:
         return schema.model_validate(document)
     except ValidationError as error:
-        told = dict.fromkeys(_explain(problem, schema) for problem in error.errors())
+        told = dict.fromkeys(_explain(problem, schema) for problem in _causes(error))
         raise FileProblems([Problem(code, path, text) for code, text in told]) from None
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        content = inputs.text(path)
+    except FileNotFoundError:
+        raise FileProblems([Problem("C102", path, "no such file")]) from None
+    except inputs.Unreadable as error:
+        raise FileProblems([Problem("C102", path, str(error))]) from None
+    try:
+        return tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise FileProblems([Problem("C103", path, f"not valid TOML: {error}")]) from None
+    except ValueError:  # Python reads no integer with more digits than this
+        digits_max = sys.get_int_max_str_digits()
+        found = re.search(rf"[0-9_]{{{digits_max + 1},}}", content)
+        line = content.count("\n", 0, found.start() if found else 0) + 1
+        text = f"an integer has more than {digits_max:,} digits (at line {line})"
+        raise FileProblems([Problem("C103", path, text)]) from None
+    except RecursionError:
+        text = "not valid TOML: its lists or tables are nested too deeply"
+        raise FileProblems([Problem("C103", path, text)]) from None
+
+
+def _control_characters(value: Any, location: tuple[str, ...]) -> Iterator[str]:
+    """A sentence on each key or text with a character that a terminal would obey."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _control_characters(key, location)
+            yield from _control_characters(inner, (*location, key))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _control_characters(inner, (*location, str(place)))
+    elif isinstance(value, str) and (found := printable.CONTROL.search(value)):
+        key = printable.plain(".".join(location)) or "the file"
+        shown = f"U+{ord(found[0]):04X} at position {found.start() + 1}"
+        yield f"`{key}`: holds the control character {shown}, expected printable text"
+
+
+def _causes(error: ValidationError) -> list[Any]:
+    """The problems without those that only follow from others inside the same list or table.
+
+    A list whose items all have problems is also called too short.
+    """
+    problems = error.errors()
+    inner = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
+    return [problem for problem in problems if problem["loc"] not in inner]
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -142,20 +194,60 @@ def _explain(problem: Any, schema: type[Strict]) -> tuple[str, str]:
     if problem["type"] == "value_error":
         code = "C113" if not location or location[-1] not in _all_fields(schema) else "C112"
         return code, f"`{key}`: {problem['ctx']['error']}"
-    given = problem["input"]
-    got = repr(given)
+    got = _shown(problem["input"])
     if problem["type"] == "tuple_type":
+        given = problem["input"]
         parts = given.split() if isinstance(given, str) else [given]
         wanted = json.dumps(parts, ensure_ascii=False, default=str)
         return "C112", f"`{key}`: expected a list, as {wanted[:80]}; got {got[:80]}"
     found, depth = _field(schema, location)
     meanings = _meanings(found)
     if not meanings:
-        return "C112", f"`{key}`: {problem['msg']}, got {got[:80]}"
+        return "C112", f"`{key}`: {_expected(problem, found)}, got {got[:GOT_LETTERS_MAX]}"
     near = nearest(str(problem["input"]), list(meanings))
     listed = "; ".join(f"'{word}': {meaning}" for word, meaning in meanings.items())
     key = ".".join(location[:depth])
-    return "C112", f"`{key}`: got {got[:80]}{near} (allowed: {listed})"
+    return "C112", f"`{key}`: got {got[:GOT_LETTERS_MAX]}{near} (allowed: {listed})"
+
+
+def _shown(value: Any) -> str:
+    """The value as a message has it, however large it is."""
+    try:
+        return repr(value)
+    except (ValueError, RecursionError):  # too many digits, too deep a list
+        return "a value too large to show"
+
+
+def _expected(problem: Any, field: FieldInfo | None) -> str:
+    """What a key takes, in words."""
+    if problem["type"] == "tuple_type":
+        given = problem["input"]
+        words = given.split() if isinstance(given, str) else [given]
+        example = ", ".join(f'"{word}"' if isinstance(word, str) else f"{word}" for word in words)
+        is_short = isinstance(given, str | int | float) and len(example) <= EXAMPLE_LETTERS_MAX
+        return f"expected a list, as [{example}]" if is_short else "expected a list"
+    bounds = _bounds(field)
+    if problem["type"] in BOUND_PROBLEMS and bounds:
+        return f"expected {' and '.join(bounds)}"
+    return str(problem["msg"])
+
+
+def _bounds(field: FieldInfo | None) -> list[str]:
+    """`more than 0`, `at most 64`: the bounds of a number, or of the numbers in a list."""
+    if field is None:
+        return []
+    inner = [
+        one
+        for argument in get_args(field.annotation)
+        for given in getattr(argument, "__metadata__", ())
+        for one in getattr(given, "metadata", ())
+    ]
+    return [
+        f"{words} {bound:,}"
+        for one in (*field.metadata, *inner)
+        for name, words in BOUND_WORDS.items()
+        if (bound := getattr(one, name, None)) is not None
+    ]
 
 
 def _meanings(field: FieldInfo | None) -> Mapping[str, str]:

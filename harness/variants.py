@@ -23,6 +23,9 @@ from harness.errors import UsageError
 
 VARIANT_FILE = "variant.toml"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{1,30}")
+# In lists of servers: all of them, and what the name of a group begins with.
+ALL = "all"
+GROUP_MARK = "@"
 # Outputs of a build, never inputs of one.
 NOT_SOURCE = {"build", "__pycache__", "node_modules", ".git"}
 

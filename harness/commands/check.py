@@ -28,6 +28,7 @@ WIDTH = 100
 INDENT = " " * 12
 COLOURS = {"pass": "green", "fail": "red", "skip": "bright_black", "undecided": "yellow"}
 BUILD_S = 900.0
+TIMES_MAX = 10_000
 
 
 @click.command()
@@ -36,7 +37,7 @@ BUILD_S = 900.0
 @click.option("--quick", is_flag=True, help="Only the checks that a quick campaign begins with.")
 @click.option(
     "--times",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=TIMES_MAX),
     default=1,
     metavar="N",
     help="Take each server through them so often: does it pass always?",

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
 
 from harness import draw
 from harness.commands import options
+
+PERCENT_MAX = 1_000
+
+
+def _percent(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):  # no comparison with it is true
+        raise click.BadParameter(f"expected 0 to {PERCENT_MAX:,}, got nan")
+    return value
 
 
 @click.command()
@@ -19,7 +28,8 @@ from harness.commands import options
 )
 @click.option(
     "--fail-on-regression",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=PERCENT_MAX),
+    callback=_percent,
     metavar="PCT",
     help="Exit code 5 when a server is different and slower by PCT % or more, or lost.",
 )

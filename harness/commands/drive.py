@@ -39,7 +39,7 @@ NOT_SEEN = "n/a"
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=options.SEED,
     envvar="C10K_SEED",
     help="Of the choice of active connections; random without it.",
 )

@@ -12,6 +12,7 @@ from harness import groups, variants
 from harness.errors import UsageError
 
 Command = Callable[..., Any]
+SEED = click.IntRange(min=0, max=2**64 - 1)
 
 
 def servers_dir(command: Command) -> Command:

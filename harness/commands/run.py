@@ -46,7 +46,7 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
 @options.backend
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=options.SEED,
     envvar="C10K_SEED",
     help="Of the order of trials and the choice of active connections; random without it.",
 )

@@ -40,7 +40,7 @@ def _list(
             f"{variant.name:{width}}  {group:{wide}}  {file.language:10}  {file.title}{status}"
         )
     click.echo(
-        f"\nGroups, for `--servers` and `c10k check`; `{groups.ALL}` stands for all servers:"
+        f"\nGroups, for `--servers` and `c10k check`; `{variants.ALL}` stands for all servers:"
     )
     for row in groups.GROUPS:
         if row.name in grouped:

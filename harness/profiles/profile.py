@@ -6,19 +6,26 @@ A profile is a TOML file beside this module, or any path that ends in `.toml`.
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from harness import schema
+from harness.budget import BUDGET_S_MAX
 from harness.errors import UsageError
 from harness.scenarios import CALIBRATION, SCENARIOS
+from harness.variants import ALL, GROUP_MARK
 
 DIRECTORY = Path(__file__).parent
 CONNECTIONS_MAX = 1_000_000
-WARMUP_S_MAX = 600
-WINDOW_S_MAX = 3600
+WINDOW_S_MIN, WINDOW_S_MAX = 0.01, 3600
+WARMUP_S_MIN, WARMUP_S_MAX = 0.001, 600
+TIMEOUT_S_MIN, TIMEOUT_S_MAX = 0.01, 3600
+BUILD_S_MAX = 86_400
+# Each cell takes a window in each block: more are a mistake, and would fill the memory as a plan.
+CELLS_MAX = 1_000
 # What a turn costs beside its window is about as long as this.
 TURN_S_MIN = 0.05
 # A window is judged by the rates of its tenths: one is of whole turns, or a turn of whole tenths.
@@ -29,8 +36,9 @@ LOOK_STEP = 4
 
 Payload = Annotated[int, Field(ge=1, le=65_536)]
 Depth = Annotated[int, Field(ge=1, le=64)]
-Rate = Annotated[float, Field(gt=0, strict=False)]
-Share = Annotated[float, Field(gt=0, le=2, strict=False)]
+# Beyond what the loopback of any host carries; below, most windows would have no message.
+Rate = Annotated[float, Field(ge=1, le=10_000_000, strict=False)]
+Share = Annotated[float, Field(ge=0.001, le=2, strict=False)]
 
 # Which checks of the contract a server has to pass before it is measured.
 Conformance = Literal["quick", "full", "off"]
@@ -43,18 +51,18 @@ CLOSING_DEFAULT: tuple[Closing, ...] = ("fin",)
 class Timing(schema.Strict):
     """How long a cell with traffic takes."""
 
-    warmup_s: float = Field(gt=0, le=WARMUP_S_MAX, strict=False)
-    window_s: float = Field(gt=0, le=WINDOW_S_MAX, strict=False)
+    warmup_s: float = Field(ge=WARMUP_S_MIN, le=WARMUP_S_MAX, strict=False)
+    window_s: float = Field(ge=WINDOW_S_MIN, le=WINDOW_S_MAX, strict=False)
 
 
 class Timeouts(schema.Strict):
     """Upper bounds: none of them is a wait that a healthy trial takes."""
 
-    build_s: float = Field(default=900, gt=0, strict=False)
-    ready_s: float = Field(default=10, gt=0, strict=False)
-    connect_s: float = Field(default=20, gt=0, strict=False)
-    settle_s: float = Field(default=5, gt=0, strict=False)
-    stop_s: float = Field(default=5, gt=0, strict=False)
+    build_s: float = Field(default=900, ge=TIMEOUT_S_MIN, le=BUILD_S_MAX, strict=False)
+    ready_s: float = Field(default=10, ge=TIMEOUT_S_MIN, le=TIMEOUT_S_MAX, strict=False)
+    connect_s: float = Field(default=20, ge=TIMEOUT_S_MIN, le=TIMEOUT_S_MAX, strict=False)
+    settle_s: float = Field(default=5, ge=TIMEOUT_S_MIN, le=TIMEOUT_S_MAX, strict=False)
+    stop_s: float = Field(default=5, ge=TIMEOUT_S_MIN, le=TIMEOUT_S_MAX, strict=False)
 
 
 class Traffic(schema.Strict):
@@ -78,16 +86,16 @@ class ScenarioUse(schema.Strict):
 
     name: str
     connections: tuple[int, ...] = Field(min_length=1, strict=False)
-    active: int | None = Field(default=None, ge=1)
+    active: int | None = Field(default=None, ge=1, le=CONNECTIONS_MAX)
     payload_bytes: tuple[Payload, ...] = Field(default=(), strict=False)
     depth: tuple[Depth, ...] = Field(default=(), strict=False)
     rate_per_s: tuple[Rate, ...] = Field(default=(), strict=False)
     rate_share: tuple[Share, ...] = Field(default=(), strict=False)
     closing: tuple[Closing, ...] = Field(default=(), strict=False)
-    warmup_s: float | None = Field(default=None, gt=0, le=WARMUP_S_MAX, strict=False)
-    window_s: float | None = Field(default=None, gt=0, le=WINDOW_S_MAX, strict=False)
+    warmup_s: float | None = Field(default=None, ge=WARMUP_S_MIN, le=WARMUP_S_MAX, strict=False)
+    window_s: float | None = Field(default=None, ge=WINDOW_S_MIN, le=WINDOW_S_MAX, strict=False)
     turns: int = Field(default=1, ge=1, le=100)
-    blocks: int | None = Field(default=None, ge=1)
+    blocks: int | None = Field(default=None, ge=1, le=100)
 
     @field_validator("name")
     @classmethod
@@ -126,6 +134,22 @@ class ScenarioUse(schema.Strict):
         return self
 
     @model_validator(mode="after")
+    def _active_of_those_that_are_open(self) -> ScenarioUse:
+        if self.active is None:
+            return self
+        if SCENARIOS[self.name].active != "fixed":
+            raise ValueError(
+                f"scenario `{self.name}` takes no `active`: {SCENARIOS[self.name].active} of its "
+                "connections send"
+            )
+        if self.active > min(self.connections):
+            raise ValueError(
+                f"scenario `{self.name}`: expected `active` from 1 to {min(self.connections):,}, "
+                f"the fewest `connections`, got {self.active:,}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _closing_where_connections_end(self) -> ScenarioUse:
         churns = SCENARIOS[self.name].churns
         if self.closing and not churns:
@@ -133,6 +157,13 @@ class ScenarioUse(schema.Strict):
         if self.depth and churns:
             raise ValueError(f"scenario `{self.name}` sends one message at a time: no `depth`")
         return self
+
+    @property
+    def cells(self) -> int:
+        """How many cells it makes in a block."""
+        lists = (self.connections, self.payload_bytes, self.depth, self.closing)
+        rates = len(self.rate_per_s) + len(self.rate_share)
+        return math.prod(max(1, len(one)) for one in lists) * max(1, rates)
 
 
 class Profile(schema.Strict):
@@ -148,8 +179,8 @@ class Profile(schema.Strict):
     selftest: bool = False
     trials: int = Field(ge=1, le=100)
     trials_max: int | None = Field(default=None, ge=1, le=1_000)
-    budget_s: float | None = Field(default=None, gt=0, strict=False)
-    server_cpus: int = Field(default=1, ge=1)
+    budget_s: float | None = Field(default=None, gt=0, le=BUDGET_S_MAX, strict=False)
+    server_cpus: int = Field(default=1, ge=1, le=1_024)
     repeats_max: int = Field(default=0, ge=0, le=10)
     repeat_noisy: bool = True
     same_twice: str | None = None
@@ -163,7 +194,22 @@ class Profile(schema.Strict):
     scenarios: tuple[ScenarioUse, ...] = Field(min_length=1, strict=False)
 
     @model_validator(mode="after")
+    def _same_twice_is_a_server(self) -> Profile:
+        named = [name for name in self.servers if name != ALL and not name.startswith(GROUP_MARK)]
+        is_listed = self.same_twice in named or len(named) < len(self.servers) or not named
+        if self.same_twice is not None and not is_listed:
+            near = schema.nearest(self.same_twice, named)
+            raise ValueError(
+                f"`same_twice`: expected one of `servers` ({', '.join(named)}), "
+                f"got `{self.same_twice}`{near}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _lists_each_cell_once(self) -> Profile:
+        cells = sum(use.cells for use in self.scenarios)
+        if cells > CELLS_MAX:
+            raise ValueError(f"expected at most {CELLS_MAX:,} cells in `scenarios`, got {cells:,}")
         seen: set[tuple[object, ...]] = set()
         for use in self.scenarios:
             rates = [("rate_per_s", rate) for rate in use.rate_per_s]

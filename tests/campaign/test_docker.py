@@ -54,7 +54,7 @@ def built(engine: docker.DockerClient) -> Iterator[None]:
 def left_behind(engine: docker.DockerClient) -> list[str]:
     """Of campaigns under our lock: another may use the engine at the time."""
     ours = {"label": [LABEL, f"{LOCK_LABEL}={lock.default_path()}"]}
-    containers = engine.containers.list(all=True, filters=ours)
+    found = engine.containers.list(all=True, filters=ours)
     volumes = engine.volumes.list(filters=ours)
     return [thing.name for thing in (*found, *volumes)]
 

@@ -166,6 +166,47 @@ def test_a_scenario_may_be_listed_again_with_other_settings(tmp_path: Path) -> N
     assert len({(cell.connections, cell.depth) for cell in cells}) == len(cells) == 6
 
 
+TIMING = "timing = { warmup_s = 0.1, window_s = 0.2 }\n"
+
+
+def one_cell(scenario: str, more: str = "") -> str:
+    """A profile, but for its beginning, of one scenario at ten connections."""
+    head = f'summary = "One."\ntrials = 1\n{TIMING}'
+    return f'{head}[[scenarios]]\nname = "{scenario}"\nconnections = [10]\n{more}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            one_cell("idel"),
+            "C112 `scenarios.0.name`: no scenario `idel`; did you mean `idle`? (known: ramp, idle, "
+            "active, paced, churn, payload, depth)",
+        ),
+        (
+            one_cell("idle", "turns = 0"),
+            "C112 `scenarios.0.turns`: expected at least 1 and at most 100, got 0",
+        ),
+        (
+            one_cell("idle").replace("[10]", "10"),
+            "C112 `scenarios.0.connections`: expected a list, as [10], got 10",
+        ),
+        (
+            one_cell("paced", "rate_per_s = [0]"),
+            "C112 `scenarios.0.rate_per_s.0`: expected at least 1 and at most 10,000,000, got 0",
+        ),
+    ],
+)
+def test_one_mistake_inside_a_scenario_is_one_line(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+
+    with pytest.raises(UsageError) as raised:
+        profiles.load(str(path))
+
+    assert raised.value.message == f"{path}: {problem}"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -201,7 +242,35 @@ def test_a_scenario_may_be_listed_again_with_other_settings(tmp_path: Path) -> N
         (TWICE.format(depth="4, 8"), "`depth` is listed twice, with the same settings"),
         (TWICE.format(depth="4, 4"), "at the same `connections`: 20"),
         # 100 of them talk where a profile names no number
-        (TWICE.format(depth="8") + "active = 100\n", "at the same `connections`: 20"),
+        (TWICE.format(depth="8").replace("= [20]", "= [20]\nactive = 20"), "`connections`: 20"),
+        # The bounds of each number, and what else was accepted and did nothing or too much
+        (
+            f"{TIMING}[timeouts]\nready_s = 1e300\n",
+            "`timeouts.ready_s`: expected at least 0.01 and",
+        ),
+        (f"{TIMING}[timeouts]\nbuild_s = 1e300\n", "at most 86,400, got 1e+300"),
+        (
+            "[timing]\nwarmup_s = 1e-300\nwindow_s = 1\n",
+            "`timing.warmup_s`: expected at least 0.001",
+        ),
+        (
+            one_cell("paced", "rate_per_s = [1e300]"),
+            "`scenarios.0.rate_per_s.0`: expected at least 1",
+        ),
+        (one_cell("paced", "rate_per_s = [1e-300]"), "and at most 10,000,000, got 1e-300"),
+        (one_cell("paced", "rate_share = [1e-300]"), "expected at least 0.001 and at most 2"),
+        (
+            one_cell("idle", "active = 11"),
+            "`active` from 1 to 10, the fewest `connections`, got 11",
+        ),
+        (one_cell("active", "active = 5"), "takes no `active`: all of its connections send"),
+        (one_cell("idle", f"payload_bytes = {list(range(1, 2_000))}"), "at most 1,000 cells"),
+        (f'same_twice = "pol"\nservers = ["poll"]\n{one_cell("idle")}', "did you mean `poll`"),
+        (f"budget_s = 1e300\n{one_cell('idle')}", "`budget_s`: expected more than 0 and at most"),
+        (
+            f"server_cpus = 100000\n{one_cell('idle')}",
+            "`server_cpus`: expected at least 1 and at most",
+        ),
     ],
 )
 def test_a_wrong_profile_says_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
