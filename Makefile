@@ -8,7 +8,7 @@ export CXX
 
 .DEFAULT_GOAL := help
 .PHONY: help install bench test lint format bench-engine bench-independent bench-self \
-  bench-backends bench-accounts bench-profile bench-looks lock clean
+  bench-backends bench-accounts bench-profile bench-looks bench-inputs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-profile: install ## Tell where the servers' CPU time goes, by system call;
 
 bench-looks: install ## Simulate campaigns to check the error rates of the looks
 	$(BIN)/python bench/simulate_looks.py
+
+bench-inputs: install ## Feed 500 generated bad inputs to the command line
+	$(BIN)/python bench/bench_inputs.py
 
 lock: $(VENV)/dependencies ## Pin the newest versions of all dependencies, with hashes
 	$(PIP) uv

@@ -142,8 +142,6 @@ def require_same(campaign: Campaign, request: Request, backend: Backend) -> None
     planned = [trial["id"] for trial in head["plan"]]
     if [trial.id for trial in request.trials][: len(planned)] != planned:
         changed.append("the plan changed")
-    if request.profile_json != head["profile"]:
-        changed.append(f"the profile `{request.profile_name}` changed")
     if changed:
         raise UsageError(
             f"{campaign.name} cannot be resumed: {'; '.join(changed)}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import sys
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import click
 
 from harness import output
 from harness.errors import EXIT_MEANINGS, C10kError, Exit, ending, lacking
+from harness.printable import plain
 
 # Each is in the module of its name in harness/commands, which is imported when it is called: the
 # list of all must not take as long as all of their imports.
@@ -98,15 +100,17 @@ def _exit_code(call: Callable[[], Any]) -> int:
     except C10kError as error:
         _complain(error.message, error.hint)
         for note in getattr(error, "__notes__", []):
-            click.echo(note, err=True)
+            click.echo(plain(note), err=True)
         log = getattr(error, "log", "")
         if log:
-            click.echo(log, err=True)
+            click.echo(plain(log), err=True)
         if error.report:
             click.echo(f"report: {error.report}", err=True)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(plain(shown.getvalue()), err=True, nl=False)
         return Exit.USAGE
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
@@ -121,9 +125,9 @@ def _exit_code(call: Callable[[], Any]) -> int:
 
 
 def _complain(message: str, hint: str) -> None:
-    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+    click.echo(click.style("error: ", fg="red", bold=True) + plain(message), err=True)
     if hint:
-        click.echo(click.style("hint:  ", bold=True) + hint, err=True)
+        click.echo(click.style("hint:  ", bold=True) + plain(hint), err=True)
 
 
 if __name__ == "__main__":

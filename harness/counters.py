@@ -20,7 +20,7 @@ def lines(log: str) -> list[dict[str, int]]:
     found = []
     for line in log.splitlines():
         if line.startswith(_BEGINNING):
-            with suppress(ValueError, KeyError, TypeError, AttributeError):
+            with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 counters = json.loads(line)["counters"]
                 found.append({str(name): int(value) for name, value in counters.items()})
     return found

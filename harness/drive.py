@@ -7,6 +7,7 @@ others judge as in a campaign.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -35,14 +36,17 @@ FACTS = VariantFacts(unseen=True)
 # It is running, so it answers at once or not at all.
 READY_S = 3.0
 LOAD_STOP_S = 5.0
-CONNECT_S = 2.0
 # The load spreads its connections over source addresses in 127.0.0.0/8 by the same number.
 CONNECTIONS_PER_SOURCE = 20_000
 # What this host, and not the server, had too little of.
 OWN_ERRORS = ("EADDRNOTAVAIL", "EMFILE", "ENFILE", "ENOBUFS")
 FORMS = "HOST:PORT, [::1]:PORT, tcp://HOST:PORT or unix:///PATH"
-_TCP = re.compile(r"^(?:tcp://)?(?:\[(?P<six>[^\]]+)\]|(?P<host>[^\[\]:/]+)):(?P<port>\d{1,5})$")
+_TCP = re.compile(r"^(?:tcp://)?(?:\[(?P<six>[^\]]+)\]|(?P<host>[^\[\]:/]+)):(?P<port>[0-9]{1,5})$")
+UNIX_PATH_BYTES_MAX = 107
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,49 +116,68 @@ def target_of(text: str, *, is_owned: bool) -> Target:
         UsageError: it is no address, or none of this host's loopback and not said to be owned.
     """
     if text.startswith("unix://"):
-        if not text.startswith("unix:///"):
-            raise _no_address(text)
+        _require_path(text)
         return Target(text, has_many_sources=False, has_ports=False)
     match = _TCP.match(text)
     if match is None or not 0 < int(match["port"]) < 65536:
         raise _no_address(text)
-    found = _resolved(text, match["six"] or match["host"])
-    foreign = [address for address in found if not address.is_loopback]
-    if foreign and not is_owned:
+    addresses = _resolved(text, match["six"] or match["host"])
+    allowed = [address for address in addresses if address.is_loopback or is_owned]
+    if not allowed:
         raise UsageError(
-            f"{text}: {foreign[0]} is not a loopback address",
+            f"{text}: {addresses[0]} is not a loopback address",
             hint="Thousands of connections that send as fast as they are answered are an attack on "
             "a host that is not yours. `--i-own-this-host` says that it is.",
         )
-    port = int(match["port"])
-    address = next((one for one in found if len(found) > 1 and _accepts(one, port)), found[0])
+    address = _answering(allowed, int(match["port"]))
     host = f"[{address}]" if address.version == 6 else str(address)
     is_four = address.version == 4
     return Target(f"tcp://{host}:{match['port']}", address.is_loopback and is_four, has_ports=True)
+
+
+def _require_path(text: str) -> None:
+    """Refuse what is no absolute path, or a longer one than a socket's name holds (unix(7))."""
+    path = os.fsencode(text.removeprefix("unix://"))
+    if not path.startswith(b"/") or path.endswith(b"/"):
+        raise _no_address(text)
+    if len(path) > UNIX_PATH_BYTES_MAX:
+        raise UsageError(
+            f"{text}: the path has {len(path)} bytes, but the name of a socket holds "
+            f"{UNIX_PATH_BYTES_MAX}",
+            hint="Use a shorter path, as through a symbolic link in /tmp.",
+        )
 
 
 def _no_address(text: str) -> UsageError:
     return UsageError(f"`{text}` is not an address", hint=f"Use {FORMS}.")
 
 
-def _accepts(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> bool:
-    """Whether anything listens there."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.settimeout(CONNECT_S)
-        return probe.connect_ex((str(address), port)) == 0
-
-
-def _resolved(text: str, host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+def _resolved(text: str, host: str) -> list[IPAddress]:
     """The addresses behind a name, IPv4 first, as most servers listen there."""
     try:
-        found = [info[4][0] for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+        found = {info[4][0] for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
         addresses = [ipaddress.ip_address(one) for one in found]
     except OSError as error:
         raise UsageError(f"{text}: `{host}` has no address: {error.strerror}") from None
     except ValueError:
         raise _no_address(text) from None
-    return sorted(dict.fromkeys(addresses), key=lambda address: address.version)
+    if any(getattr(address, "scope_id", None) for address in addresses):
+        raise UsageError(f"{text}: an address with a zone (`%`) cannot be driven")
+    return sorted(addresses, key=lambda address: (address.version, address))
+
+
+def _answering(addresses: Sequence[IPAddress], port: int) -> IPAddress:
+    """The first address at which a server accepts; the first of all where none does.
+
+    A server at `localhost` may listen on ::1 only.
+    """
+    for address in addresses if len(addresses) > 1 else ():
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection((str(address), port), timeout=READY_S),
+        ):
+            return address
+    return addresses[0]
 
 
 def request_of(target: Target, profile_name: str, profile: Profile, seed: int) -> Request:

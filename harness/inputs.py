@@ -52,12 +52,13 @@ def text(path: Path, bytes_max: int = BYTES_MAX) -> str:
 
 
 def _content(path: Path, bytes_max: int) -> bytes:
-    # O_NONBLOCK: a pipe without a writer would block open(2) for ever
+    # O_NONBLOCK: a pipe without a writer would block open(2)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    kind = kind_of(os.fstat(descriptor).st_mode)
+    if kind is not None:
+        os.close(descriptor)
+        raise Unreadable(f"is {kind}, expected a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        kind = kind_of(os.fstat(descriptor).st_mode)
-        if kind is not None:
-            raise Unreadable(f"is {kind}, expected a regular file")
         content = file.read(bytes_max + 1)
     if len(content) > bytes_max:
         raise Unreadable(f"is longer than {bytes_max:,} bytes, the most that is read")

@@ -28,6 +28,7 @@ from harness import (
     plan,
     proof,
     schema,
+    stored,
     variants,
     xray,
 )
@@ -103,14 +104,13 @@ def request_of(
     argv: Sequence[str],
     include_nonconforming: bool = False,
     budget_s: float | None = None,
-    blocks_max: int | None = None,
     keep_going: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Request:
     """Check everything that was asked for before anything is started.
 
-    A budget, of the profile if not given here, chooses how many blocks the campaign may have,
-    unless `blocks_max` is given. `say` gets a line on each server that a group may lack.
+    A budget, of the profile if not given here, chooses how many blocks the campaign may have. `say`
+    gets a line on each server that a group, or the noise floor, lacks.
 
     Raises:
         UsageError: the profile, a variant or its file is wrong, or the budget is too small.
@@ -139,7 +139,7 @@ def request_of(
         budget_s=loaded.budget_s if budget_s is None else budget_s,
         keep_going=keep_going,
     )
-    return _within_budget(request) if blocks_max is None else _of_blocks(request, blocks_max)
+    return _within_budget(request)
 
 
 def _of_blocks(request: Request, blocks_max: int) -> Request:
@@ -175,29 +175,36 @@ def request_to_resume(
 ) -> Request:
     """The request that the campaign `name` was started with, and `added` blocks.
 
+    `campaign.json` has the profile, so its file may have changed or gone since.
+
     Raises:
-        UsageError: there is no such campaign, or a part of its plan is gone.
+        UsageError: there is no such campaign, it is damaged, or one of its servers is gone.
     """
-    head = Campaign.open(reports, name).head()
-    budget_s, profile = head.get("budget_s"), head["profile"]
-    blocks_max = (profile.get("trials_max") or profile["trials"]) if budget_s else None
-    request = request_of(
-        profile=head["profile"]["name"],
-        servers=[one["name"] for one in head["variants"] if not one.get("same_as")],
-        servers_dir=servers_dir,
+    campaign = Campaign.open(reports, name)
+    head = campaign.head()
+    if (problem := stored.problem(head, stored.Resumable)) is not None:
+        raise UsageError(f"{campaign.name} cannot be resumed: its campaign.json lacks {problem}")
+    campaign.cells(stored.WholeCell)
+    campaign.outcomes(stored.WholeOutcome)
+    profile_name, profile = profiles.of_campaign(head["profile"], campaign.directory)
+    names = [one["name"] for one in head["variants"] if not one.get("same_as")]
+    request = Request(
+        profile_name=profile_name,
+        profile=profile,
+        variants=tuple(groups.pick(variants.survey(servers_dir), names)),
         seed=head["seed"],
         workers=head["workers"],
-        reports=reports,
-        argv=head["argv"],
+        argv=tuple(head["argv"]),
+        reports=campaign.directory.parent,
+        cpus_allowed=frozenset(os.sched_getaffinity(0)),
         include_nonconforming=include_nonconforming,
-        budget_s=budget_s,
-        blocks_max=blocks_max,
+        budget_s=head.get("budget_s"),
         keep_going=keep_going,
     )
     planned = plan.blocks_of(head["plan"])
     longer = replace(request, blocks=planned + added)
     if added:
-        growth.require_headline(Campaign.open(reports, name), longer, planned)
+        growth.require_headline(campaign, longer, planned)
     return longer
 
 

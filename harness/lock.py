@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.errors import HostNotFit
+from harness import inputs
+from harness.errors import HostNotFit, UsageError
 
 LOCK_NAME = "c10k.lock"
 LOCK_VARIABLE = "C10K_LOCK"
@@ -39,6 +40,7 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
     """Hold the host's lock in the name of `owner`.
 
     Raises:
+        UsageError: it is something else than a file.
         HostNotFit: another campaign holds it, or the file cannot be opened.
     """
     path = path or default_path()
@@ -46,9 +48,14 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
         # Not O_CREAT at once: fs.protected_regular refuses that on another user's file in a
         # sticky directory, even when it may be written.
         descriptor = _open_or_create(path)
+    except IsADirectoryError:
+        raise _no_file(path, "a directory") from None
     except OSError as error:
         raise HostNotFit(f"{path}: the campaign lock cannot be opened: {error.strerror}") from error
     try:
+        kind = inputs.kind_of(os.fstat(descriptor).st_mode)
+        if kind is not None:
+            raise _no_file(path, kind)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -69,8 +76,15 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _no_file(path: Path, kind: str) -> UsageError:
+    return UsageError(
+        f"{path}: the campaign lock is {kind}, expected a regular file",
+        hint=f"Name a file with {LOCK_VARIABLE}, or unset it.",
+    )
+
+
 def _open_or_create(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY
     try:
         return os.open(path, flags)
     except FileNotFoundError:

@@ -26,7 +26,8 @@ CODES: dict[str, tuple[str, str]] = {
     "C101": (
         "the directory's name is no name for a server",
         "A server is called as its directory is, in commands, images, containers and reports: 2 to "
-        "31 lower-case letters, digits and dashes, a letter first. Rename the directory.",
+        "31 lower-case letters, digits and dashes, a letter first. The words `all`, `build`, "
+        "`common` and `harness`, and the names of groups, are reserved. Rename the directory.",
     ),
     "C102": (
         "the file cannot be read",
@@ -118,7 +119,15 @@ def load(path: Path, schema: type[Schema]) -> Schema:
     Raises:
         FileProblems: the file is missing, is not TOML, or does not match: every problem of it.
     """
-    document = _document(path)
+    return validated(path, _document(path), schema)
+
+
+def validated(path: Path, document: Mapping[str, Any], schema: type[Schema]) -> Schema:
+    """The tables of the file `path` as `schema`.
+
+    Raises:
+        FileProblems: they do not match: every problem of them.
+    """
     if hidden := list(_control_characters(document, ())):
         raise FileProblems([Problem("C112", path, text) for text in hidden])
     try:

@@ -13,6 +13,7 @@ Rule 4: files belong to the owner of the `reports` directory, whoever writes the
 
 from __future__ import annotations
 
+import difflib
 import errno
 import json
 import os
@@ -22,9 +23,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from harness import inputs, printable, stored
 from harness.errors import HostNotFit, UsageError
 
 SCHEMA = 1
+# So many campaigns are named where one is not found.
+SHOWN_MAX = 5
+HEAD_BYTES_MAX = 1 << 28
 CAMPAIGN_FILE = "campaign.json"
 TRIALS_FILE = "trials.jsonl"
 OUTCOMES_FILE = "outcomes.jsonl"
@@ -52,10 +59,11 @@ class Campaign:
         """Make the directory and write `campaign.json`.
 
         Raises:
-            UsageError: the name is taken.
+            UsageError: the name is taken, or `reports` is no directory.
             HostNotFit: the directory cannot be written.
         """
         campaign = cls(reports / name)
+        _require_no_file(reports)
         try:
             reports.mkdir(parents=True, exist_ok=True)
             campaign.directory.mkdir()
@@ -79,16 +87,16 @@ class Campaign:
 
     @classmethod
     def open(cls, reports: Path, name: str) -> Campaign:
-        """Open an existing campaign by name, or by a path that ends in its name.
+        """Open an existing campaign by its path, by its name, or by a path that ends in its name.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is none, or `reports` is no directory.
         """
-        directory = reports / Path(name).name
-        if not NAME_PATTERN.fullmatch(directory.name) or not (directory / CAMPAIGN_FILE).is_file():
-            listed = ", ".join(campaign.name for campaign in campaigns(reports)) or "none"
-            raise UsageError(f"no campaign `{name}` in {reports}", hint=f"There are: {listed}.")
-        return cls(directory)
+        _require_no_file(reports)
+        for directory in _places(reports, name):
+            if NAME_PATTERN.fullmatch(directory.name) and _is_campaign(directory):
+                return cls(directory)
+        raise UsageError(f"no campaign `{name}` in {reports}", hint=_known_hint(reports, name))
 
     def head(self) -> Record:
         """Read `campaign.json`.
@@ -98,14 +106,23 @@ class Campaign:
         """
         path = self.directory / CAMPAIGN_FILE
         try:
-            head: Record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{path}: cannot be read: {error}") from error
+            head = stored.parse(inputs.text(path, HEAD_BYTES_MAX))
+        except FileNotFoundError:
+            raise UsageError(f"{path}: no such file") from None
+        except inputs.Unreadable as error:
+            raise UsageError(f"{path}: {error}") from None
+        except ValueError as error:
+            raise UsageError(f"{path}: is damaged: {error}") from None
+        if not isinstance(head, dict):
+            raise UsageError(f"{path}: expected a table, got a {type(head).__name__}")
         if head.get("schema") != SCHEMA:
             raise UsageError(
                 f"{path}: schema {head.get('schema')!r}, but this c10k reads schema {SCHEMA}"
             )
-        return head
+        if (problem := stored.problem(head, stored.Head)) is not None:
+            raise UsageError(f"{path}: is damaged: {problem}")
+        shown: Record = printable.plain_document(head)
+        return shown
 
     def write_head(self, head: Record) -> None:
         """Replace `campaign.json` as a whole."""
@@ -132,17 +149,27 @@ class Campaign:
         """Append one cell whose system calls were counted to `xray.jsonl`."""
         self._append(XRAY_FILE, record)
 
-    def cells(self) -> list[Record]:
-        """All finished cells, in the order in which they were measured."""
-        return list(_lines(self.directory / TRIALS_FILE))
+    def cells(self, shape: type[BaseModel] = stored.Cell) -> list[Record]:
+        """All finished cells, in the order in which they were measured.
 
-    def outcomes(self) -> list[Record]:
-        """All finished trials, in the order in which they ended."""
-        return list(_lines(self.directory / OUTCOMES_FILE))
+        Raises:
+            UsageError: one has not the shape.
+        """
+        return list(_lines(self.directory / TRIALS_FILE, shape))
+
+    def outcomes(self, shape: type[BaseModel] = stored.Outcome) -> list[Record]:
+        """All finished trials, in the order in which they ended.
+
+        Raises:
+            UsageError: one has not the shape.
+        """
+        path = self.directory / OUTCOMES_FILE
+        return [printable.plain_document(line) for line in _lines(path, shape)]
 
     def xrays(self) -> list[Record]:
         """All cells whose system calls were counted, with those that could not be."""
-        return list(_lines(self.directory / XRAY_FILE))
+        path = self.directory / XRAY_FILE
+        return [printable.plain_document(line) for line in _lines(path, stored.Xray)]
 
     def _append(self, name: str, record: Record) -> None:
         path = self.directory / name
@@ -166,12 +193,56 @@ def campaigns(reports: Path) -> list[Campaign]:
     return [Campaign(path.parent) for path in sorted(reports.glob(f"*/{CAMPAIGN_FILE}"))]
 
 
+def _places(reports: Path, name: str) -> list[Path]:
+    """Where a campaign may be: a path may be that of another host, or inside a container."""
+    path = Path(name)
+    named = reports / path.name
+    return [path, named] if len(path.parts) > 1 else [named]
+
+
+def _is_campaign(directory: Path) -> bool:
+    try:
+        return (directory / CAMPAIGN_FILE).is_file()
+    except OSError:  # a name too long for a file
+        return False
+
+
+def _require_no_file(reports: Path) -> None:
+    """Raise UsageError where a file, or anything but a directory, has the name of the directory."""
+    try:
+        kind = inputs.kind_of(reports.stat().st_mode) or "a file"
+    except FileNotFoundError:
+        return  # it is made for the first campaign
+    except OSError as error:
+        raise UsageError(
+            f"{reports}: cannot be the directory of the campaigns: {error.strerror}",
+            hint="Name a directory with `--reports`.",
+        ) from None
+    if kind != "a directory":
+        raise UsageError(
+            f"{reports}: is {kind}, expected the directory of the campaigns",
+            hint="Name a directory with `--reports`.",
+        )
+
+
+def _known_hint(reports: Path, name: str) -> str:
+    """The nearest and the latest campaigns: a directory may have thousands."""
+    known = [campaign.name for campaign in campaigns(reports)]
+    near = difflib.get_close_matches(Path(name).name, known, n=1)
+    shown = list(dict.fromkeys([*near, *reversed(known[-SHOWN_MAX:])]))
+    if not shown:
+        return "There are none."
+    more = len(known) - len(shown)
+    return f"There are: {', '.join(shown)}{f' and {more:,} more' if more else ''}."
+
+
 def replace(path: Path, text: str) -> Path:
     """Write `text` to `path` so that a reader or a crash meets the old file or the new one.
 
     A byte of a name that is no UTF-8 is written as the escape that JSON has for it (`\\udcff`).
 
     Raises:
+        UsageError: a directory is in the way.
         OSError: it cannot be written; nothing else is left than what was there.
     """
     partial = path.with_name(f".{path.name}.partial")
@@ -182,6 +253,14 @@ def replace(path: Path, text: str) -> Path:
             os.fsync(file.fileno())
         hand_over(partial, like=path.parent)
         partial.replace(path)
+    except IsADirectoryError:
+        in_the_way = partial if partial.is_dir() else path
+        if in_the_way is path:
+            partial.unlink()
+        raise UsageError(
+            f"{in_the_way}: is a directory, and a file is to be written there",
+            hint="Move or remove the directory.",
+        ) from None
     except OSError:
         with suppress(OSError):
             partial.unlink()
@@ -227,16 +306,35 @@ def _append_line(path: Path, line: bytes) -> None:
         hand_over(path)
 
 
-def _lines(path: Path) -> Iterator[Record]:
-    if not path.is_file():
+def _lines(path: Path, shape: type[BaseModel]) -> Iterator[Record]:
+    """The lines of a file, without those that a crash cut short (Rule 3).
+
+    Raises:
+        UsageError: a whole line is not what any version writes.
+    """
+    try:
+        kind = inputs.kind_of(path.stat().st_mode)
+        content = b"" if kind else path.read_bytes()
+    except FileNotFoundError:
         return
-    for line in path.read_bytes().split(b"\n"):
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    if kind:
+        raise UsageError(f"{path}: is {kind}, expected a regular file")
+    for number, line in enumerate(content.split(b"\n"), start=1):
         try:
-            record = json.loads(line)
+            record = stored.parse(line)
+            problem = stored.problem(record, shape)
+        except stored.OutOfRange as error:
+            problem = str(error)
         except ValueError:
-            continue  # empty, or cut short by a crash (Rule 3)
-        if isinstance(record, dict):
-            yield record
+            continue  # empty, or cut short by a crash
+        if problem is not None:
+            raise UsageError(
+                f"{path}: line {number} is damaged: {problem}",
+                hint="Remove the line: `c10k run --resume` measures again what it stood for.",
+            )
+        yield record
 
 
 def hand_over(path: Path, like: Path | None = None) -> None:

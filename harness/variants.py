@@ -14,9 +14,9 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from harness import schema
 from harness.errors import UsageError
@@ -26,10 +26,26 @@ NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{1,30}")
 # In lists of servers: all of them, and what the name of a group begins with.
 ALL = "all"
 GROUP_MARK = "@"
+# Names that would mean something else, each with what it means.
+RESERVED = {
+    ALL: "it stands for all servers",
+    "build": "`make clean` removes the directory",
+    "common": "it holds what servers share",
+    "harness": "an image of this name is the harness",
+    **dict.fromkeys(
+        (
+            *("libraries", "bounded", "per-cpu", "classic", "interfaces"),
+            *("python", "python-loops", "runtimes"),
+        ),
+        "a group has the name",
+    ),
+}
 # Outputs of a build, never inputs of one.
 NOT_SOURCE = {"build", "__pycache__", "node_modules", ".git"}
 
 
+CONNECTIONS_MAX = 1_000_000
+WORKERS_MAX = 100_000
 STATUSES = {
     "stable": "measured and ranked",
     "experimental": "measured, never ranked",
@@ -40,6 +56,27 @@ BEYOND = {
     "queue": "the next client waits until another leaves",
 }
 WORKERS = {"a number": "so many, 1 or more", "cpus": "one for each CPU of the server"}
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 (Path.exists raises where a name is too long)
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or "\n" in text or "\t" in text:
+        raise ValueError(f"expected one line of text, got {text[:80]!r}")
+    return text
+
+
+def _with_a_program(command: tuple[str, ...]) -> tuple[str, ...]:
+    if command and not command[0]:
+        raise ValueError("expected the program to start as the first word, got an empty word")
+    return command
+
+
+# It stands in tables and headings.
+Line = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_one_line)]
+Command = Annotated[tuple[str, ...], AfterValidator(_with_a_program)]
 
 
 class DockerBuild(schema.Strict):
@@ -54,12 +91,12 @@ class DockerBuild(schema.Strict):
 class ProcessRun(schema.Strict):
     """`[process]`: how to build and start the server without Docker."""
 
-    build: tuple[str, ...] = Field(
+    build: Command = Field(
         default=(),
         strict=False,
         description="Command that builds it; runs in the server's directory.",
     )
-    command: tuple[str, ...] = Field(
+    command: Command = Field(
         min_length=1,
         strict=False,
         description="Command that starts it; runs in the server's directory.",
@@ -75,7 +112,7 @@ class ProcessRun(schema.Strict):
         missing = (
             package
             for what, package in self.requires.items()
-            if not (Path(what).exists() if what.startswith("/") else shutil.which(what))
+            if not (_is_there(what) if what.startswith("/") else shutil.which(what))
         )
         return tuple(dict.fromkeys(missing))
 
@@ -83,7 +120,9 @@ class ProcessRun(schema.Strict):
 class Ceiling(schema.Strict):
     """`[limits]`: a wall of the architecture itself."""
 
-    connections_max: int = Field(gt=0, description="What lies beyond is shown as capped.")
+    connections_max: int = Field(
+        ge=1, le=CONNECTIONS_MAX, description="What lies beyond is shown as capped."
+    )
     beyond: Literal["refuse", "queue"] = Field(
         description="What the next client sees.", json_schema_extra=schema.words(BEYOND)
     )
@@ -93,13 +132,12 @@ class Ceiling(schema.Strict):
 class VariantFile(schema.Strict):
     """The keys of `variant.toml`."""
 
-    title: str = Field(min_length=1, description="Its name in the report.")
-    architecture: str = Field(
-        min_length=1,
+    title: Line = Field(description="Its name in the report.")
+    architecture: Line = Field(
         description="How it waits for I/O: thread-per-connection, select, poll, epoll-lt, …",
     )
-    language: str = Field(min_length=1, description="What it is written in.")
-    family: str | None = Field(
+    language: Line = Field(description="What it is written in.")
+    family: Line | None = Field(
         default=None,
         description="Servers of one family share everything but the mechanism.",
     )
@@ -129,8 +167,8 @@ class VariantFile(schema.Strict):
     @field_validator("workers")
     @classmethod
     def _positive(cls, workers: int | str) -> int | str:
-        if isinstance(workers, int) and workers < 1:
-            raise ValueError(f'expected an integer ≥ 1 or "cpus", got {workers}')
+        if isinstance(workers, int) and not 1 <= workers <= WORKERS_MAX:
+            raise ValueError(f'expected 1 to {WORKERS_MAX:,} or "cpus", got {workers:,}')
         return workers
 
     @model_validator(mode="after")
@@ -151,7 +189,7 @@ class Variant:
     @property
     def context(self) -> Path:
         """The Docker build context, resolved."""
-        return (self.directory / self.file.docker.context).resolve()
+        return Path(os.path.realpath(self.directory / self.file.docker.context))
 
     @property
     def dockerfile(self) -> Path:
@@ -219,7 +257,9 @@ def _directories(servers: Path) -> list[Path]:
     hint = "Run `c10k` from the repository, or name the directory with `--servers-dir`."
     try:
         entries = sorted(servers.iterdir())
-        return [path for path in entries if os.path.lexists(path / VARIANT_FILE)]
+        # `c10k new` writes a directory under a name with a dot before it has its own
+        visible = [path for path in entries if not path.name.startswith(".")]
+        return [path for path in visible if os.path.lexists(path / VARIANT_FILE)]
     except FileNotFoundError:
         raise UsageError(f"{servers}: no such directory", hint=hint) from None
     except OSError as error:
@@ -239,6 +279,18 @@ def discover(servers: Path) -> list[Variant]:
     return list(found.variants)
 
 
+def name_problem(name: str) -> str | None:
+    """Why a directory of this name is no server; None where it may be one."""
+    if not NAME_PATTERN.fullmatch(name):
+        return (
+            f"`{name}` is no name for a variant: expected 2 to 31 lower-case letters, digits and "
+            "dashes, a letter first"
+        )
+    if name in RESERVED:
+        return f"`{name}` is no name for a variant: it is reserved, as {RESERVED[name]}"
+    return None
+
+
 def read(directory: Path) -> Variant:
     """Read the one variant in `directory`.
 
@@ -247,11 +299,8 @@ def read(directory: Path) -> Variant:
     """
     problems: list[schema.Problem] = []
     name, path = directory.name, directory / VARIANT_FILE
-    if not NAME_PATTERN.fullmatch(name):
-        text = (
-            f"`{name}` is no name for a variant: expected 2 to 31 lower-case letters, digits and "
-        )
-        problems.append(schema.Problem("C101", directory, text + "dashes, a letter first"))
+    if (text := name_problem(name)) is not None:
+        problems.append(schema.Problem("C101", directory, text))
     dockerfile = directory / "Dockerfile"
     if not dockerfile.is_file():
         text = "missing: every variant needs a Dockerfile"
@@ -261,7 +310,7 @@ def read(directory: Path) -> Variant:
     except schema.FileProblems as error:
         raise schema.FileProblems([*problems, *error.problems]) from None
     variant = Variant(name, directory.resolve(), file)
-    if not variant.context.is_dir():
+    if not _is_there(f"{variant.context}/"):
         text = "`docker.context`: no such directory"
         problems.append(schema.Problem("C121", path, text))
     elif not variant.dockerfile.is_relative_to(variant.context):

@@ -343,7 +343,7 @@ class Cache:
                 if document["of"] == self._identity(prepared, known):
                     found = tuple(CheckResult.from_event(one) for one in document["results"])
                     return Verdict(prepared.variant.name, known, found, cached=True)
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue  # not there, or not what this version wrote
         return None
 

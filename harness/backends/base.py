@@ -29,6 +29,7 @@ from harness.load.accounting import Charged
 from harness.load.family import Tree
 from harness.load.spent import Reading, Spent
 from harness.plan import Trial
+from harness.printable import plain
 from harness.profiles.profile import Timeouts
 from harness.variants import Variant
 from harness.written import NO_OUTPUT, Amount
@@ -341,7 +342,7 @@ class EventStream:
     def _take(self, line: bytes) -> None:
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             self.stray.append(line[:STRAY_BYTES_MAX].decode(errors="replace"))
             return
         self._queue.put(event)
@@ -358,7 +359,7 @@ def told_runtime(variant: Variant, output: str) -> str:
     Raises:
         ServerFault: it is none, or more than one.
     """
-    lines = output.strip().splitlines()
+    lines = plain(output).strip().splitlines()
     if len(lines) != 1:
         raise ServerFault(
             f"{variant.name}: started with `--version`, it is to tell its runtime in one line; "
@@ -374,5 +375,5 @@ def reply_line(members: Mapping[str, Any]) -> bytes:
 
 
 def tail(text: str, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log."""
-    return "\n".join(text.strip().splitlines()[-lines:])
+    """The last lines of a log, without what a terminal would obey."""
+    return plain("\n".join(text.strip().splitlines()[-lines:]))

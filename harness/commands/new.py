@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -9,6 +10,9 @@ import click
 from harness import scaffold, variants
 from harness.commands import check, options
 from harness.errors import Exit
+
+# What the last line compares the new server with, where it is there.
+BESIDE = "epoll-lt"
 
 
 @click.command()
@@ -44,7 +48,10 @@ def new(
         code = check.exit_code(found)
     server = next((file for file in sorted(files) if file.startswith("server")), "Dockerfile")
     where = "" if backend == "docker" else f" --backend {backend}"
+    if servers_dir != options.SERVERS_DIR:
+        where += f" --servers-dir {shlex.quote(str(servers_dir))}"
     click.echo(f"next:\n  edit {directory / server}")
     click.echo(f"  c10k check {name}{where}")
-    click.echo(f"  c10k run --servers {name},epoll-lt{where}")
+    beside = [one.name for one in variants.survey(servers_dir).variants if one.name == BESIDE]
+    click.echo(f"  c10k run --servers {','.join([name, *beside])}{where}")
     return code

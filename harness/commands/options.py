@@ -12,6 +12,7 @@ from harness import groups, variants
 from harness.errors import UsageError
 
 Command = Callable[..., Any]
+SERVERS_DIR = Path("servers")
 SEED = click.IntRange(min=0, max=2**64 - 1)
 
 
@@ -20,7 +21,7 @@ def servers_dir(command: Command) -> Command:
     return click.option(
         "--servers-dir",
         type=click.Path(path_type=Path),
-        default=Path("servers"),
+        default=SERVERS_DIR,
         show_default=True,
         help="Directory of the variants.",
     )(command)
@@ -69,7 +70,7 @@ def output_format(*kinds: str, written: str) -> Callable[[Command], Command]:
 
 def complete_servers(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Servers and groups that begin with what is typed, the last of a list with commas."""
-    directory = context.params.get("servers_dir") or Path("servers")
+    directory = context.params.get("servers_dir") or SERVERS_DIR
     try:
         return groups.complete(variants.survey(directory).variants, incomplete)
     except UsageError:  # no completion is offered; the command itself says what is wrong

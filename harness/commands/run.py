@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from harness import budget, draw, output
+from harness import budget, draw, output, stored
 from harness.commands import options
 from harness.errors import Exit
 from harness.profiles import profile as profiles
@@ -52,7 +52,7 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
 )
 @click.option(
     "--workers",
-    type=click.IntRange(min=0, max=64),
+    type=click.IntRange(min=0, max=stored.WORKERS_MAX),
     default=0,
     envvar="C10K_WORKERS",
     show_default=True,
@@ -123,6 +123,7 @@ def run(
             added=added,
             keep_going=keep_going,
         )
+        reports = request.reports
         backend = _backend_of(resume, reports)
     else:
         request = launch.request_of(

@@ -1,5 +1,7 @@
 """Merges, packs and reads latency histograms, all in the layout that the engine records."""
 
+import base64
+import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import TypedDict
@@ -9,6 +11,10 @@ from hdrh.histogram import HdrHistogram
 LOWEST_US = 1
 HIGHEST_US = 60_000_000
 DIGITS = 3
+
+# Of a V2 histogram and of its compressed form, as the package writes them.
+PAYLOAD_COOKIE, COMPRESSED_COOKIE = 0x1C849313, 0x1C849314
+HEADER_BYTES = 40
 
 # Below this many values the 99.9th percentile is the opinion of fewer than ten of them.
 P999_COUNT_MIN = 10_000
@@ -58,6 +64,24 @@ def encode(histogram: HdrHistogram) -> str:
 def decode(text: str) -> HdrHistogram:
     """Return the histogram that `encode` packed."""
     return HdrHistogram.decode(text)
+
+
+def damage(text: str) -> str | None:
+    """What is wrong with a text that `encode` should have made; None for a good one.
+
+    Both headers are read (HdrHistogram's V2 log format); the checksum of zlib proves the counts.
+    """
+    try:
+        packed = base64.b64decode(text, validate=True)
+        cookie, length = struct.unpack_from(">II", packed)
+        payload = zlib.decompress(packed[8:])
+        layout = struct.unpack_from(">IIIIQQd", payload)
+    except (ValueError, struct.error, zlib.error) as error:
+        return str(error)
+    if cookie != COMPRESSED_COOKIE or length != len(packed) - 8:
+        return "its header or its length is wrong"
+    known = (PAYLOAD_COOKIE, len(payload) - HEADER_BYTES, 0, DIGITS, LOWEST_US, HIGHEST_US, 1.0)
+    return None if layout == known else "it has another layout than this engine's"
 
 
 def percentiles(histogram: HdrHistogram) -> Percentiles:

@@ -6,7 +6,7 @@ import re
 import socket
 from dataclasses import dataclass
 
-_TCP = re.compile(r"^tcp://(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<four>[0-9.]+)):(?P<port>\d{1,5})$")
+_TCP = re.compile(r"^tcp://(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<four>[0-9.]+)):(?P<port>[0-9]{1,5})$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,10 +17,9 @@ from harness import schema
 from harness.budget import BUDGET_S_MAX
 from harness.errors import UsageError
 from harness.scenarios import CALIBRATION, SCENARIOS
-from harness.variants import ALL, GROUP_MARK
+from harness.variants import ALL, CONNECTIONS_MAX, GROUP_MARK
 
 DIRECTORY = Path(__file__).parent
-CONNECTIONS_MAX = 1_000_000
 WINDOW_S_MIN, WINDOW_S_MAX = 0.01, 3600
 WARMUP_S_MIN, WARMUP_S_MAX = 0.001, 600
 TIMEOUT_S_MIN, TIMEOUT_S_MAX = 0.01, 3600
@@ -344,3 +344,14 @@ def load(name: str) -> Profile:
             hint="A path that ends in `.toml` names a profile of your own.",
         )
     return schema.load(DIRECTORY / f"{name}.toml", Profile)
+
+
+def of_campaign(kept: Mapping[str, Any], directory: Path) -> tuple[str, Profile]:
+    """The profile, with its name, that the `campaign.json` in `directory` keeps.
+
+    Raises:
+        FileProblems: this version does not take it.
+    """
+    keys = {key: value for key, value in kept.items() if key != "name"}
+    path = directory / "campaign.json"
+    return str(kept.get("name") or "unnamed"), schema.validated(path, keys, Profile)

@@ -6,7 +6,6 @@ appears without anything else; one without a report is listed by its `campaign.j
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from harness import stored
 from harness.report import background, history
 from harness.report.html import SUMMARY_ID, environment, summary
 from harness.report.model import Model
@@ -74,7 +74,7 @@ def summary_of(page: str) -> dict[str, Any] | None:
     """The summary inside a report; None when there is none that can be read."""
     found = _SUMMARY.search(page)
     try:
-        value = json.loads(found.group(1)) if found else None
+        value = stored.parse(found.group(1)) if found else None
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
@@ -93,10 +93,10 @@ def _read(directory: Path) -> Entry:
 
 def _without_report(directory: Path) -> Entry:
     try:
-        campaign = json.loads((directory / "campaign.json").read_text(encoding="utf-8"))
+        campaign = stored.parse((directory / "campaign.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         campaign = {}
-    if not isinstance(campaign, dict):
+    if stored.problem(campaign, stored.Head) is not None:
         campaign = {}
     known = {
         "campaign": directory.name,

@@ -31,12 +31,8 @@ def render(name: str, source: str, servers: Path) -> Files:
     Raises:
         UsageError: the name is none for a variant, it is taken, or there is no such source.
     """
-    if not variants.NAME_PATTERN.fullmatch(name):
-        raise UsageError(
-            f"`{name}` is no name for a variant: expected 2 to 31 lower-case letters, digits and "
-            "dashes, a letter first",
-            hint="`c10k explain C101` tells more.",
-        )
+    if (problem := variants.name_problem(name)) is not None:
+        raise UsageError(problem, hint="`c10k explain C101` tells more.")
     if (servers / name).exists():
         raise UsageError(
             f"{servers / name}: exists already, and nothing is overwritten",

@@ -209,6 +209,7 @@ def test_after_a_sigkill_nothing_runs_and_resume_measures_exactly_what_is_missin
     assert killed.head()["state"] == "interrupted"
     assert (killed.directory / "report.html").is_file()
 
+    profile.unlink()  # the plan is in campaign.json
     done = c10k("run", "--resume", killed.directory.name)
     assert done.code == 0, done.err + done.out
     assert [outcome["trial"] for outcome in done.outcomes] == planned
@@ -218,18 +219,6 @@ def test_after_a_sigkill_nothing_runs_and_resume_measures_exactly_what_is_missin
     again = c10k("run", "--resume", killed.directory.name)
     assert again.code == 0
     assert again.outcomes == done.outcomes
-
-
-def test_resume_refuses_when_the_profile_changed(c10k: C10k) -> None:
-    profile = c10k.profile()
-    done = c10k.run(profile, "--servers", "epoll-lt")
-    profile.write_text(profile.read_text().replace("warmup_s = 0.1", "warmup_s = 0.2"))
-
-    refused = c10k("run", "--resume", done.directory.name)
-
-    assert refused.code == 2
-    assert "profile" in refused.err
-    assert "changed" in refused.err
 
 
 def test_resume_refuses_when_a_server_changed(c10k: C10k) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
-from command_line import Ended, c10k
+from inprocess import Ended, c10k
 
-from harness.errors import Exit
+from harness.errors import Exit, UsageError
+from harness.lock import LOCK_VARIABLE
+from harness.store import Campaign
 
 PROFILE = """
 summary = "One."
@@ -59,3 +62,99 @@ def test_each_number_on_the_command_line_has_its_bounds(
     arguments: tuple[str, ...], words: str
 ) -> None:
     refused(c10k(*arguments), words)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (f"a = 1\nb = {'9' * 5_000}".encode(), "an integer has more than 4,300 digits (at line 2)"),
+        (b"a = 0x" + b"f" * 5_000, "`a`"),
+        (b"a = " + b"[" * 3_000 + b"]" * 3_000, "nested too deeply"),
+        (b'summary = "\\u001b[31mred"', "`summary`: holds the control character U+001B"),
+        (b"\xff\xfea\x00", "is UTF-16: save it as UTF-8"),
+        (b'summary = "\xe9"', "is not UTF-8: byte 0xe9 at offset 11"),
+        (b"#" * 1_100_000, "is longer than 1,048,576 bytes"),
+    ],
+)
+def test_a_file_that_is_hard_to_read_is_named_with_what_is_wrong(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+
+    refused(c10k("run", "--dry-run", "--profile", path), str(path), words)
+
+
+def test_a_profile_is_a_regular_file(tmp_path: Path) -> None:
+    pipe, directory = tmp_path / "pipe.toml", tmp_path / "directory.toml"
+    os.mkfifo(pipe)
+    directory.mkdir()
+
+    for path, kind in ((pipe, "a named pipe"), (directory, "a directory")):
+        ended = c10k("run", "--dry-run", "--profile", path)
+        refused(ended, f"{path}: C102 is {kind}, expected a regular file")
+    refused(c10k("run", "--dry-run", "--profile", f"{'a' * 5_000}.toml"), "File name too long")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(PROFILE.replace("TOP", ""), encoding="utf-8-sig")
+
+    assert c10k("run", "--dry-run", "--profile", path).code == Exit.OK
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("127.0.0.1:٣", "`127.0.0.1:٣` is not an address"),
+        (f"unix:///{'a' * 200}", "the path has 201 bytes, but the name of a socket holds 107"),
+        ("unix:///", "is not an address"),
+        ("[fe80::1%lo]:7000", "fe80::1%lo"),
+        (f"{'a' * 300}:80", "is not an address"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(address: str, words: str) -> None:
+    refused(c10k("drive", address), words)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("/dev/null", "a character device"), ("", "a dir")])
+def test_the_lock_is_a_regular_file(
+    tmp_path: Path, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LOCK_VARIABLE, name or str(tmp_path))
+
+    refused(c10k("drive", "127.0.0.1:9"), f"the campaign lock is {kind}", LOCK_VARIABLE)
+
+
+@pytest.mark.parametrize(
+    "command", [("report", "x"), ("run", "--resume", "x"), ("compare", "x", "y")]
+)
+def test_a_file_in_place_of_the_reports_is_told(tmp_path: Path, command: tuple[str, ...]) -> None:
+    reports = tmp_path / "reports"
+    reports.touch()
+
+    refused(c10k(*command, "--reports", reports), f"{reports}: is a file, expected the directory")
+    with pytest.raises(UsageError, match="is a file, expected the directory"):
+        Campaign.create(reports, "x", {})
+
+
+def test_an_escape_sequence_in_an_argument_reaches_no_terminal(tmp_path: Path) -> None:
+    for ended in (
+        c10k("report", "\x1b[31mred", "--reports", tmp_path),
+        c10k("run", "--profile", "\x1b[31mred"),
+        c10k("run", "--backend", "\x1b[31mred"),
+        c10k("\x1b[31mred"),
+    ):
+        refused(ended, "[31mred")
+        assert "\x1b[31m" not in ended.err.replace("\x1b[31m\x1b[1merror", "")
+
+
+def test_an_unknown_campaign_is_answered_with_the_nearest_and_the_latest(tmp_path: Path) -> None:
+    for number in range(1_000, 3_000):
+        (tmp_path / f"2026-{number}").mkdir()
+        (tmp_path / f"2026-{number}" / "campaign.json").touch()
+
+    ended = c10k("report", "2026-10007", "--reports", tmp_path)
+
+    refused(ended, "There are: 2026-1007, 2026-2999,", "and 1,994 more.")
+    assert len(ended.err) < 500

@@ -69,5 +69,6 @@ def test_the_command_prints_what_to_do_next(servers: Path) -> None:
     assert told.exception is None
     *_, edit, check, run = told.output.splitlines()
     assert edit.strip() == f"edit {servers}/mine/server.py"
-    assert check.strip() == "c10k check mine"
-    assert run.strip() == "c10k run --servers mine,epoll-lt"
+    assert check.strip() == f"c10k check mine --servers-dir {servers}"
+    # Named only where it is there to be compared with
+    assert run.strip() == f"c10k run --servers mine,epoll-lt --servers-dir {servers}"

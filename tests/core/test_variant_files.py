@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import schema, variants
+from harness import groups, scaffold, schema, variants
 from harness.errors import UsageError
 
 GOOD = """
@@ -43,7 +43,7 @@ def test_a_directory_is_the_whole_registration(tmp_path: Path) -> None:
     [
         (GOOD + "wrokers = 2\n", ["unknown key `wrokers`", "did you mean `workers`"]),
         (GOOD + 'workers = "two"\n', ["`workers", "cpus"]),
-        (GOOD + "workers = 0\n", ["workers", "≥ 1"]),
+        (GOOD + "workers = 0\n", ["workers", "expected 1 to 100,000"]),
         (GOOD + "counters = 1\n", ["`counters`", "bool", "got 1"]),
         (GOOD.replace('title = "mine"', ""), ["key `title` is missing"]),
         (GOOD + 'status = "disabled"\n', ["disabled", "reason"]),
@@ -54,6 +54,17 @@ def test_a_directory_is_the_whole_registration(tmp_path: Path) -> None:
         (GOOD + '[docker]\ncontext = "../nowhere"\n', ["docker.context", "no such directory"]),
         (GOOD + "[process]\ncommand = []\n", ["process.command"]),
         ("title = \n", ["not valid TOML"]),
+        (GOOD.replace("mine", "a\\nb"), ["`title`: expected one line of text"]),
+        (GOOD.replace("mine", "\\u001b[31m"), ["`title`: holds the control character U+001B"]),
+        (GOOD.replace("mine", "m" * 101), ["`title`", "at most 100"]),
+        (GOOD + "workers = 1000000000\n", ["expected 1 to 100,000"]),
+        (
+            GOOD + '[process]\ncommand = "a b"\n',
+            ['`process.command`: expected a list, as ["a", "b"], got \'a b\''],
+        ),
+        (GOOD + '[process]\ncommand = ["a\\u0000b"]\n', ["`process.command.0`", "U+0000"]),
+        (GOOD + '[process]\ncommand = [""]\n', ["`process.command`", "an empty word"]),
+        (GOOD + f'[docker]\ncontext = "{"a" * 5_000}"\n', ["no such directory"]),
     ],
 )
 def test_each_mistake_names_file_key_and_what_was_expected(
@@ -98,6 +109,19 @@ no-such-program = "nowhere"
 
     assert process is not None
     assert process.missing_packages() == ("nowhere", "nowhere-dev")
+
+
+@pytest.mark.parametrize("name", variants.RESERVED)
+def test_a_reserved_word_is_no_name_for_a_server(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"`{name}` is no name for a variant: it is reserved"):
+        scaffold.render(name, "empty", tmp_path)
+    add(tmp_path, name)
+    with pytest.raises(UsageError, match="it is reserved"):
+        variants.discover(tmp_path)
+
+
+def test_every_group_has_a_reserved_name() -> None:
+    assert {group.name.removeprefix("@") for group in groups.GROUPS} < variants.RESERVED.keys()
 
 
 @pytest.mark.parametrize("name", ["Mine", "9lives", "x", "has_underscore", "a" * 32])
