@@ -11,6 +11,9 @@ is the sum of:
 - noise of the trial: Student's t with three degrees of freedom, scaled to the given deviation,
 - in some trials an outlier: the rate is lower by a tenth to two fifths.
 
+With `--waves` three servers are in one wave and two in another, each with drifts of its own; the
+sixth is in both, and pairs the waves.
+
 Prints a table in Markdown. Exits with 1 when false verdicts are more frequent than 5 %.
 """
 
@@ -19,13 +22,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from harness.analysis.looks import ALPHA, Look, compare_all
+from harness.analysis.series import Place, Series
 
 SERVERS = 6
+# Of two waves: the server that is in both, and how many others the first has.
+ANCHOR, FIRST_WAVE = 5, 3
 FIRST, LOOKS = 8, 4
 FIRST_LOOK = Look(1, FIRST)
 BLOCKS = FIRST + 4 * (LOOKS - 1)
@@ -112,21 +119,41 @@ def rates(noise: Noise, ratio: float, dice: np.random.Generator) -> Floats:
 
 
 def simulate(
-    noise: Noise, ratio: float, campaigns: int, seed: int, first: Look = FIRST_LOOK
+    noise: Noise,
+    ratio: float,
+    campaigns: int,
+    seed: int,
+    first: Look = FIRST_LOOK,
+    *,
+    waves: bool = False,
 ) -> Found:
-    """Run campaigns of six servers to their ends."""
+    """Run campaigns of six servers to their ends; in two waves, the last server is in both."""
     dice = np.random.default_rng(seed)
     found = Found()
     for _ in range(campaigns):
-        _campaign(rates(noise, ratio, dice), ratio, first, found)
+        measured = rates(noise, ratio, dice)
+        if waves:
+            values = in_waves(measured, rates(noise, 1.0, dice))
+        else:
+            values = [Series(_placed(measured, 0, server)) for server in range(SERVERS)]
+        _campaign({str(server): one for server, one in enumerate(values)}, ratio, first, found)
     return found
 
 
-def _campaign(measured: Floats, ratio: float, first: Look, found: Found) -> None:
-    values = {
-        str(server): dict(enumerate(map(float, measured[:, server]), start=1))
-        for server in range(SERVERS)
-    }
+def in_waves(first: Floats, second: Floats) -> list[Series]:
+    """The servers of two waves, each wave with the rates of a campaign of its own."""
+    anchor = _placed(first, 1, ANCHOR) | _placed(second, 2, ANCHOR)
+    one = [_placed(first, 1, server) for server in range(FIRST_WAVE)]
+    two = [_placed(second, 2, server) for server in range(FIRST_WAVE, ANCHOR)]
+    return [Series(values, anchor) for values in (*one, *two, anchor)]
+
+
+def _placed(measured: Floats, wave: int, server: int) -> dict[Place, float]:
+    rates_by_block = enumerate(map(float, measured[:, server]), start=1)
+    return {(block, wave): rate for block, rate in rates_by_block}
+
+
+def _campaign(values: Mapping[str, Series], ratio: float, first: Look, found: Found) -> None:
     look, is_wrong = first, Counter[str]()
     while True:
         compared = compare_all(values, look)
@@ -173,6 +200,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--campaigns", type=int, default=5_000, help="of each line")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--waves", action="store_true", help="two waves, paired through a server")
     arguments = parser.parse_args()
     ends = [f"settled at {FIRST + 4 * look}" for look in range(LOOKS)]
     header = ("noise", "ratio", "false different", "false equivalent", "pairs different")
@@ -181,7 +209,9 @@ def main() -> int:
     worst = 0
     for noise in NOISES:
         for ratio in RATIOS:
-            found = simulate(noise, ratio, arguments.campaigns, arguments.seed)
+            found = simulate(
+                noise, ratio, arguments.campaigns, arguments.seed, waves=arguments.waves
+            )
             print(row(noise, ratio, found), flush=True)
             worst = max(worst, found.false_different, found.false_equivalent)
     return int(worst > ALPHA * arguments.campaigns)

@@ -12,6 +12,7 @@ from harness.analysis.proven import proven
 from harness.analysis.ranking import barred, contrasts, headline, rank
 from harness.analysis.results import Analysis
 from harness.record import Record
+from harness.waves import Waves
 
 __all__ = ["Analysis", "analyse"]
 
@@ -27,7 +28,9 @@ def analyse(
         outcomes: the lines of `outcomes.jsonl`.
     """
     laid_out = proven(campaign, frame(campaign, records, outcomes))
-    counted = xrays.with_calls(cells(laid_out), campaign.get("xray") or ())
+    waves = Waves.of_campaign(campaign)
+    figures = cells(laid_out, waves.anchor if waves else None)
+    counted = xrays.with_calls(figures, campaign.get("xray") or ())
     found, again = control.apart(campaign, counted)
     chosen = headline(campaign, found)
     never = barred(campaign)

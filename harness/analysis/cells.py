@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import pandas as pd
@@ -21,20 +21,30 @@ from harness.analysis.results import (
     Ramp,
     Reason,
 )
+from harness.analysis.series import Place, Series
 from harness.capacity import SATURATED_BUSY_MIN
 from harness.gates import USABLE
 
 
-def cells(frame: pd.DataFrame) -> tuple[Cell, ...]:
-    """Aggregate the used rows per variant and key, sorted by key and variant."""
+def cells(frame: pd.DataFrame, anchor: str | None = None) -> tuple[Cell, ...]:
+    """Aggregate the used rows per variant and key, sorted by key and variant.
+
+    `anchor`: the server that is in every wave; None where the campaign has no waves.
+    """
     used = frame[frame["is_used"].astype(bool)]
+    anchored = used[(used["variant"] == anchor) & used["status"].isin(USABLE)]
+    levels = {
+        cast(CellKey, key): _by_place(rows, "efficiency")
+        for key, rows in anchored.groupby("key", sort=False)
+    }
     found = []
-    for (variant, key), rows in used.groupby(["variant", "key"], sort=False):
-        found.append(_cell(str(variant), cast(CellKey, key), rows))
+    for (variant, name), rows in used.groupby(["variant", "key"], sort=False):
+        key = cast(CellKey, name)
+        found.append(_cell(str(variant), key, rows, levels.get(key, {})))
     return tuple(sorted(found, key=lambda cell: (cell.key.order, cell.variant)))
 
 
-def _cell(variant: str, key: CellKey, rows: pd.DataFrame) -> Cell:
+def _cell(variant: str, key: CellKey, rows: pd.DataFrame, anchor: Mapping[Place, float]) -> Cell:
     usable = rows[rows["status"].isin(USABLE)]
     has_traffic = key.scenario != "ramp"
     busy = _median(usable, "server_busy")
@@ -45,7 +55,7 @@ def _cell(variant: str, key: CellKey, rows: pd.DataFrame) -> Cell:
         counts=tuple(_counts(rows["status"])),
         reasons=_reasons(rows["reasons"]),
         held=_held(rows),
-        efficiency=_estimate(usable, "efficiency") if has_traffic else None,
+        efficiency=_estimate(usable, "efficiency", anchor) if has_traffic else None,
         rate=_estimate(usable, "rate") if has_traffic else None,
         saturated=None if busy is None or not has_traffic else busy >= SATURATED_BUSY_MIN,
         server_busy=busy,
@@ -93,9 +103,16 @@ def _held(rows: pd.DataFrame) -> int | None:
     return int(held.min()) if len(held) else None
 
 
-def _estimate(rows: pd.DataFrame, column: str) -> Estimate | None:
-    known = rows[["block", column]].dropna()
-    return estimate(dict(zip(known["block"].astype(int), known[column], strict=True)))
+def _estimate(
+    rows: pd.DataFrame, column: str, anchor: Mapping[Place, float] | None = None
+) -> Estimate | None:
+    return estimate(Series(_by_place(rows, column), anchor or {}))
+
+
+def _by_place(rows: pd.DataFrame, column: str) -> dict[Place, float]:
+    known = rows[["block", "wave", column]].dropna()
+    places = zip(known["block"].astype(int), known["wave"].astype(int), strict=True)
+    return dict(zip(places, map(float, known[column]), strict=True))
 
 
 def _median(rows: pd.DataFrame, column: str) -> float | None:

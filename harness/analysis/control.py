@@ -44,7 +44,7 @@ def floor(
     known = {(cell.variant, cell.key): cell.efficiency for cell in cells if cell.efficiency}
     second = names(campaign)
     pairs = [
-        (cell, look.until(first.by_block), look.until(cell.efficiency.by_block))
+        (cell, look.until(first.series), look.until(cell.efficiency.series))
         for cell in control
         if cell.efficiency and (first := known.get((second[cell.variant], cell.key)))
     ]

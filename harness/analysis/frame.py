@@ -29,6 +29,7 @@ NO_CAPACITY = "the server's capacity could not be measured, so no rate is a shar
 COLUMNS = (
     "variant",
     "block",
+    "wave",
     "trial",
     "attempt",
     "key",
@@ -120,6 +121,7 @@ def _row(record: Record, facts: VariantFacts) -> dict[str, Any]:
     row: dict[str, Any] = {
         "variant": str(record.get("variant")),
         "block": int(number(record, "block") or 0),
+        "wave": int(number(record, "wave") or 0),
         "trial": trial_of(record),
         "attempt": attempt_of(record),
         "key": key_of(record),
@@ -195,6 +197,7 @@ def _missing(
         yield {
             "variant": str(trial.get("variant")),
             "block": int(number(trial, "block") or 0),
+            "wave": int(number(trial, "wave") or 0),
             "trial": name,
             "attempt": attempt,
             "key": key,

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from harness import student
+from harness.analysis.series import Series
 
 # With two, a t interval is 12.7 standard errors either way, and next to nothing can be told.
 TRIALS_MIN = 3
@@ -42,20 +43,27 @@ class Interval:
 class Estimate:
     """One quantity over the trials of a cell.
 
+    The anchor of waves has several trials in a block: their geometric mean is its value there.
+
     Attributes:
-        median: over the trials.
+        median: over the blocks.
         interval: 95 % t interval of the geometric mean; None with fewer than three trials.
-        blocks: `(block, value)` of each trial, by block.
+        series: the values, for pairing.
     """
 
     median: float
     interval: Interval | None
-    blocks: tuple[tuple[int, float], ...]
+    series: Series
+
+    @property
+    def blocks(self) -> tuple[tuple[int, float], ...]:
+        """`(block, value)` of each block, in their order."""
+        return tuple(self.by_block.items())
 
     @property
     def by_block(self) -> dict[int, float]:
-        """The values, for pairing."""
-        return dict(self.blocks)
+        """{block: value}."""
+        return self.series.by_block
 
     @property
     def geometric_mean(self) -> float:
@@ -89,16 +97,12 @@ class Comparison:
     blocks: int
 
 
-def estimate(blocks: Mapping[int, float]) -> Estimate | None:
-    """Summarise the values of a cell's trials; None without a positive value.
-
-    A value of zero or below has no logarithm: it is not a rate or a time, and is left out.
-    """
-    positive = tuple((block, value) for block, value in sorted(blocks.items()) if value > 0)
-    if not positive:
+def estimate(series: Series) -> Estimate | None:
+    """Summarise the values of a cell's trials; None without a value."""
+    values = list(series.by_block.values())
+    if not values:
         return None
-    values = [value for _, value in positive]
-    return Estimate(statistics.median(values), log_interval(values), positive)
+    return Estimate(statistics.median(values), log_interval(values), series)
 
 
 def log_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
@@ -111,14 +115,12 @@ def log_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Int
     return Interval(math.exp(middle - half), math.exp(middle + half))
 
 
-def compare(
-    one: Mapping[int, float], other: Mapping[int, float], confidence: float = CONFIDENCE
-) -> Comparison | None:
+def compare(one: Series, other: Series, confidence: float = CONFIDENCE) -> Comparison | None:
     """Compare two by the paired log-ratio over blocks, first over second.
 
     None with fewer than three blocks in common.
     """
-    logs = [math.log(one[block] / other[block]) for block in sorted(one) if block in other]
+    logs = list(one.log_ratios(other).values())
     if len(logs) < TRIALS_MIN:
         return None
     middle = statistics.fmean(logs)

@@ -23,6 +23,7 @@ from typing import Any
 
 from harness import student
 from harness.analysis.intervals import CONFIDENCE, Comparison, Interval, compare, outcome_of
+from harness.analysis.series import Series
 from harness.attempts import trial_of
 from harness.plan import CALIBRATION_BLOCK, blocks_of
 from harness.profiles.profile import LOOK_STEP
@@ -31,8 +32,6 @@ from harness.record import Record, number
 ALPHA = 1 - CONFIDENCE
 # A pair that none of so many later looks would settle lies near the bound between two outcomes.
 FORESEEN_LOOKS = 10
-
-ByBlock = Mapping[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,9 @@ class Look:
         """The next look."""
         return Look(self.number + 1, self.blocks + LOOK_STEP)
 
-    def until(self, values: ByBlock) -> dict[int, float]:
+    def until(self, series: Series) -> Series:
         """The values of its blocks."""
-        return {block: value for block, value in values.items() if block <= self.blocks}
+        return series.until(self.blocks)
 
     def confidence(self, servers: int) -> float:
         """The confidence of each interval when all pairs of `servers` are compared."""
@@ -111,7 +110,7 @@ def of_campaign(campaign: Mapping[str, Any], outcomes: Sequence[Record]) -> Look
 
 
 def compare_all(
-    values: Mapping[str, ByBlock], look: Look
+    values: Mapping[str, Series], look: Look
 ) -> dict[tuple[str, str], Comparison | None]:
     """Compare each pair of servers at a look, the one that comes first in `values` over the other.
 

@@ -19,6 +19,7 @@ from harness.analysis.intervals import TRIALS_MIN, Comparison, compare
 from harness.analysis.looks import Look, Looks, compare_all
 from harness.analysis.places import Place, places
 from harness.analysis.results import Cell, CellKey, Contrast, Headline, Pair, RankGroup, Row
+from harness.analysis.series import Series
 from harness.plan import CALIBRATION_BLOCK
 from harness.record import is_nonconforming
 
@@ -31,7 +32,7 @@ PLAN_IT = "Add one to the profile, or use `c10k run --profile quick`"
 UNRANKED = "—"
 NONCONFORMING = "does not conform: never ranked"
 
-Values = Mapping[str, Mapping[int, float]]
+Values = Mapping[str, Series]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +179,10 @@ def _against(best: str, key: CellKey, values: Values, confidence: float) -> Iter
             yield Contrast(name, best, key, one)
 
 
-def _values(cells: Iterable[Cell], look: Look) -> dict[str, dict[int, float]]:
+def _values(cells: Iterable[Cell], look: Look) -> dict[str, Series]:
     """The headline's figure by block, of those that have one in a block of the look."""
-    found = {
-        cell.variant: look.until(cell.efficiency.by_block) for cell in cells if cell.efficiency
-    }
-    return {name: values for name, values in found.items() if values}
+    found = {cell.variant: look.until(cell.efficiency.series) for cell in cells if cell.efficiency}
+    return {name: series for name, series in found.items() if series.values}
 
 
 def _is_usable(cell: Cell) -> bool:
@@ -248,7 +247,7 @@ def _compared(
     if look is None:
         return None, {}, ()
     values = _values(cells, look)
-    ordered = sorted(values, key=lambda name: (-_geometric_mean(values[name]), name))
+    ordered = sorted(values, key=lambda name: (-_level(values[name]), name))
     compared = compare_all({name: values[name] for name in ordered}, look)
     pairs = tuple(Pair(one, other, found) for (one, other), found in compared.items())
     for best in ordered:
@@ -259,8 +258,9 @@ def _compared(
     return None, {}, pairs
 
 
-def _geometric_mean(values: Mapping[int, float]) -> float:
-    return statistics.geometric_mean(values.values())
+def _level(series: Series) -> float:
+    """What servers are put in order by; in waves as they are compared, through the anchor."""
+    return statistics.geometric_mean((series.levelled or series.by_block).values())
 
 
 def _note(variant: Mapping[str, Any], chosen: Headline, cell: Cell | None) -> str:
@@ -281,7 +281,7 @@ def _note(variant: Mapping[str, Any], chosen: Headline, cell: Cell | None) -> st
 def _thin(best: str | None, cell: Cell, looks: Looks) -> str:
     if looks.last is None:
         return before_the_first_look(looks)
-    usable = len(looks.last.until(cell.efficiency.by_block)) if cell.efficiency else 0
+    usable = len(looks.last.until(cell.efficiency.series).by_block) if cell.efficiency else 0
     if usable < TRIALS_MIN:
         trials = "trial" if usable == 1 else "trials"
         return f"{usable} usable {trials}, ranking needs {TRIALS_MIN}"

@@ -14,6 +14,7 @@ from harness.analysis.frame import profile_name
 from harness.analysis.results import Analysis
 from harness.plan import blocks_of
 from harness.record import Record, number
+from harness.waves import Waves
 
 # The palette of the page has this many colours; more variants share them, told apart by labels.
 COLOURS = 12
@@ -185,6 +186,8 @@ def _method(campaign: Mapping[str, Any]) -> str:
         return f"profile {name}"
     kind = "trial" if trials == 1 else "interleaved trials"
     beside = ", those of a block side by side" if profile.get("side_by_side") else ""
+    if waves := Waves.of_campaign(campaign):
+        beside += f" in {waves.sentence}"
     said = f"profile {name}: {trials:.0f} {kind}{beside}"
     window = _range_s(profile, "window_s", window_s)
     return f"{said}, {window} after {_range_s(profile, 'warmup_s', warmup_s)} of warm-up"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from harness.gates import GATES, judge
 from harness.others import Used, sentence
 from harness.record import Record, VariantFacts, facts_of, number
 from harness.report import proofs
+from harness.waves import Waves
 
 Level = Literal["ok", "warn", "bad"]
 STATES = {
@@ -31,6 +32,8 @@ SHARED_CORE = (
     "Only ratios between servers mean something."
 )
 NOT_ISOLATED = "Not isolated: the load ran on the host's loopback, beside whatever else did."
+# Trials without a figure
+LACKING = ("void", "capped", "missing", proof.UNPROVEN)
 STATUS_WORDS = {"missing": "not measured"}
 
 
@@ -207,6 +210,7 @@ def _caveats(
     if used and (told := sentence(used)):
         caveats.append(told)
     caveats += _of_cpus(campaign)
+    caveats += _waves(campaign, analysis)
     if unsettled := settling.advice(analysis, campaign):
         caveats.append(unsettled)
     return caveats
@@ -231,6 +235,24 @@ def _shares_core(campaign: Mapping[str, Any]) -> bool:
     environment = campaign.get("environment") or {}
     cores, server, load = map(environment.get, ("cores", "cpus_server", "cpus_load"))
     return cpus.shares_core(cores or (), server or (), load or ())
+
+
+def _waves(campaign: Mapping[str, Any], analysis: Analysis) -> Iterator[str]:
+    """How servers of different waves are compared, and what the anchor lacks for that."""
+    waves = Waves.of_campaign(campaign)
+    if waves is None:
+        return
+    yield (
+        f"the servers of each block ran in {waves.short}: ratios between servers of different "
+        f"waves go through {waves.anchor}, so their intervals are wider"
+    )
+    cell = analysis.cell(waves.anchor, analysis.headline.key)
+    lacking = sum(cell.count(status) for status in LACKING) if cell else 0
+    if lacking:
+        yield (
+            f"{waves.anchor} has no figure in {_many(lacking, 'wave')} of all blocks: the servers "
+            "of such a wave have no ratio to those of other waves in its block"
+        )
 
 
 def _many(count: int, noun: str) -> str:

@@ -76,4 +76,9 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "recv have none.",
     ),
     ("block", "One trial of every server, in a random order; ratios are taken inside it."),
+    (
+        "wave",
+        "Servers of a block that are up together, where the host does not hold all. One server is "
+        "in every wave; ratios between servers of different waves go through it.",
+    ),
 )

@@ -6,6 +6,8 @@ mechanism, so along a row the language is the only difference and down a column 
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,8 +135,9 @@ def _against(cell: Cell, twin: Cell | None) -> str:
     """`6.10× (5.90 to 6.31)`: paired over blocks where there are three, else without interval."""
     if twin is None or twin.efficiency is None or cell.efficiency is None:
         return ""
-    one = compare(twin.efficiency.by_block, cell.efficiency.by_block)
+    one = compare(twin.efficiency.series, cell.efficiency.series)
     if one is None:
-        return wording.times(twin.efficiency.median / cell.efficiency.median).text
+        logs = twin.efficiency.series.log_ratios(cell.efficiency.series).values()
+        return wording.times(math.exp(statistics.fmean(logs))).text if logs else ""
     low, high = wording.plain(one.interval.low), wording.plain(one.interval.high)
     return f"{wording.times(one.ratio)} ({low} to {high})"

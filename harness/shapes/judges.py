@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from harness.analysis.intervals import TRIALS_MIN, compare
 from harness.analysis.results import Cell, CellKey
+from harness.analysis.series import Series
 from harness.analysis.wording import significant
 from harness.record import number
 from harness.shapes.view import Bounds, Judged, Observed, View
@@ -55,16 +56,16 @@ def all_active(view: View) -> Iterator[Observed]:
     """Without idle connections there is nothing to save."""
     for key, found in _by_key(view, EVENTS, ("active",)).items():
         values = [view.rates(cell) for cell in found]
-        shared = set[int].intersection(*map(set, values))
+        levels = [own.levelled for own in values]
+        shared = set[int].intersection(*map(set, levels))
         architectures = {view.architectures[cell.variant] for cell in found}
         if architectures != set(EVENTS) or len(shared) < TRIALS_MIN:
             continue
         # Over the same blocks: a host has slow ones, and not every server has a figure there
-        means = [statistics.geometric_mean(own[block] for block in shared) for own in values]
+        means = [statistics.geometric_mean(own[block] for block in shared) for own in levels]
         ordered = sorted(zip(means, values, strict=True), key=lambda one: one[0])
         (_, slowest), (_, fastest) = ordered[0], ordered[-1]
-        common = {block: fastest[block] for block in shared}
-        yield from _compared(_where(key), common, slowest, Bounds(high=1.15))
+        yield from _compared(_where(key), fastest.within(shared), slowest, Bounds(high=1.15))
 
 
 def et_against_lt(view: View) -> Iterator[Observed]:
@@ -109,8 +110,8 @@ def _by_key(
 
 def _compared(
     who: str,
-    upper: Mapping[int, float],
-    lower: Mapping[int, float],
+    upper: Series,
+    lower: Series,
     bounds: Bounds,
 ) -> Iterator[Observed]:
     """The ratio over the blocks that both have; nothing with too few of them."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from harness.analysis.intervals import Interval
 from harness.analysis.results import Analysis, Cell
+from harness.analysis.series import Series
 
 # "not settled": the 95 % interval of a ratio contains its bound, so more blocks may tell.
 Judged = Literal["pass", "fail", "not settled"]
@@ -89,8 +90,8 @@ class View:
             if self.architectures.get(cell.variant) in architectures
         )
 
-    def rates(self, cell: Cell) -> dict[int, float]:
-        """{block: echoes per second of server CPU} of a cell.
+    def rates(self, cell: Cell) -> Series:
+        """Echoes per second of server CPU of a cell.
 
         A server that ran twice in a block has two figures there, of two processes: the mean of both
         is a better one of the server than either.
@@ -102,13 +103,12 @@ class View:
             if (self.second.get(one.variant), one.key) == (cell.variant, cell.key)
             and one.efficiency
         ]
-        blocks = sorted({block for run in runs for block, _ in run.blocks})
-        return {
-            block: statistics.geometric_mean(
-                run.by_block[block] for run in runs if block in run.by_block
-            )
-            for block in blocks
+        values = [run.series.values for run in runs]
+        means = {
+            place: statistics.geometric_mean(one[place] for one in values if place in one)
+            for place in sorted({place for one in values for place in one})
         }
+        return Series(means, runs[0].series.anchor if runs else {})
 
 
 Judge = Callable[[View], Iterable[Observed]]

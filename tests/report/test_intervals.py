@@ -18,6 +18,7 @@ from harness.analysis.intervals import (
     estimate,
     log_interval,
 )
+from harness.analysis.series import Series
 
 
 def test_the_interval_of_the_geometric_mean_is_the_one_computed_by_hand() -> None:
@@ -41,14 +42,14 @@ def test_the_interval_agrees_with_scipy() -> None:
 
 
 def test_fewer_than_three_trials_have_a_median_and_no_interval() -> None:
-    found = estimate({1: 10.0, 2: 14.0})
+    found = estimate(Series.of_blocks({1: 10.0, 2: 14.0}))
 
     assert found is not None
     assert (found.median, found.interval, found.half_width) == (12.0, None, None)
 
 
 def test_an_estimate_is_the_median_with_the_multiplicative_half_width() -> None:
-    found = estimate({3: 121.0, 1: 100.0, 2: 110.0})
+    found = estimate(Series.of_blocks({3: 121.0, 1: 100.0, 2: 110.0}))
 
     assert found is not None
     assert found.median == 110.0
@@ -58,13 +59,13 @@ def test_an_estimate_is_the_median_with_the_multiplicative_half_width() -> None:
 
 
 def test_a_value_without_a_logarithm_is_no_value() -> None:
-    assert estimate({1: 0.0, 2: -1.0}) is None
+    assert estimate(Series.of_blocks({1: 0.0, 2: -1.0})) is None
 
 
 def compared(
     one: dict[int, float], other: dict[int, float], confidence: float = CONFIDENCE
 ) -> Comparison:
-    found = compare(one, other, confidence)
+    found = compare(Series.of_blocks(one), Series.of_blocks(other), confidence)
     assert found is not None
     return found
 
@@ -133,7 +134,9 @@ def test_two_identical_sets_are_equivalent() -> None:
 
 
 def test_fewer_than_three_common_blocks_are_not_compared() -> None:
-    assert compare({1: 1.0, 2: 1.0, 3: 1.0}, {1: 1.0, 2: 1.0}) is None
+    one, other = (Series.of_blocks(dict.fromkeys(range(count), 1.0)) for count in (3, 2))
+
+    assert compare(one, other) is None
 
 
 def test_an_a_a_pair_is_seldom_called_different() -> None:
@@ -149,7 +152,7 @@ def test_an_a_a_pair_is_seldom_called_different() -> None:
 
 @given(st.lists(st.floats(0.1, 1e6), min_size=3, max_size=10))
 def test_the_geometric_mean_is_inside_its_interval(values: list[float]) -> None:
-    found = estimate(dict(enumerate(values)))
+    found = estimate(Series.of_blocks(dict(enumerate(values))))
 
     assert found is not None
     assert found.interval is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
@@ -22,6 +23,7 @@ from harness.analysis.looks import (
 )
 from harness.analysis.places import places
 from harness.analysis.results import Pair
+from harness.analysis.series import Series
 from harness.profiles.profile import LOOK_STEP
 from harness.report import model, text
 from harness.report.data import data
@@ -54,7 +56,7 @@ def test_what_any_number_of_looks_spends_is_at_most_alpha() -> None:
 
 
 def test_all_pairs_of_a_family_share_the_error_of_a_look() -> None:
-    values = {name: {1: 1.0, 2: 1.1, 3: 1.2, 9: 7.0} for name in "abcdef"}
+    values = {name: Series.of_blocks({1: 1.0, 2: 1.1, 3: 1.2, 9: 7.0}) for name in "abcdef"}
 
     found = compare_all(values, LOOK)
 
@@ -66,7 +68,7 @@ def test_all_pairs_of_a_family_share_the_error_of_a_look() -> None:
 
 
 def test_a_pair_without_three_common_blocks_counts_in_its_family() -> None:
-    values = {"a": {1: 1.0, 2: 1.0, 3: 1.0}, "b": {1: 1.0, 2: 1.0, 3: 1.0}, "c": {1: 1.0}}
+    values = {name: even(range(1, count + 1)) for name, count in (("a", 3), ("b", 3), ("c", 1))}
 
     found = compare_all(values, LOOK)
 
@@ -115,11 +117,16 @@ def test_a_server_that_is_shown_to_be_worse_is_behind_whatever_the_order_of_the_
     assert (found["fast"].rank, found["slow"].rank) == ("1", "2")
 
 
+def even(blocks: Iterable[int]) -> Series:
+    """The same value in each block."""
+    return Series.of_blocks(dict.fromkeys(blocks, 1.0))
+
+
 def noisy(ratio: float, sd: float, blocks: int) -> Comparison:
     """A pair of servers whose log-ratios have exactly that mean and standard deviation."""
     steps = [(-1) ** block * sd * math.sqrt((blocks - 1) / blocks) for block in range(blocks)]
     one = {block: ratio * math.exp(step) for block, step in enumerate(steps)}
-    found = compare(one, dict.fromkeys(one, 1.0), LOOK.confidence(6))
+    found = compare(Series.of_blocks(one), even(one), LOOK.confidence(6))
     assert found is not None
     return found
 
@@ -142,7 +149,7 @@ def test_how_many_more_blocks_would_settle_a_pair(ratio: float, sd: float, more:
         level = 1 - ALPHA / (look * (look + 1)) / 15
         logs = {b: math.exp(math.log(ratio) + (-1) ** b * sd * math.sqrt((blocks - 1) / blocks))
                 for b in range(blocks)}  # fmt: skip
-        again = compare(logs, dict.fromkeys(logs, 1.0), level)
+        again = compare(Series.of_blocks(logs), even(logs), level)
         assert again is not None
         assert again.ratio == pytest.approx(same.ratio)
         decided += [4 * (look - 1)] if again.outcome != "inconclusive" else []

@@ -14,6 +14,7 @@ from harness import shapes
 from harness.analysis import analyse
 from harness.analysis.intervals import estimate
 from harness.analysis.results import Cell, CellKey, Memory
+from harness.analysis.series import Series
 from harness.report import html, model, report_formats, text
 from harness.shapes import Row
 
@@ -43,7 +44,7 @@ def cell(variant: str, scenario: str, connections: int, **figures: Any) -> Cell:
             "status": "valid",
             "counts": (("valid", 3),),
             "reasons": (),
-            "efficiency": estimate(dict(enumerate(values, 1))) if rate else None,
+            "efficiency": estimate(Series.of_blocks(dict(enumerate(values, 1)))) if rate else None,
             **figures,
         }
     )
@@ -98,8 +99,9 @@ def test_servers_with_all_active_are_compared_where_all_have_a_figure() -> None:
     """Two slow blocks, in which one server has none, make nobody better or worse."""
     rates = [100.0, 50.0, 50.0, 100.0, 100.0]
     cells = {name: cell(name, "active", 1_000, efficiency=rates) for name in EVENTS}
-    cells["poll"] = replace(cells["poll"], efficiency=estimate({1: 100.0, 4: 100.0, 5: 100.0}))
-    few = replace(cells["poll"], efficiency=estimate({1: 100.0, 4: 100.0, 6: 100.0}))
+    known, fewer = (Series.of_blocks(dict.fromkeys((1, 4, last), 100.0)) for last in (5, 6))
+    cells["poll"] = replace(cells["poll"], efficiency=estimate(known))
+    few = replace(cells["poll"], efficiency=estimate(fewer))
 
     (observed,) = judged("all-active", *cells.values()).observed
     assert observed.value == pytest.approx(1.0)
@@ -212,7 +214,8 @@ def test_a_server_that_ran_twice_in_a_block_counts_with_both_runs() -> None:
     """Of 100 and 81 the mean is 90; where one run has no figure the other one stands."""
     edge = cell("epoll-et", "idle", 100, efficiency=[90.0, 180.0, 100.0])
     level = cell("epoll-lt", "idle", 100, efficiency=[100.0, 200.0, 100.0])
-    again = replace(level, variant="epoll-lt.again", efficiency=estimate({1: 81.0, 2: 162.0}))
+    second = estimate(Series.of_blocks({1: 81.0, 2: 162.0}))
+    again = replace(level, variant="epoll-lt.again", efficiency=second)
     variants = [
         {"name": name, "architecture": name.removesuffix(".again"), "language": "C++"}
         for name in ("epoll-et", "epoll-lt", "epoll-lt.again")

@@ -36,6 +36,21 @@ def test_equal_servers_are_seldom_shown_to_differ_at_any_look(noise: Noise) -> N
     assert found.share(found.false_different) <= ALLOWED
 
 
+@pytest.mark.parametrize("noise", [QUIET, ROUGH], ids=lambda noise: str(noise.name))
+def test_equal_servers_of_two_waves_are_seldom_shown_to_differ(noise: Noise) -> None:
+    found = simulate(noise, 1.0, CAMPAIGNS, SEED, waves=True)
+
+    assert found.share(found.false_different) <= ALLOWED
+
+
+def test_the_anchor_costs_a_share_of_the_verdicts_and_no_more() -> None:
+    """On a quiet host four fifths of the equal pairs are settled, of different waves as well."""
+    whole, apart = (simulate(QUIET, 1.0, CAMPAIGNS, SEED, waves=waves) for waves in (False, True))
+
+    assert 0.8 < apart.of_pairs(apart.equivalent) <= whole.of_pairs(whole.equivalent)
+    assert apart.blocks > whole.blocks
+
+
 @pytest.mark.parametrize("noise", [QUIET, USUAL, ROUGH], ids=lambda noise: str(noise.name))
 def test_servers_that_are_5_percent_apart_are_seldom_shown_to_be_equivalent(noise: Noise) -> None:
     found = simulate(noise, 1.05, CAMPAIGNS, SEED)

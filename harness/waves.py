@@ -1,0 +1,210 @@
+"""Divide the servers of a block into waves that the host holds. Pure.
+
+Where all selected servers do not fit the host's memory, descriptors or threads at once, each block
+runs in *waves*, one after another. One server, the *anchor*, is in every wave: ratios of servers in
+different waves go through it (harness/analysis/series.py).
+
+Rule 1: as few waves as fit, of sizes that differ by one at most. The anchor's group comes first
+and servers of one group follow each other, because servers of one wave are compared directly.
+Rule 2: the anchor is `epoll-lt` where it is selected. Else it is the first selected server that
+declares no ceiling, is not experimental and has no thread per connection; then the first without a
+ceiling; then the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+ANCHOR = "epoll-lt"
+# The anchor and one more: fewer servers cannot be compared.
+SERVERS_MIN = 2
+BOUND = "servers_per_wave"
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What servers that are up at once need, with their loads, or what the host has for them.
+
+    Attributes:
+        memory_bytes: of servers, loads and kernel.
+        files: open files of the whole host.
+        watches: epoll watches of one user.
+        threads: threads beyond a few for each process.
+    """
+
+    memory_bytes: int = 0
+    files: int = 0
+    watches: int = 0
+    threads: int = 0
+
+    def plus(self, other: Amount) -> Amount:
+        """The sum."""
+        return Amount(*(one + two for one, two in zip(self._all, other._all, strict=True)))
+
+    def at_least(self, other: Amount) -> Amount:
+        """The larger of each kind."""
+        return Amount(*map(max, self._all, other._all))
+
+    def beyond(self, room: Amount) -> tuple[str, ...]:
+        """The kinds of which this is more than `room`, in words."""
+        names = [WORDS[field.name] for field in fields(self)]
+        kinds = zip(names, self._all, room._all, strict=True)
+        return tuple(name for name, needed, has in kinds if needed > has)
+
+    @property
+    def _all(self) -> tuple[int, ...]:
+        return (self.memory_bytes, self.files, self.watches, self.threads)
+
+
+WORDS = {
+    "memory_bytes": "memory",
+    "files": "open files",
+    "watches": "epoll watches",
+    "threads": "threads",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One selected server, as far as waves ask.
+
+    Attributes:
+        group: servers of one group stay together where they can.
+        needs: what it needs with its load.
+        is_sure: it declares no ceiling and is not experimental.
+        is_threaded: it has a thread per connection.
+        is_again: it is the second run of the server in front of it, and never the anchor.
+    """
+
+    name: str
+    group: str
+    needs: Amount
+    is_sure: bool = True
+    is_threaded: bool = False
+    is_again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waves:
+    """How the servers of each block are divided.
+
+    Attributes:
+        anchor: the server that is in every wave.
+        members: the other servers of each wave; wave 1 is the first.
+        because: what all servers at once need more of than there is, in words.
+    """
+
+    anchor: str
+    members: tuple[tuple[str, ...], ...]
+    because: tuple[str, ...] = ()
+
+    @property
+    def largest(self) -> int:
+        """The most servers that are up at once, the anchor included."""
+        return 1 + max(map(len, self.members))
+
+    @property
+    def sentence(self) -> str:
+        """`3 waves of at most 5 servers, paired through epoll-lt`."""
+        return f"{self.short} of at most {self.largest} servers, paired through {self.anchor}"
+
+    @property
+    def short(self) -> str:
+        """`3 waves`."""
+        return f"{len(self.members)} waves"
+
+    def of(self, wave: int) -> list[str]:
+        """All servers of a wave, counted from 1."""
+        return [self.anchor, *self.members[wave - 1]]
+
+    def with_anchor(self, anchor: str) -> Waves:
+        """The same waves with one of the members as anchor, whose place the old one takes."""
+        members = tuple(
+            tuple(self.anchor if name == anchor else name for name in names)
+            for names in self.members
+        )
+        return Waves(anchor, members, self.because)
+
+    def as_json(self) -> dict[str, Any]:
+        """For `campaign.json`."""
+        return {
+            "anchor": self.anchor,
+            "members": [list(names) for names in self.members],
+            "because": list(self.because),
+        }
+
+    @classmethod
+    def of_campaign(cls, campaign: Mapping[str, Any]) -> Waves | None:
+        """The waves of a `campaign.json`; None where all servers ran together."""
+        told = campaign.get("waves")
+        if not told:
+            return None
+        members = tuple(tuple(map(str, names)) for names in told["members"])
+        return cls(str(told["anchor"]), members, tuple(map(str, told.get("because") or ())))
+
+
+def decide(servers: Sequence[Server], room: Amount, per_wave: int | None = None) -> Waves | None:
+    """The waves of a campaign; None where all servers fit at once.
+
+    A server that does not fit beside the anchor alone is planned all the same: the doctor says what
+    it lacks.
+
+    Args:
+        room: what the host has for servers and loads.
+        per_wave: the most servers in a wave, the anchor included; two or more.
+    """
+    bounded = per_wave is not None and len(servers) > per_wave
+    because = (*_total(servers).beyond(room), *((BOUND,) if bounded else ()))
+    if len(servers) <= SERVERS_MIN or not because:
+        return None
+    anchor = next(one for one in servers if one.name == anchor_of(servers))
+    members = sorted(
+        (one for one in servers if one is not anchor),
+        key=lambda one: (one.group != anchor.group, one.group),
+    )
+    for one in members:
+        room = room.at_least(anchor.needs.plus(one.needs))
+    least = 2 if per_wave is None else max(2, -(-len(members) // (per_wave - 1)))
+    # As many waves as members fit: the room is that of the anchor and any of them
+    fitting = (
+        found
+        for count in range(least, len(members) + 1)
+        if (found := _dealt(anchor, members, count, room))
+    )
+    names = tuple(tuple(one.name for one in wave) for wave in next(fitting))
+    return Waves(anchor.name, names, because)
+
+
+def anchor_of(servers: Sequence[Server], able: Collection[str] | None = None) -> str | None:
+    """The anchor by rule 2, of the servers that are able to run; None where there is none."""
+    known = [one for one in servers if not one.is_again and (able is None or one.name in able)]
+    ordered = sorted(
+        known, key=lambda one: (one.name != ANCHOR, not one.is_sure, one.is_threaded)
+    )  # in the given order where all three are the same
+    return ordered[0].name if ordered else None
+
+
+def _dealt(
+    anchor: Server, members: Sequence[Server], count: int, room: Amount
+) -> list[list[Server]] | None:
+    """The members in `count` waves of about the same size; None where they do not fit."""
+    least, more = divmod(len(members), count)
+    waves: list[list[Server]] = [[] for _ in range(count)]
+    for one in members:
+        for place, wave in enumerate(waves):
+            has_place = len(wave) < least + (place < more)
+            if has_place and not _total([anchor, *wave, one]).beyond(room):
+                wave.append(one)
+                break
+        else:
+            return None
+    return waves
+
+
+def _total(servers: Iterable[Server]) -> Amount:
+    total = Amount()
+    for one in servers:
+        total = total.plus(one.needs)
+    return total
