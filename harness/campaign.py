@@ -15,7 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import cpus, ends, environment, growth, plan, preparing, xray
+from harness import (
+    anchoring,
+    cpus,
+    ends,
+    entries,
+    environment,
+    growth,
+    plan,
+    preparing,
+    selection,
+    xray,
+)
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
 from harness.errors import C10kError, EngineGone, Exit, Interrupted, Unproven, UsageError
@@ -27,6 +38,7 @@ from harness.rounds import Rounds
 from harness.store import REPORT_FILE, Campaign, campaigns
 from harness.trial import Outcome
 from harness.variants import Variant
+from harness.waves import Server, Waves
 
 # Bounded, so that a directory that somebody else fills cannot keep us looking for a name.
 NAME_TRIES = 100
@@ -43,7 +55,8 @@ class Request:
 
     `blocks`: how many blocks it has; those of the profile (`trials`) without it. `budget_s`: how
     long a run of it may take, builds not included; without it nothing bounds that. `keep_going`:
-    also where the self-test says that nothing can be ranked.
+    also where the self-test says that nothing can be ranked. `waves`: how the servers of a block
+    are divided; all are up at once without it.
     """
 
     profile_name: str
@@ -58,6 +71,7 @@ class Request:
     blocks: int | None = None
     budget_s: float | None = None
     keep_going: bool = False
+    waves: Waves | None = None
 
     @property
     def split(self) -> cpus.CpuSplit:
@@ -84,7 +98,13 @@ class Request:
     def trials(self) -> list[plan.Trial]:
         """The plan, the same each time it is made."""
         names = [variant.name for variant in self.variants]
-        return plan.make(self.profile, names, self.seed, self.blocks)
+        return plan.make(self.profile, names, self.seed, self.blocks, self.waves)
+
+    @property
+    def servers(self) -> list[Server]:
+        """What a block has, and what each server needs while it is up."""
+        twice = self.profile.same_twice
+        return selection.servers(self.variants, self.connections_needed, twice)
 
     @property
     def xrays(self) -> list[plan.Trial]:
@@ -100,7 +120,6 @@ class Request:
 
 def create(request: Request, backend: Backend) -> Campaign:
     """Write a new campaign with its plan; nothing runs yet."""
-    split = request.split
     now = datetime.now(tz=UTC)
     head = {
         "created_utc": now.isoformat(timespec="seconds"),
@@ -113,7 +132,8 @@ def create(request: Request, backend: Backend) -> Campaign:
         "backend": backend.name,
         "isolated": backend.isolated,
         "environment": _environment(request, backend),
-        "variants": _described(request, split),
+        "variants": entries.described(request),
+        "waves": request.waves.as_json() if request.waves else None,
         "plan": [trial.as_json() for trial in request.trials],
         "xray_plan": [trial.as_json() for trial in request.xrays],
     }
@@ -168,14 +188,15 @@ def run(campaign: Campaign, request: Request, backend: Backend, progress: Progre
             spin=request.profile.traffic.spin,
             keep_going=request.keep_going,
         )
-        rounds = Rounds(campaign, request, backend, progress, start_s)
-        prepared = _run_missing(campaign, request, backend, progress, rounds, prover)
+        prepared, request = _run_missing(campaign, request, backend, progress, prover, start_s)
         while (more := growth.longer(campaign, request)) is not None:
             first, request = request.blocks_planned + 1, more
-            rounds = Rounds(campaign, request, backend, progress, start_s)
             if _measured(campaign) - prepared.keys():  # this run had nothing to do for them yet
-                prepared = _run_missing(campaign, request, backend, progress, rounds, prover)
+                prepared, request = _run_missing(
+                    campaign, request, backend, progress, prover, start_s
+                )
                 continue
+            rounds = Rounds(campaign, request, backend, progress, start_s)
             added = [trial for trial in request.trials if trial.block >= first]
             _end_without(campaign, rounds, added, prepared)
             _measure(campaign, request, progress, rounds, prover, added, prepared)
@@ -196,15 +217,24 @@ def _run_missing(
     request: Request,
     backend: Backend,
     progress: Progress,
-    rounds: Rounds,
     prover: Prover,
-) -> dict[str, Prepared]:
-    """Prepare, admit and run what has no result yet; the servers that were measured."""
+    start_s: float,
+) -> tuple[dict[str, Prepared], Request]:
+    """Prepare, admit and run what has no result yet.
+
+    Returns the servers that were measured, and the request with the anchor that it ran with.
+    """
+    rounds = Rounds(campaign, request, backend, progress, start_s)
     missing = rounds.missing()
     prepared = _prepare(campaign, request, backend, progress, missing, rounds)
     splits = cpus.splits(cpus.cores_of(set(request.cpus_allowed)), request.profile.server_cpus)
     gate = Admission(campaign, backend, progress, splits, request.include_nonconforming)
     refused = gate.refused(prepared, request.profile.conformance)
+    able = prepared.keys() - refused.keys()
+    if (changed := anchoring.changed(campaign, request, progress, able)) is not None:
+        request = changed
+        rounds = Rounds(campaign, request, backend, progress, start_s)
+        missing = rounds.missing()
     for trial in missing:
         if (name := plan.program_of(trial.variant)) in refused:
             rounds.end(trial, refused[name])
@@ -215,7 +245,7 @@ def _run_missing(
     # Before the timed trials: as long as one of them is missing, every variant is prepared
     xray.run(campaign, request, backend, progress, prepared)
     _measure(campaign, request, progress, rounds, prover, to_run, prepared)
-    return prepared
+    return prepared, request
 
 
 def _measure(
@@ -329,38 +359,6 @@ def _tidy_up(error: BaseException, step: Callable[[], object]) -> None:
     except Exception as second:
         if not isinstance(error, EngineGone):  # which has said why nothing can be removed
             error.add_note(f"while tidying up: {second}")
-
-
-def _described(request: Request, split: cpus.CpuSplit) -> list[dict[str, Any]]:
-    """The variants, and the one that runs twice under its second name."""
-    entries = [_describe(variant, split) for variant in request.variants]
-    twice = [entry for entry in entries if entry["name"] == request.profile.same_twice]
-    return entries + [
-        entry
-        | {
-            "name": plan.again(entry["name"]),
-            "title": f"{entry['title']} (again)",
-            "same_as": entry["name"],
-        }
-        for entry in twice
-    ]
-
-
-def _describe(variant: Variant, split: cpus.CpuSplit) -> dict[str, Any]:
-    file = variant.file
-    return {
-        "name": variant.name,
-        "title": file.title,
-        "architecture": file.architecture,
-        "language": file.language,
-        "family": file.family,
-        "workers": variant.worker_count(len(split.server)),
-        "status": file.status,
-        "summary": file.summary,
-        "counters": file.counters,
-        "limits": file.limits.model_dump() if file.limits else None,
-        "digest": variant.digest(),
-    }
 
 
 def update(campaign: Campaign, **facts: Any) -> None:

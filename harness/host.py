@@ -18,6 +18,8 @@ from harness import cpus
 from harness.backends import isolation
 from harness.backends.process import missing_tools
 from harness.doctor.facts import UNLIMITED, Engine, Facts
+from harness.doctor.room import of_host
+from harness.waves import Amount
 
 PROC = Path("/proc")
 SYS = Path("/sys")
@@ -59,6 +61,12 @@ def read(reports: Path) -> Facts:
         busy=busy_processes() if sees_all else None,
         cpus_busy=None if sees_all else cpus_busy(),
     )
+
+
+def room(backend: str) -> Amount:
+    """What the host has for all servers and loads that are up at once; takes some 10 ms."""
+    limits = {**_limits(), **_sysctls(), **_memory(), **_control_groups()}
+    return of_host(Facts(**limits), backend)
 
 
 def text(path: Path | str) -> str | None:

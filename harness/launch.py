@@ -28,13 +28,16 @@ from harness import (
     plan,
     proof,
     schema,
+    selection,
     stored,
     variants,
+    waves,
     xray,
 )
 from harness import campaign as campaigns
 from harness.backends.base import Backend
 from harness.campaign import Request
+from harness.doctor import UNLIMITED
 from harness.doctor import text as doctor_text
 from harness.errors import C10kError, Exit, UsageError
 from harness.interrupt import shielded, watched
@@ -48,9 +51,7 @@ if TYPE_CHECKING:
     from harness.report.compare import Compared
 
 SEED_BITS = 32
-# The architecture that has a thread for each connection: such servers share the threads of a host.
-THREADED = "thread-per-connection"
-
+UNBOUNDED = waves.Amount(*[UNLIMITED] * 4)
 # What a campaign does before its trials, as it was measured on two cores: of a server that
 # conforms, checked alone. Servers on different cores are checked at once.
 CHECKS_S: dict[profiles.Conformance, float] = {"off": 0.0, "quick": 12.0, "full": 40.0}
@@ -106,11 +107,17 @@ def request_of(
     budget_s: float | None = None,
     keep_going: bool = False,
     say: Callable[[str], None] = lambda _: None,
+    room: waves.Amount = UNBOUNDED,
+    servers_per_wave: int | None = None,
 ) -> Request:
     """Check everything that was asked for before anything is started.
 
     A budget, of the profile if not given here, chooses how many blocks the campaign may have. `say`
     gets a line on each server that a group, or the noise floor, lacks.
+
+    Args:
+        room: what the host has for servers that are up at once: waves keep within it.
+        servers_per_wave: the most of them; that of the profile without it.
 
     Raises:
         UsageError: the profile, a variant or its file is wrong, or the budget is too small.
@@ -121,6 +128,11 @@ def request_of(
         raise UsageError(
             f"profile `{profile}` has trials side by side, and their load takes no workers",
             hint="Leave out `--workers`, or use a profile without `side_by_side`.",
+        )
+    if servers_per_wave and not loaded.side_by_side:
+        raise UsageError(
+            f"profile `{profile}` has one server up at a time, so it has no waves",
+            hint="Leave out `--servers-per-wave`, or use a profile with `side_by_side = true`.",
         )
     names = list(servers) or _of_profile(profile, loaded, found)
     chosen = groups.pick(found, names)
@@ -139,6 +151,9 @@ def request_of(
         budget_s=loaded.budget_s if budget_s is None else budget_s,
         keep_going=keep_going,
     )
+    if loaded.side_by_side:
+        per_wave = servers_per_wave or loaded.servers_per_wave
+        request = replace(request, waves=waves.decide(request.servers, room, per_wave))
     return _within_budget(request)
 
 
@@ -202,7 +217,8 @@ def request_to_resume(
         keep_going=keep_going,
     )
     planned = plan.blocks_of(head["plan"])
-    longer = replace(request, blocks=planned + added)
+    found = waves.Waves.of_campaign(head)
+    longer = replace(request, blocks=planned + added, waves=found)
     if added:
         growth.require_headline(campaign, longer, planned)
     return longer
@@ -273,15 +289,18 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
 def asked_of_host(request: Request, backend: str) -> doctor.Ask:
     """What the campaign asks of the host at once."""
     groups = plan.together(request.trials, side_by_side=request.profile.side_by_side)
-    at_once = max(groups, key=len)
     of = {variant.name: variant.file.architecture for variant in request.variants}
+    threaded = (
+        [of[plan.program_of(trial.variant)] for trial in at_once].count(selection.THREADED)
+        for at_once in groups
+    )
     return doctor.Ask(
         connections=request.connections_needed,
         backend=backend,
         server_cpus=request.profile.server_cpus,
         architectures=tuple(of.values()),
-        servers=len(at_once),
-        threaded=max(1, [of[plan.program_of(trial.variant)] for trial in at_once].count(THREADED)),
+        servers=max(map(len, groups)),
+        threaded=max(1, *threaded),
     )
 
 
@@ -320,8 +339,9 @@ def describe(request: Request, backend: Backend) -> str:
     """One line that says what the campaign is about to do."""
     names = ", ".join(variant.name for variant in request.variants)
     minutes = estimate_s(request) / 60
+    apart = f" in {request.waves.sentence}" if request.waves else ""
     return (
-        f"profile {request.profile_name}, {request.blocks_planned} block(s) of {names}; "
+        f"profile {request.profile_name}, {request.blocks_planned} block(s) of {names}{apart}; "
         f"backend {backend.name}, seed {request.seed}, about {minutes:.1f} min"
     )
 
@@ -337,6 +357,7 @@ def dry_run(request: Request) -> dict[str, Any]:
         "blocks_max": request.profile.blocks_max,
         "budget_s": request.budget_s,
         "cpus": {"server": request.split.server, "load": request.split.load},
+        "waves": request.waves.as_json() if request.waves else None,
         "estimate_s": round(estimate_s(request), 1),
         "trials": [trial.as_json() for trial in trials],
     }

@@ -3,8 +3,10 @@
 Pure: the same arguments give the same plan, on any host and at any time.
 
 A block holds one trial of every variant, in an order of its own: slow drift of the host then
-falls on all variants alike, and ratios can be paired inside a block. Block 0 measures capacities,
-where the profile has rates that are shares of them; its cells are kept, and rank nothing.
+falls on all variants alike, and ratios can be paired inside a block. Where the host does not hold
+all of them at once, a block has waves (harness/waves.py), and the anchor a trial in each. Block 0
+measures capacities, where the profile has rates that are shares of them; its cells are kept, and
+rank nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 from harness.capacity import Capacity
 from harness.profiles.profile import CLOSING_DEFAULT, Closing, Profile, ScenarioUse
 from harness.scenarios import CALIBRATION, SCENARIOS
+from harness.waves import Waves
 
 # What a trial spends outside its windows, as measured on two cores by the process backend: start
 # and end of load and server, and of each step the ramp.
@@ -82,6 +85,7 @@ class Trial:
     """One fresh server process, taken through all the steps once.
 
     `numbers` are the places of its cells in the plan, where it is a part of a planned trial.
+    `wave`: the number of its wave in the block, from 1; 0 where the block has no waves.
     """
 
     id: str
@@ -90,6 +94,7 @@ class Trial:
     seed: int
     steps: tuple[Step, ...]
     numbers: tuple[int, ...] | None = None
+    wave: int = 0
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -111,15 +116,21 @@ class Trial:
 
 
 def make(
-    profile: Profile, variants: Sequence[str], seed: int, blocks: int | None = None
+    profile: Profile,
+    variants: Sequence[str],
+    seed: int,
+    blocks: int | None = None,
+    waves: Waves | None = None,
 ) -> list[Trial]:
     """Lay out blocks of one trial per variant, each block in a seeded order.
 
-    The variant that the profile names in `same_twice` has two trials in each block.
+    The variant that the profile names in `same_twice` has two trials in each block. The anchor of
+    waves has one in each wave.
 
     Args:
         blocks: how many; those of the profile (`trials`) without it. A plan of more blocks begins
             with all trials of a plan of fewer.
+        waves: how the trials of a block are divided; all are in one group without it.
     """
     generator = random.Random(seed)  # noqa: S311 (an order to reproduce, not a secret)
     calibration = calibration_of(profile)
@@ -131,12 +142,25 @@ def make(
     named = [*variants, *(again(name) for name in variants if name == profile.same_twice)]
     for block in range(1, (blocks or profile.trials) + 1):
         steps = steps_of(profile, block)
-        order = list(named)
-        generator.shuffle(order)
-        for name in order:
-            trial_seed = generator.getrandbits(32)
-            trials.append(Trial(f"{block}-{name}", block, name, trial_seed, steps))
+        for wave, order in _drawn(named, waves, generator):
+            place = f"{block}.{wave}" if wave else f"{block}"
+            for name in order:
+                trial_seed = generator.getrandbits(32)
+                trials.append(Trial(f"{place}-{name}", block, name, trial_seed, steps, wave=wave))
     return trials
+
+
+def _drawn(
+    named: Sequence[str], waves: Waves | None, generator: random.Random
+) -> Iterator[tuple[int, list[str]]]:
+    """The waves of a block in a random order, each with its servers in a random order."""
+    numbers = list(range(1, len(waves.members) + 1)) if waves else [0]
+    if waves:
+        generator.shuffle(numbers)
+    for wave in numbers:
+        order = waves.of(wave) if waves else list(named)
+        generator.shuffle(order)
+        yield wave, order
 
 
 def blocks_of(trials: Iterable[Mapping[str, Any]]) -> int:
@@ -255,12 +279,15 @@ def part(trial: Trial, numbers: Collection[int]) -> Trial:
 
 
 def together(trials: Sequence[Trial], *, side_by_side: bool) -> list[list[Trial]]:
-    """The trials in the groups in which they run: those of a block where they run side by side.
+    """The trials in the groups in which they run.
+
+    Side by side these are the trials of a wave, or of a block that has no waves.
 
     A calibration is alone: its capacity is that of a server with nobody beside it.
     """
     groups: list[list[Trial]] = []
-    for block, members in itertools.groupby(trials, key=lambda trial: trial.block):
+    places = itertools.groupby(trials, key=lambda trial: (trial.block, trial.wave))
+    for (block, _), members in places:
         if side_by_side and block != CALIBRATION_BLOCK:
             groups.append(list(members))
         else:

@@ -216,7 +216,8 @@ def describe(name: str, facts: Event) -> str:
         place = f"trial {number}/{facts['of']}: {facts['variant']}"
         if beside > 1:
             numbers = f"trials {number}-{number + beside - 1}/{facts['of']}"
-            place = f"{numbers}, side by side: {facts['variant']}"
+            wave = f", wave {facts['wave']}" if facts.get("wave") else ""
+            place = f"{numbers}{wave}, side by side: {facts['variant']}"
         return f"{place}{again}, {facts['left']} left{_others(facts)}"
     if name == "progress":
         return (

@@ -75,6 +75,7 @@ class Rounds:
                 "index": begun + 1,
                 "of": len(ready),
                 "beside": len(group),
+                "wave": group[0].wave,
                 "trial": group[0].id,
                 "variant": ", ".join(trial.variant for trial in group),
                 "left": _about(plan.estimate_s(ready[begun:])),
@@ -287,7 +288,8 @@ class Rounds:
 
 
 def _identity(trial: plan.Trial) -> dict[str, Any]:
-    return {"trial": trial.id, "variant": trial.variant, "block": trial.block}
+    place = {"block": trial.block, "wave": trial.wave}
+    return {"trial": trial.id, "variant": trial.variant, **place}
 
 
 def _about(duration_s: float) -> str:

@@ -230,6 +230,7 @@ class TrialRun:
             "campaign": self._context.campaign,
             "variant": trial.variant,
             "block": trial.block,
+            "wave": trial.wave,
             "trial": trial.id,
             "attempt": self._attempt,
             **_facts_of(event),

@@ -13,6 +13,7 @@ from harness import budget, draw, output, stored
 from harness.commands import options
 from harness.errors import Exit
 from harness.profiles import profile as profiles
+from harness.waves import SERVERS_MIN
 
 
 def _complete_profile(*_: Any) -> list[str]:
@@ -66,6 +67,13 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     metavar="TIME",
     help="Run as many blocks as fit into this time: 90s, 30m, 2h.",
 )
+@click.option(
+    "--servers-per-wave",
+    type=click.IntRange(min=SERVERS_MIN),
+    envvar="C10K_SERVERS_PER_WAVE",
+    metavar="N",
+    help="Run at most N servers side by side; default: as many as the host holds.",
+)
 @click.option("--resume", metavar="CAMPAIGN", help="Run exactly the missing trials of a campaign.")
 @click.option(
     "--blocks",
@@ -94,6 +102,7 @@ def run(
     seed: int | None,
     workers: int,
     budget_s: float | None,
+    servers_per_wave: int | None,
     resume: str | None,
     blocks: str | None,
     dry_run: bool,
@@ -111,7 +120,7 @@ def run(
     c10k run --resume 20260301-140200-quick        go on where a killed campaign stopped
     c10k run --resume 20260301-140200-quick --blocks +4    add blocks where it is not settled
     """
-    from harness import growth, launch, progress
+    from harness import growth, host, launch, progress
 
     added = growth.added(blocks, resumes=bool(resume))
     if resume:
@@ -138,6 +147,8 @@ def run(
             budget_s=budget_s,
             keep_going=keep_going,
             say=functools.partial(click.echo, err=True),
+            room=host.room(backend),
+            servers_per_wave=servers_per_wave,
         )
     if dry_run:
         click.echo(draw.as_json(launch.dry_run(request)) if as_json else _plan_text(request))
@@ -167,6 +178,10 @@ def _plan_text(request: Any) -> str:
         f"load on CPU {', '.join(map(str, split.load))}; "
         f"{blocks}, about {launch.estimate_s(request) / 60:.1f} min without builds",
     ]
+    if waves := request.waves:
+        lines.append(f"{waves.sentence}; bounded by {', '.join(waves.because)}")
+        members = enumerate(waves.members, start=1)
+        lines += [f"wave {number}: {', '.join(names)}" for number, names in members]
     for trial in request.trials:
         cells = ", ".join(f"{cell.scenario}@{cell.connections:,}" for cell in trial.cells)
         lines.append(f"{trial.id}: {cells}")

@@ -4,6 +4,6 @@
 """
 
 from harness.doctor.answer import CHECKS, Answer, chosen, examine
-from harness.doctor.facts import Ask, Check, Facts, Finding
+from harness.doctor.facts import UNLIMITED, Ask, Check, Facts, Finding
 
-__all__ = ["CHECKS", "Answer", "Ask", "Check", "Facts", "Finding", "chosen", "examine"]
+__all__ = ["CHECKS", "UNLIMITED", "Answer", "Ask", "Check", "Facts", "Finding", "chosen", "examine"]

@@ -18,6 +18,7 @@ from harness.budget import BUDGET_S_MAX
 from harness.errors import UsageError
 from harness.scenarios import CALIBRATION, SCENARIOS
 from harness.variants import ALL, CONNECTIONS_MAX, GROUP_MARK
+from harness.waves import SERVERS_MIN
 
 DIRECTORY = Path(__file__).parent
 WINDOW_S_MIN, WINDOW_S_MAX = 0.01, 3600
@@ -172,6 +173,8 @@ class Profile(schema.Strict):
     `trials`: blocks until the first look. `trials_max`: blocks at most, where a campaign goes on
     until its headline is settled; `trials` without it. `repeat_noisy`: whether a noisy cell is
     measured again; one that other processes made void always is, `repeats_max` times at most.
+    `servers_per_wave`: how many servers are up at once at most; as many as the host holds without
+    it.
     """
 
     summary: str = Field(min_length=1)
@@ -185,6 +188,7 @@ class Profile(schema.Strict):
     repeat_noisy: bool = True
     same_twice: str | None = None
     side_by_side: bool = False
+    servers_per_wave: int | None = Field(default=None, ge=SERVERS_MIN)
     xray: bool = False
     conformance: Conformance = "quick"
     servers: tuple[str, ...] = Field(default=(), strict=False)
@@ -250,6 +254,14 @@ class Profile(schema.Strict):
             raise ValueError(
                 f"`trials_max`: expected `trials` = {self.trials} and a multiple of {LOOK_STEP} "
                 f"more, as looks come every {LOOK_STEP} blocks, got {self.trials_max}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_waves(self) -> Profile:
+        if self.servers_per_wave is not None and not self.side_by_side:
+            raise ValueError(
+                "`servers_per_wave` needs `side_by_side = true`: else one runs at a time"
             )
         return self
 

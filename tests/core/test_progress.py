@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from harness.progress import Place
+from harness.progress import Place, describe
 
 ASK = """
 import sys
@@ -62,6 +62,17 @@ def test_where_nobody_can_answer_nothing_is_asked_and_it_is_a_no() -> None:
 
     assert "[y/N]" not in shown
     assert "answer: False" in shown
+
+
+def test_a_line_of_trials_that_run_together_names_their_wave() -> None:
+    facts = {"index": 4, "of": 12, "beside": 3, "variant": "a, b, c", "left": "about 9 s"}
+
+    told = [describe("trial", facts | {"wave": wave}) for wave in (0, 2)]
+
+    assert told == [
+        "trials 4-6/12, side by side: a, b, c, about 9 s left",
+        "trials 4-6/12, wave 2, side by side: a, b, c, about 9 s left",
+    ]
 
 
 def test_each_group_of_trials_has_its_own_number_of_cells() -> None:
