@@ -248,10 +248,11 @@ def _waves(campaign: Mapping[str, Any], analysis: Analysis) -> Iterator[str]:
     )
     cell = analysis.cell(waves.anchor, analysis.headline.key)
     lacking = sum(cell.count(status) for status in LACKING) if cell else 0
-    if lacking:
+    if cell and lacking:
+        trials = sum(count for _, count in cell.counts)
         yield (
-            f"{waves.anchor} has no figure in {_many(lacking, 'wave')} of all blocks: the servers "
-            "of such a wave have no ratio to those of other waves in its block"
+            f"{waves.anchor} has no figure in {lacking:,} of {trials:,} waves: the servers of such "
+            "a wave have no ratio to those of other waves in that block"
         )
 
 
