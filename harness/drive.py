@@ -7,7 +7,6 @@ others judge as in a campaign.
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import json
 import os
@@ -172,11 +171,11 @@ def _answering(addresses: Sequence[IPAddress], port: int) -> IPAddress:
     A server at `localhost` may listen on ::1 only.
     """
     for address in addresses if len(addresses) > 1 else ():
-        with (
-            contextlib.suppress(OSError),
-            socket.create_connection((str(address), port), timeout=READY_S),
-        ):
-            return address
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.settimeout(READY_S)
+            if probe.connect_ex((str(address), port)) == 0:
+                return address
     return addresses[0]
 
 

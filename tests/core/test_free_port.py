@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from harness.backends.process import namespaces
+from harness.backends import isolation
 
 # In a network namespace of its own, so that no other program has the port.
 ENDS_WITH = """
@@ -46,7 +46,7 @@ REUSE = "listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)"
 def test_a_port_that_the_kernel_keeps_is_no_port_of_another_process(
     options: str, end: str, said: str
 ) -> None:
-    found = namespaces()
+    found = isolation.found().namespaces
     if found is None:
         pytest.skip("no network namespace can be made here")
     program = ENDS_WITH.format(options=options, end=end)
