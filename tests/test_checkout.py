@@ -160,3 +160,30 @@ def test_a_copy_of_this_checkout_runs_the_code_of_the_copy(tmp_path: Path) -> No
         [copied / ".venv/bin/python", "-c", engine], capture_output=True, text=True, timeout=60
     )
     assert loaded.stdout.splitlines()[-1].startswith(str(copied)), loaded.stderr
+
+
+def test_a_checkout_with_other_settings_of_git_has_the_same_files(tmp_path: Path) -> None:
+    """As on a file system without links, or where Git makes CRLF of each line's end."""
+    settings = ("-c", "core.autocrlf=true", "-c", "core.symlinks=false")
+    git = ("git", "-c", f"safe.directory={ROOT}", *settings)
+    made = subprocess.run(
+        [*git, "checkout-index", "--all", f"--prefix={tmp_path}/"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    if "not a git repository" in made.stderr:
+        pytest.skip("this is no checkout of Git")
+    assert made.returncode == 0, made.stderr
+    unlike = [
+        path.relative_to(tmp_path)
+        for path in tmp_path.rglob("*")
+        if path.is_file() and path.suffix in ("", ".py", ".sh", ".cpp", ".toml")
+        if b"\r\n" in path.read_bytes()
+    ]
+
+    assert unlike == []
+    for server in sorted((tmp_path / "servers").glob("python-*/server.py")):
+        told = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=60)
+        assert "Python" in told.stdout or "uvloop" in told.stderr, told.stderr

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from serving import Flavour, Server, echo, pattern, receive, served, until
+from serving import SERVERS, Flavour, Server, echo, pattern, receive, served, until
 from serving_python import THREADS, PythonServer
 from test_echo_of_servers import (  # noqa: F401 (collected here too, with the fixtures below)
     test_a_peer_that_does_not_read_delays_nobody_and_loses_nothing,
@@ -96,6 +96,7 @@ def few_threads() -> Iterator[Flavour]:
     with tempfile.TemporaryDirectory(prefix="c10k-") as directory:
         copy = Path(directory) / THREADS.variant  # the repository may be closed to that user
         shutil.copytree(THREADS.binary().parent, copy)
+        shutil.copytree(SERVERS / "common/python", Path(directory, "common/python"))
         starter = copy / "start"
         starter.write_text(
             f"#!/bin/sh\nexec setpriv --reuid={USER} --regid={USER} --clear-groups "
