@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check install --quiet
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --no-user
 ENGINE := $(wildcard CMakeLists.txt harness/engine/*.cpp harness/engine/*.hpp)
 export CXX
+# A pip that installs elsewhere by its settings would leave the environment empty.
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
 
 .DEFAULT_GOAL := help
 .PHONY: help install bench test lint format bench-engine bench-independent bench-self \

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,21 @@ def test_a_checkout_with_other_settings_of_git_has_the_same_files(tmp_path: Path
     for server in sorted((tmp_path / "servers").glob("python-*/server.py")):
         told = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=60)
         assert "Python" in told.stdout or "uvloop" in told.stderr, told.stderr
+
+
+@pytest.mark.parametrize("variables", [{"PIP_USER": "1"}, {"PIP_TARGET": "elsewhere"}, {}])
+def test_settings_of_pip_do_not_lead_elsewhere(tmp_path: Path, variables: dict[str, str]) -> None:
+    """By the recipe's own words, for a package that is there already."""
+    settings = tmp_path / "pip.conf"
+    settings.write_text("[install]\nuser = true\n")
+    again = "again: ; $(PIP) --no-index --no-deps --dry-run click && echo installed"
+    made = subprocess.run(
+        ["make", "--silent", f"--eval={again}", f"BIN={Path(sys.executable).parent}", "again"],
+        cwd=ROOT,
+        env={**os.environ, "PIP_CONFIG_FILE": str(settings), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert made.stdout.splitlines()[-1:] == ["installed"], made.stderr
