@@ -10,7 +10,7 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
 
 .DEFAULT_GOAL := help
 .PHONY: help install bench test lint format bench-engine bench-independent bench-self \
-  bench-backends bench-accounts bench-profile bench-looks bench-inputs lock clean
+  bench-backends bench-accounts bench-profile bench-looks bench-inputs bench-kills lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench-looks: install ## Simulate campaigns to check the error rates of the looks
 
 bench-inputs: install ## Feed 500 generated bad inputs to the command line
 	$(BIN)/python bench/bench_inputs.py
+
+bench-kills: install ## Kill short campaigns at random: is anything lost, or left behind?
+	$(BIN)/python bench/bench_kills.py $(ARGS)
 
 lock: $(VENV)/dependencies ## Pin the newest versions of all dependencies, with hashes
 	$(PIP) uv
