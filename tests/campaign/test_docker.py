@@ -135,7 +135,7 @@ def test_what_does_not_build_or_start_is_told_and_the_others_are_measured(c10k: 
     outcomes = {outcome["variant"]: outcome for outcome in done.outcomes}
     assert outcomes["broken"]["code"] == "build-failed"
     assert "expected a semicolon" in outcomes["broken"]["log_tail"]
-    assert outcomes["crashes"]["text"] == "it exited with 1 before it was ready"
+    assert outcomes["crashes"]["text"].startswith("it exited with 1 before it was ready: ")
     assert "mine.conf: no such file" in outcomes["crashes"]["log_tail"]
     assert outcomes["mine"]["outcome"] == "done"
 

@@ -122,4 +122,5 @@ def test_runs_of_a_check_that_is_interrupted_are_told_all_the_same(
     assert [run["run"] for run in told["servers"]] == list(range(1, len(told["servers"]) + 1))
     failures = [run["failure"] for run in told["servers"]]
     assert {failure["code"] for failure in failures} == {"not-ready"}
-    assert {failure["text"] for failure in failures} == {"it exited with 1 before it was ready"}
+    said = "it exited with 1 before it was ready: cannot read /etc/mine.conf: no such file"
+    assert {failure["text"] for failure in failures} == {said}
