@@ -215,10 +215,10 @@ def _damaged_toml(made: Case, document: dict[str, Any]) -> bytes:
 
 
 def _damage_json(made: Case, path: Path) -> None:
+    if not path.is_file():
+        return  # the change before this one
     if made.dice.random() < 0.15:
         _replace(made, path)
-        return
-    if path.is_dir() or not path.exists():
         return
     content = path.read_bytes()
     if made.dice.random() < 0.2:

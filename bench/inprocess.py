@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import IO
 from unittest.mock import patch
 
 from harness import cli
@@ -37,18 +38,42 @@ def c10k(*arguments: str | Path, environment: Mapping[str, str] | None = None) -
     Raises:
         Hang: it does not end.
     """
-    out, err = io.StringIO(), io.StringIO()
+    code = 0
     with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
         patch.object(sys, "argv", ["c10k", *map(str, arguments)]),
         patch.dict(os.environ, environment or {}),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
+        _written_to(1, "stdout", out),
+        _written_to(2, "stderr", err),
         _limited(),
     ):
         try:
             cli.main()
         except SystemExit as ended:
-            return Ended(int(ended.code or 0), out.getvalue(), err.getvalue())
+            code = int(ended.code or 0)
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        return Ended(code, _text(out), _text(err))
+
+
+@contextlib.contextmanager
+def _written_to(number: int, name: str, file: IO[bytes]) -> Iterator[None]:
+    """Have a descriptor lead to a file: the command writes to it, whatever Python's stream is."""
+    stream = getattr(sys, name)
+    stream.flush()
+    kept = os.dup(number)
+    os.dup2(file.fileno(), number)
+    try:
+        yield
+    finally:
+        setattr(sys, name, stream)
+        os.dup2(kept, number)
+        os.close(kept)
+
+
+def _text(file: IO[bytes]) -> str:
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
 
 @contextlib.contextmanager

@@ -131,7 +131,7 @@ def create(request: Request, backend: Backend) -> Campaign:
         "budget_s": request.budget_s,
         "backend": backend.name,
         "isolated": backend.isolated,
-        "environment": _environment(request, backend),
+        "environment": environment_now(request, backend),
         "variants": entries.described(request),
         "waves": request.waves.as_json() if request.waves else None,
         "plan": [trial.as_json() for trial in request.trials],
@@ -144,29 +144,6 @@ def create(request: Request, backend: Backend) -> Campaign:
         if not (request.reports / name).exists():
             return Campaign.create(request.reports, name, head)
     raise UsageError(f"{request.reports}: holds {NAME_TRIES} campaigns of this second already")
-
-
-def require_same(campaign: Campaign, request: Request, backend: Backend) -> None:
-    """Refuse to resume under another plan or on another host.
-
-    Raises:
-        UsageError: plan, sources or environment changed since the campaign began.
-    """
-    head = campaign.head()
-    now = _environment(request, backend)
-    changed = environment.differences(head["environment"], now)
-    digests = {variant["name"]: variant["digest"] for variant in head["variants"]}
-    for variant in request.variants:
-        if variant.digest() != digests.get(variant.name):
-            changed.append(f"the sources of {variant.name} changed")
-    planned = [trial["id"] for trial in head["plan"]]
-    if [trial.id for trial in request.trials][: len(planned)] != planned:
-        changed.append("the plan changed")
-    if changed:
-        raise UsageError(
-            f"{campaign.name} cannot be resumed: {'; '.join(changed)}",
-            hint="Start a new campaign; the old one keeps its report.",
-        )
 
 
 def run(campaign: Campaign, request: Request, backend: Backend, progress: Progress) -> Exit:
@@ -301,9 +278,6 @@ def _prepare(
 ) -> dict[str, Prepared]:
     """Build what is needed; a variant that does not build has its missing trials failed."""
     prepared: dict[str, Prepared] = {}
-    digests: dict[str, str] = {}
-    runtimes: dict[str, str | None] = {}
-    builds: dict[str, str | None] = {}
     progress.say("preparing the load")
     backend.prepare_load(request.profile.timeouts.build_s)
     needed = {plan.program_of(trial.variant) for trial in missing}
@@ -319,7 +293,6 @@ def _prepare(
             name, one = done.item.name, done.result
             if isinstance(one, Prepared):
                 prepared[name] = one
-                digests[name], runtimes[name], builds[name] = one.digest, one.runtime, one.build
                 continue
             if one.log:
                 progress.say(f"{one.message}. The last lines of its output:")
@@ -335,18 +308,15 @@ def _prepare(
                 if plan.program_of(trial.variant) == name:
                     rounds.end(trial, outcome)
     head = campaign.head()
-    for entry in head["variants"]:
-        name = plan.program_of(entry["name"])
-        entry["image"] = digests.get(name, entry.get("image"))
-        entry["runtime"] = runtimes.get(name, entry.get("runtime"))
-        entry["build"] = builds.get(name, entry.get("build"))
-    head["environment"] = _environment(request, backend)
+    entries.prepare(head["variants"], request, prepared)
+    head["environment"] = environment_now(request, backend)
     campaign.write_head(head)
     # In the order of the variants: the builds ended in any
     return {one.name: prepared[one.name] for one in request.variants if one.name in prepared}
 
 
-def _environment(request: Request, backend: Backend) -> dict[str, Any]:
+def environment_now(request: Request, backend: Backend) -> dict[str, Any]:
+    """What trials that run now would run on."""
     return environment.collect(
         backend.name, request.split, request.cpus_allowed, backend.environment()
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness import plan
+from harness.backends.base import Prepared
 from harness.variants import Variant
 
 if TYPE_CHECKING:
@@ -25,6 +27,21 @@ def described(request: Request) -> list[dict[str, Any]]:
         }
         for entry in twice
     ]
+
+
+def prepare(kept: list[dict[str, Any]], request: Request, prepared: Mapping[str, Prepared]) -> None:
+    """Note in the entries of `campaign.json` what was built, and what the builds wrote."""
+    fresh = {entry["name"]: entry for entry in described(request)}
+    for entry in kept:
+        if entry.get("image") is None:  # nothing was measured of what it said
+            entry |= fresh.get(entry["name"], {})
+        one = prepared.get(plan.program_of(entry["name"]))
+        if one is None:
+            entry |= {name: entry.get(name) for name in ("image", "runtime", "build")}
+        else:
+            entry |= {"image": one.digest, "runtime": one.runtime, "build": one.build}
+            entry["outputs"] = sorted({*(entry.get("outputs") or ()), *one.outputs})
+            entry["digest"] = one.variant.digest(entry["outputs"])
 
 
 def _describe(variant: Variant, width: int) -> dict[str, Any]:

@@ -27,9 +27,9 @@ from harness import (
     lock,
     plan,
     proof,
+    resuming,
     schema,
     selection,
-    stored,
     variants,
     waves,
     xray,
@@ -136,6 +136,7 @@ def request_of(
         )
     names = list(servers) or _of_profile(profile, loaded, found)
     chosen = groups.pick(found, names)
+    variants.require_contexts(chosen)
     for line in (*groups.left_out(found, names), *_not_twice(profile, loaded, found, chosen)):
         say(line)
     request = Request(
@@ -179,51 +180,6 @@ def _within_budget(request: Request) -> Request:
     return _of_blocks(request, budget.blocks_within(request.budget_s, least, cost_s))
 
 
-def request_to_resume(
-    name: str,
-    *,
-    servers_dir: Path,
-    reports: Path,
-    include_nonconforming: bool,
-    keep_going: bool,
-    added: int = 0,
-) -> Request:
-    """The request that the campaign `name` was started with, and `added` blocks.
-
-    `campaign.json` has the profile, so its file may have changed or gone since.
-
-    Raises:
-        UsageError: there is no such campaign, it is damaged, or one of its servers is gone.
-    """
-    campaign = Campaign.open(reports, name)
-    head = campaign.head()
-    if (problem := stored.problem(head, stored.Resumable)) is not None:
-        raise UsageError(f"{campaign.name} cannot be resumed: its campaign.json lacks {problem}")
-    campaign.cells(stored.WholeCell)
-    campaign.outcomes(stored.WholeOutcome)
-    profile_name, profile = profiles.of_campaign(head["profile"], campaign.directory)
-    names = [one["name"] for one in head["variants"] if not one.get("same_as")]
-    request = Request(
-        profile_name=profile_name,
-        profile=profile,
-        variants=tuple(groups.pick(variants.survey(servers_dir), names)),
-        seed=head["seed"],
-        workers=head["workers"],
-        argv=tuple(head["argv"]),
-        reports=campaign.directory.parent,
-        cpus_allowed=frozenset(os.sched_getaffinity(0)),
-        include_nonconforming=include_nonconforming,
-        budget_s=head.get("budget_s"),
-        keep_going=keep_going,
-    )
-    planned = plan.blocks_of(head["plan"])
-    found = waves.Waves.of_campaign(head)
-    longer = replace(request, blocks=planned + added, waves=found)
-    if added:
-        growth.require_headline(campaign, longer, planned)
-    return longer
-
-
 def backend_named(name: str) -> Backend:
     """The backend, connected.
 
@@ -257,7 +213,7 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
             campaign = campaigns.create(request, backend)
         else:
             campaign = Campaign.open(request.reports, resume)
-            campaigns.require_same(campaign, request, backend)
+            resuming.require_same(campaign, request, backend)
             growth.write_plan(campaign, request)
         campaigns.update(campaign, state="running", doctor=answer.as_json())
         progress.say(f"{campaign.name}: {describe(request, backend)}")

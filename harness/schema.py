@@ -69,6 +69,12 @@ CODES: dict[str, tuple[str, str]] = {
         "A Dockerfile outside its context cannot be sent to the engine: name the directory itself, "
         "which is the default, or one above it.",
     ),
+    "C123": (
+        "the build context is too large",
+        "All of it is read to see whether a source changed, and the engine gets a copy. Name the "
+        "server's own directory, which is the default, or `..`, the directory of all. A directory "
+        "with a file CACHEDIR.TAG does not count.",
+    ),
 }
 
 

@@ -104,6 +104,7 @@ class Head(_Shape):
 class _Measured(_Shape):
     name: str
     digest: str
+    outputs: list[str] = []
 
 
 class Resumable(_Shape):
@@ -224,7 +225,7 @@ class Xray(_Shape):
 
     variant: str
     cell: int
-    tool: str | None = None
+    tool: str | None
     reason: str | None = None
     syscalls: dict[str, int] | None = None
 

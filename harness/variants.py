@@ -6,12 +6,11 @@ directory without a `variant.toml` is not a variant (`servers/common`).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +19,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from harness import schema
 from harness.errors import UsageError
+from harness.sources import Sources
 
 VARIANT_FILE = "variant.toml"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{1,30}")
@@ -40,8 +40,6 @@ RESERVED = {
         "a group has the name",
     ),
 }
-# Outputs of a build, never inputs of one.
-NOT_SOURCE = {"build", "__pycache__", "node_modules", ".git"}
 
 
 CONNECTIONS_MAX = 1_000_000
@@ -189,7 +187,7 @@ class Variant:
     @property
     def context(self) -> Path:
         """The Docker build context, resolved."""
-        return Path(os.path.realpath(self.directory / self.file.docker.context))
+        return self.sources.context
 
     @property
     def dockerfile(self) -> Path:
@@ -200,17 +198,27 @@ class Variant:
         """How many workers the server runs when it has `server_cpus` CPUs."""
         return server_cpus if self.file.workers == "cpus" else self.file.workers
 
-    def digest(self) -> str:
-        """SHA-256 over all that its build can see, so that an unchanged variant keeps its image.
+    @property
+    def sources(self) -> Sources:
+        """What its build can see."""
+        return Sources(self.directory / VARIANT_FILE, self.file.docker.context)
 
-        Other variants that share the context are left out: they are not part of this one.
+    def digest(self, without: Collection[str] = ()) -> str:
+        """Names its sources by their content, so that an unchanged variant keeps its image.
+
+        Args:
+            without: what its build wrote, as `sources.written` returns it.
+
+        Raises:
+            FileProblems: a file cannot be read, or the context is too large.
         """
-        digest = hashlib.sha256()
-        for path in sorted(_sources(self.directory, self.context)):
-            digest.update(os.fsencode(path.relative_to(self.context)))
-            digest.update(path.stat().st_mode.to_bytes(4, "big"))
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-        return digest.hexdigest()
+        return self.sources.digest(without)
+
+
+def require_contexts(variants: Iterable[Variant]) -> None:
+    """Raise FileProblems for a build context that is too large, before anything is built."""
+    for one in {variant.context: variant for variant in variants}.values():
+        one.sources.require_size()
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,22 +327,6 @@ def read(directory: Path) -> Variant:
     if problems:
         raise schema.FileProblems(problems)
     return variant
-
-
-def _sources(directory: Path, context: Path) -> list[Path]:
-    others = {
-        path.parent.resolve()
-        for path in context.glob(f"*/{VARIANT_FILE}")
-        if path.parent.resolve() != directory
-    }
-    found = []
-    for path in context.rglob("*"):
-        relative = path.relative_to(context)
-        if NOT_SOURCE.intersection(relative.parts) or not path.is_file():
-            continue
-        if not any(path.is_relative_to(other) for other in others):
-            found.append(path)
-    return found
 
 
 def json_schema() -> str:

@@ -57,6 +57,7 @@ class Prepared:
 
     `runtime` is what it prints with `--version`, None for one that does not declare `runtime`;
     `build` compiler and flags of its program, None for one that does not say, as a script.
+    `outputs` is what its build wrote among its sources.
     """
 
     variant: Variant
@@ -64,6 +65,7 @@ class Prepared:
     digest: str
     runtime: str | None = None
     build: str | None = None
+    outputs: tuple[str, ...] = ()
 
 
 class Context(Protocol):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness import interrupt
 from harness.backends.base import tail, told_runtime
+from harness.conformance.results import how
 from harness.errors import ServerFault
 from harness.variants import Variant
 from harness.written import WrittenPipe
@@ -57,7 +58,7 @@ def build(name: str, command: Sequence[str], directory: Path, timeout_s: float) 
         ) from None
     if code != 0:
         raise ServerFault(
-            f"{name}: `{' '.join(command)}` in {directory} ended with {code}",
+            f"{name}: `{' '.join(command)}` in {directory}: {how(code)}",
             code="build-failed",
             log=tail(output),
         )
@@ -96,13 +97,15 @@ def runtime_of(variant: Variant, timeout_s: float) -> str:
     shown = " ".join(command)
     try:
         code, output = _ran(command, variant.directory, timeout_s, stderr=subprocess.DEVNULL)
-        if code != 0:
-            raise subprocess.CalledProcessError(code, command)
     except (OSError, subprocess.SubprocessError) as error:
         raise ServerFault(
             f"{variant.name}: `{shown}` does not tell its runtime: {error}",
             code="build-failed",
         ) from None
+    if code != 0:
+        raise ServerFault(
+            f"{variant.name}: `{shown}` does not tell its runtime: {how(code)}", code="build-failed"
+        )
     return told_runtime(variant, output)
 
 

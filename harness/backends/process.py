@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from harness import built, counters, interrupt
+from harness import built, counters, interrupt, sources
 from harness.backends import building, cgroups, cpu_time, isolation, sweeping
 from harness.backends.base import (
     ADDRESS,
@@ -106,12 +106,15 @@ class ProcessBackend:
                 code="build-failed",
                 hint=f"apt-get install {missing}",
             )
+        before = variant.sources.stamps()
         if run.build:
             building.build(variant.name, run.build, variant.directory, timeout_s)
+        outputs = sources.written(before, variant.sources.stamps())
         building.require_program(variant.name, run.command, variant.directory)
         runtime = building.runtime_of(variant, timeout_s) if variant.file.runtime else None
         build = built.producer(variant.directory / run.command[0])
-        return Prepared(variant, " ".join(run.command), variant.digest(), runtime, build)
+        what, digest = " ".join(run.command), variant.digest(outputs)
+        return Prepared(variant, what, digest, runtime, build, outputs)
 
     @contextmanager
     def open(self, context: Context) -> Iterator[ProcessTrial]:

@@ -65,6 +65,7 @@ def check(
     """
     found = variants.survey(servers_dir)
     chosen = groups.pick(found, names)
+    variants.require_contexts(chosen)
     for line in groups.left_out(found, names):
         click.echo(line, err=True)
     show: Callable[[str], None] = _ignore if as_json else click.echo

@@ -120,11 +120,11 @@ def run(
     c10k run --resume 20260301-140200-quick        go on where a killed campaign stopped
     c10k run --resume 20260301-140200-quick --blocks +4    add blocks where it is not settled
     """
-    from harness import growth, host, launch, progress
+    from harness import growth, host, launch, progress, resuming
 
     added = growth.added(blocks, resumes=bool(resume))
     if resume:
-        request = launch.request_to_resume(
+        request = resuming.request_of(
             resume,
             servers_dir=servers_dir,
             reports=reports,

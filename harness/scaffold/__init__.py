@@ -14,6 +14,7 @@ from pathlib import Path
 from harness import variants
 from harness.errors import HostNotFit, UsageError
 from harness.schema import nearest
+from harness.sources import NOT_SOURCE
 from harness.store import hand_over
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -85,8 +86,8 @@ def _copied(name: str, source: str, servers: Path) -> Files:
         )
     files = {}
     for path in sorted(directory.rglob("*")):
-        if path.is_file() and not variants.NOT_SOURCE.intersection(path.parts):
-            file = str(path.relative_to(directory))
+        file = str(path.relative_to(directory))
+        if path.is_file() and not NOT_SOURCE.intersection(Path(file).parts):
             content = _renamed(file, path.read_bytes(), source, name)
             files[file] = (_titled(file, content, name), path.stat().st_mode & 0o777)
     return files

@@ -221,9 +221,19 @@ def test_after_a_sigkill_nothing_runs_and_resume_measures_exactly_what_is_missin
     assert again.outcomes == done.outcomes
 
 
-def test_resume_refuses_when_a_server_changed(c10k: C10k) -> None:
+def test_resume_refuses_when_a_server_changed_and_not_when_its_build_wrote(c10k: C10k) -> None:
     directory = c10k.add_server("mine", echo())
+    file = directory / "variant.toml"
+    text = file.read_text().replace('"server.py"', '"target/built.py"')
+    file.write_text(
+        text + 'build = ["sh", "-c", "mkdir -p target; cp server.py target/built.py"]\n'
+    )
     done = c10k.run(c10k.profile())
+    assert done.head()["variants"][0]["outputs"] == ["target"]
+
+    again = c10k("run", "--resume", done.directory.name, "--servers-dir", c10k.servers)
+
+    assert again.code == 0, again.err
     (directory / "server.py").write_text(echo() + "# changed\n")
 
     refused = c10k("run", "--resume", done.directory.name, "--servers-dir", c10k.servers)

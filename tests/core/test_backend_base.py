@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import cast
 
 import pytest
 
-from harness.backends import base, images
+from harness.backends import base, building, images
 from harness.backends.base import Event, LoadSilent, OpenTrial, ServerExit, await_event
 from harness.errors import ServerFault
 
@@ -111,3 +113,22 @@ def test_what_an_image_starts_is_told_by_what_of_its_configuration_is_there(
     config: dict[str, list[str] | None], program: str
 ) -> None:
     assert images.program_of(config) == program
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("no-such-compiler", "it exited with 127 (command not found)"),
+        ("kill -TERM $$", "it was ended by SIGTERM"),
+    ],
+)
+def test_the_end_of_a_build_is_told_in_words(tmp_path: Path, script: str, words: str) -> None:
+    with pytest.raises(ServerFault, match=re.escape(f"in {tmp_path}: {words}")):
+        building.build("mine", ["sh", "-c", script], tmp_path, 60)
+
+
+def test_an_escape_sequence_of_a_build_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+    with pytest.raises(ServerFault) as fault:
+        building.build("mine", ["sh", "-c", r"printf '\033[31mred'; exit 1"], tmp_path, 60)
+
+    assert fault.value.log == "�[31mred"

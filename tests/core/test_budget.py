@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import budget, campaign, launch, plan
+from harness import budget, campaign, launch, plan, resuming
 from harness.backends.process import ProcessBackend
 from harness.budget import BLOCKS_MAX
 from harness.errors import UsageError
@@ -132,7 +132,7 @@ def test_a_resumed_campaign_keeps_the_blocks_that_its_budget_chose(tmp_path: Pat
     begun = replace(request("quick", ["poll"], 600), reports=tmp_path)
     created = campaign.create(begun, ProcessBackend())
 
-    resumed = launch.request_to_resume(
+    resumed = resuming.request_of(
         created.name,
         servers_dir=ROOT / "servers",
         reports=tmp_path,
@@ -144,7 +144,7 @@ def test_a_resumed_campaign_keeps_the_blocks_that_its_budget_chose(tmp_path: Pat
     assert resumed.profile == begun.profile
     assert resumed.trials == begun.trials
     assert resumed.budget_s == 600
-    campaign.require_same(created, resumed, ProcessBackend())
+    resuming.require_same(created, resumed, ProcessBackend())
 
 
 def test_no_trial_is_repeated_that_the_budget_has_no_time_for() -> None:

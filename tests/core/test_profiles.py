@@ -189,7 +189,7 @@ def one_cell(scenario: str, more: str = "") -> str:
         ),
         (
             one_cell("idle").replace("[10]", "10"),
-            "C112 `scenarios.0.connections`: expected a list, as [10], got 10",
+            "C112 `scenarios.0.connections`: expected a list, as [10]; got 10",
         ),
         (
             one_cell("paced", "rate_per_s = [0]"),

@@ -60,7 +60,7 @@ def test_a_directory_is_the_whole_registration(tmp_path: Path) -> None:
         (GOOD + "workers = 1000000000\n", ["expected 1 to 100,000"]),
         (
             GOOD + '[process]\ncommand = "a b"\n',
-            ['`process.command`: expected a list, as ["a", "b"], got \'a b\''],
+            ['`process.command`: expected a list, as ["a", "b"]; got \'a b\''],
         ),
         (GOOD + '[process]\ncommand = ["a\\u0000b"]\n', ["`process.command.0`", "U+0000"]),
         (GOOD + '[process]\ncommand = [""]\n', ["`process.command`", "an empty word"]),

@@ -11,7 +11,7 @@ import pytest
 import synthetic
 
 from harness import campaign as campaigns
-from harness import growth, launch, plan
+from harness import growth, launch, plan, resuming
 from harness.backends.process import ProcessBackend
 from harness.campaign import Request
 from harness.errors import UsageError
@@ -80,7 +80,7 @@ class Bench:
                 self.campaign.append_outcome(line)
 
     def resumed(self, added: int = 0) -> Request:
-        return launch.request_to_resume(
+        return resuming.request_of(
             self.campaign.name,
             servers_dir=ROOT / "servers",
             reports=self.reports,
@@ -169,7 +169,7 @@ def test_blocks_are_added_on_request_and_a_later_resume_goes_on_with_them(bench:
     before, plan_before = bench.stored, bench.campaign.head()["plan"]
     more = bench.resumed(added=4)
 
-    campaigns.require_same(bench.campaign, more, bench.backend)
+    resuming.require_same(bench.campaign, more, bench.backend)
     growth.write_plan(bench.campaign, more)
 
     assert more.blocks_planned == 8
@@ -178,7 +178,7 @@ def test_blocks_are_added_on_request_and_a_later_resume_goes_on_with_them(bench:
     again = bench.resumed()
     assert again.blocks_planned == 8
     assert again.trials == more.trials
-    campaigns.require_same(bench.campaign, again, bench.backend)
+    resuming.require_same(bench.campaign, again, bench.backend)
     assert "8 block(s)" in launch.describe(again, bench.backend)
 
 
@@ -189,7 +189,7 @@ def test_another_seed_is_refused_whether_blocks_are_added_or_not(bench: Bench) -
         refused = 0
         for request in other:
             try:
-                campaigns.require_same(bench.campaign, request, bench.backend)
+                resuming.require_same(bench.campaign, request, bench.backend)
             except UsageError as error:
                 refused += "the plan changed" in error.message
         assert refused

@@ -1,0 +1,87 @@
+"""Go on with a campaign: the request that it was started with, and whether it still holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from harness import environment, groups, growth, plan, stored, variants, waves
+from harness.backends.base import Backend
+from harness.campaign import Request, environment_now
+from harness.errors import UsageError
+from harness.profiles import profile as profiles
+from harness.store import Campaign
+
+
+def request_of(
+    name: str,
+    *,
+    servers_dir: Path,
+    reports: Path,
+    include_nonconforming: bool,
+    keep_going: bool,
+    added: int = 0,
+) -> Request:
+    """The request that the campaign `name` was started with, and `added` blocks.
+
+    `campaign.json` has the profile, so its file may have changed or gone since.
+
+    Raises:
+        UsageError: there is no such campaign, it is damaged, or one of its servers is gone.
+    """
+    campaign = Campaign.open(reports, name)
+    head = campaign.head()
+    if (problem := stored.problem(head, stored.Resumable)) is not None:
+        raise UsageError(f"{campaign.name} cannot be resumed: its campaign.json lacks {problem}")
+    campaign.cells(stored.WholeCell)
+    campaign.outcomes(stored.WholeOutcome)
+    profile_name, profile = profiles.of_campaign(head["profile"], campaign.directory)
+    names = [one["name"] for one in head["variants"] if not one.get("same_as")]
+    chosen = groups.pick(variants.survey(servers_dir), names)
+    variants.require_contexts(chosen)
+    request = Request(
+        profile_name=profile_name,
+        profile=profile,
+        variants=tuple(chosen),
+        seed=head["seed"],
+        workers=head["workers"],
+        argv=tuple(head["argv"]),
+        reports=campaign.directory.parent,
+        cpus_allowed=frozenset(os.sched_getaffinity(0)),
+        include_nonconforming=include_nonconforming,
+        budget_s=head.get("budget_s"),
+        keep_going=keep_going,
+    )
+    planned = plan.blocks_of(head["plan"])
+    found = waves.Waves.of_campaign(head)
+    longer = replace(request, blocks=planned + added, waves=found)
+    if added:
+        growth.require_headline(campaign, longer, planned)
+    return longer
+
+
+def require_same(campaign: Campaign, request: Request, backend: Backend) -> None:
+    """Refuse to resume under another plan or on another host.
+
+    Raises:
+        UsageError: plan, sources or environment changed since the campaign began.
+    """
+    head = campaign.head()
+    now = environment_now(request, backend)
+    changed = environment.differences(head["environment"], now)
+    kept = {entry["name"]: entry for entry in head["variants"]}
+    for variant in request.variants:
+        entry = kept.get(variant.name, {})
+        # Of one that was never built nothing was measured, and its build may have been cut short
+        was_built = not entry or entry.get("image") is not None
+        if was_built and variant.digest(entry.get("outputs") or ()) != entry.get("digest"):
+            changed.append(f"the sources of {variant.name} changed")
+    planned = [trial["id"] for trial in head["plan"]]
+    if [trial.id for trial in request.trials][: len(planned)] != planned:
+        changed.append("the plan changed")
+    if changed:
+        raise UsageError(
+            f"{campaign.name} cannot be resumed: {'; '.join(changed)}",
+            hint="Start a new campaign; the old one keeps its report.",
+        )

@@ -1,0 +1,89 @@
+"""What a server's build can see: which files are sources, and how many there may be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from inprocess import c10k
+
+from harness import sources, variants
+from harness.errors import Exit
+
+REFUSED_S = 20.0
+
+
+def add(servers: Path, context: str = ".") -> variants.Variant:
+    """A server with a source in C."""
+    directory = servers / "mine"
+    directory.mkdir(parents=True)
+    (directory / "Dockerfile").write_text("FROM scratch\n")
+    (directory / "server.c").write_text("int main(void) { return 0; }\n")
+    (directory / "variant.toml").write_text(
+        'title = "mine"\narchitecture = "poll"\nlanguage = "C"\nsummary = "One."\n'
+        f'[docker]\ncontext = "{context}"\n'
+    )
+    return variants.read(directory)
+
+
+def build(variant: variants.Variant, script: str) -> tuple[str, ...]:
+    """What a build in the server's directory wrote."""
+    before = variant.sources.stamps()
+    subprocess.run(["sh", "-ec", script], cwd=variant.directory, check=True, timeout=60)
+    return sources.written(before, variant.sources.stamps())
+
+
+def test_what_a_build_writes_into_its_own_directory_is_no_source(tmp_path: Path) -> None:
+    mine = add(tmp_path)
+    first = mine.digest()
+    script = "mkdir -p objects/deep; cp server.c objects/deep/server.o; cp server.c server"
+
+    outputs = build(mine, script)
+
+    assert outputs == ("objects", "server")
+    assert mine.digest() != first
+    assert mine.digest(outputs) == first
+    # A build that does everything again writes the same files
+    assert build(mine, script) == ("objects/deep/server.o", "server")
+    (mine.directory / "server.c").write_text("int main(void) { return 1; }\n")
+    assert mine.digest(outputs) != first
+
+
+def test_a_directory_that_calls_itself_a_cache_has_no_sources(tmp_path: Path) -> None:
+    mine = add(tmp_path)
+    first = mine.digest()
+    target = mine.directory / "target"  # as Cargo makes it
+    target.mkdir()
+    (target / "server").write_bytes(b"\x7fELF")
+    assert mine.digest() != first
+
+    (target / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+    assert mine.digest() == first
+
+
+@pytest.mark.parametrize("context", ["/", "../../../../../../.."])
+def test_a_context_that_is_far_too_large_is_refused_at_once_with_its_size(
+    tmp_path: Path, context: str
+) -> None:
+    add(tmp_path, context)
+    began_s = time.monotonic()
+
+    for command in (("run", "--dry-run"), ("check", "mine")):
+        ended = c10k(*command, "--servers-dir", tmp_path)
+        assert ended.code == Exit.USAGE
+        assert f"C123 `docker.context` = '{context}': / is too large:" in ended.err
+        assert "MiB, and more were not counted; expected at most 20,000 files" in ended.err
+
+    assert time.monotonic() - began_s < REFUSED_S
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    mine = add(tmp_path)
+    (mine.directory / "server.c").chmod(0)
+
+    with pytest.raises(variants.schema.FileProblems, match=r"server\.c cannot be read: Perm"):
+        mine.digest()
