@@ -19,6 +19,7 @@ from harness.load import family, procfs
 from harness.load.accounting import TICK_NS
 from harness.load.family import Processes
 from harness.others import Key, Program, Snapshot
+from harness.printable import plain
 
 KERNEL = "kernel threads"
 # Above or in each container. They wait for its processes, so the time that they collect holds the
@@ -59,7 +60,7 @@ def _processes(seen: Processes, own: AbstractSet[int]) -> Iterator[tuple[Key, Pr
             continue
         above = seen.get(stat.parent)
         parent = (stat.parent, above.started_ticks) if above else None
-        name = KERNEL if stat.flags & family.PF_KTHREAD else stat.name
+        name = KERNEL if stat.flags & family.PF_KTHREAD else plain(stat.name)
         cpu_ns = (stat.user_ticks + stat.system_ticks) * TICK_NS
         is_of_containers = pid == family.INIT or OF_CONTAINERS.match(stat.name)
         collected_ns = 0 if is_of_containers else stat.collected_ticks * TICK_NS
@@ -122,4 +123,4 @@ def _is_own(path: Path) -> bool:
 
 def _name(path: Path) -> str:
     found = CONTAINER.search(path.name)
-    return f"container {found[1][:ID_LETTERS]}" if found else path.name
+    return f"container {found[1][:ID_LETTERS]}" if found else plain(path.name)

@@ -301,3 +301,9 @@ def test_a_make_that_compiles_is_named_with_its_ended_compilers() -> None:
     )
 
     assert used(before, after) == {"make": 610 * TICK_NS / S}
+
+
+def test_the_name_that_a_program_gave_itself_is_shown_and_not_obeyed() -> None:
+    before, after = (looked(at, _70=process("\x1b[31mred", 1, own=at)) for at in (0, 10))
+
+    assert list(used(before, after)) == ["�[31mred"]
