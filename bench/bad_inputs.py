@@ -188,6 +188,8 @@ def _campaign(made: Case) -> None:
     dice, reports = made.dice, made.directory / "reports"
     for name in ("one", "two"):
         shutil.copytree(KEPT, reports / name)
+    if dice.random() < 0.3:
+        _divide(reports / "one" / "campaign.json")
     files = ("campaign.json", "campaign.json", "trials.jsonl", "outcomes.jsonl", "xray.jsonl")
     for _ in range(dice.randint(1, 2)):
         _damage_json(made, reports / "one" / dice.choice(files))
@@ -204,6 +206,14 @@ def _campaign(made: Case) -> None:
         ["clean"],
     )
     made.arguments = dice.choice(commands)
+
+
+def _divide(path: Path) -> None:
+    """Have the servers in waves, as where the host does not hold all at once."""
+    head = json.loads(path.read_text())
+    members = [["select"], ["select-fdset"]]
+    head["waves"] = {"anchor": "poll", "members": members, "because": ["memory"]}
+    path.write_text(json.dumps(head))
 
 
 def _damaged_toml(made: Case, document: dict[str, Any]) -> bytes:

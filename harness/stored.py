@@ -84,6 +84,12 @@ class _Selftest(_Shape):
     earlier: list[_Selftest] = []
 
 
+class _Waves(_Shape):
+    anchor: str
+    members: list[list[str]]
+    because: list[str] | None = None
+
+
 class Head(_Shape):
     """`campaign.json`."""
 
@@ -99,6 +105,7 @@ class Head(_Shape):
     doctor: _Doctor | None = None
     others: _Others | None = None
     selftest: _Selftest | None = None
+    waves: _Waves | None = None
 
 
 class _Measured(_Shape):
