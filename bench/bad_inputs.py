@@ -234,6 +234,8 @@ def _damage_json(made: Case, path: Path) -> None:
     if made.dice.random() < 0.2:
         path.write_bytes(_torn(made, content))
         return
+    if not content:
+        return
     is_lines = path.suffix == ".jsonl"
     lines = content.splitlines() if is_lines else [content]
     for _ in range(made.dice.randint(1, 3)):

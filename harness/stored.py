@@ -165,7 +165,7 @@ class Cell(_Shape):
     block: int = 0
     attempt: int = 1
     scenario: str = ""
-    closing: str | None = None
+    closing: Literal["fin", "rst"] | None = None
     status: str = ""
     reasons: list[Pair] = []
     histogram: str | None = None

@@ -81,6 +81,7 @@ def in_line(number: int, change: Callable[[dict[str, Any]], object], path: Path)
         ({"cell": "first"}, "`cell`"),
         ({"parts_per_s": [1.0, "x"]}, "`parts_per_s.1`"),
         ({"reasons": [["steal"]]}, "`reasons.0`"),
+        ({"closing": "30m"}, "`closing`"),
         ({"echoes_per_s": float("nan")}, "NaN is no finite number"),
     ],
 )
