@@ -13,7 +13,11 @@ COPY requirements/build.txt requirements/run.txt requirements/
 RUN python3 -m venv /build \
  && python3 -m venv --without-pip /opt/c10k \
  && /build/bin/pip install --require-hashes -r requirements/build.txt \
- && /build/bin/pip --python /opt/c10k/bin/python install --require-hashes -r requirements/run.txt
+ && /build/bin/pip --python /opt/c10k/bin/python install --require-hashes -r requirements/run.txt \
+ # What no campaign runs: tests of libraries, and symbols of theirs. The libraries that wheels bring
+ # along (`*.libs`) are patched in a way that not every strip understands.
+ && find /opt/c10k/lib -depth -type d \( -name tests -o -name test \) -exec rm -r {} + \
+ && find /opt/c10k/lib -name '*.so*' -not -path '*.libs/*' -exec strip --strip-unneeded {} +
 
 # Our package, installed under /overlay so that the final image gets it as a small layer of its own.
 FROM dependencies AS package
@@ -26,7 +30,8 @@ RUN PATH=/build/bin:$PATH pip wheel --no-build-isolation --no-deps --wheel-dir /
 FROM ${BASE}
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends python3 strace \
- && rm -rf /var/lib/apt/lists/*
+ && apt-get clean \
+ && rm -rf /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/*
 COPY --from=dependencies /opt/c10k /opt/c10k
 COPY --from=package /overlay/ /
 # A load container has a read-only root and any uid: nothing may be written beside the modules.

@@ -38,7 +38,7 @@ class Drawn:
 def report(campaign: Campaign) -> Drawn:
     """Write `report.html` of one campaign and `index.html` beside all campaigns."""
     headroom.require()
-    # pandas, SciPy and Altair take seconds to import, which `c10k servers` must not wait for.
+    # pandas and Altair take a second to import, which `c10k servers` must not wait for.
     from harness.report import html, text
 
     built = model_of(campaign)

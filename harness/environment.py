@@ -35,7 +35,7 @@ ULIMITS = {
     "memlock": resource.RLIMIT_MEMLOCK,
     "stack": resource.RLIMIT_STACK,
 }
-LIBRARIES = ("locust", "gevent", "hdrhistogram", "pandas", "scipy")
+LIBRARIES = ("locust", "gevent", "hdrhistogram", "pandas")
 
 
 def collect(

@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from harness import student
 from harness.gates.cpu import ticks
 from harness.record import (
     Record,
@@ -271,9 +272,6 @@ def drift(record: Record, facts: VariantFacts) -> str | None:
     change = statistics.linear_regression(parts, rates).slope * len(rates) / statistics.fmean(rates)
     if abs(change) <= DRIFT_SHARE_MAX:
         return None
-    # Here, because judging the cells of a steady host, between its trials, must not wait for SciPy
-    from harness import student
-
     correlation = statistics.correlation(parts, rates)
     freedom = len(rates) - 2
     # The t of a slope; a perfect line, of which the error is 0, has none

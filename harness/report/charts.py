@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import altair as alt
 import vl_convert
+from altair.utils import schemapi
 
 from harness.report import hits, rows
 from harness.report.axes import (
@@ -58,8 +59,16 @@ PERCENT_LABELS = "format(100 * (1 - 1 / datum.value), '.5~g') + ' %'"
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
-def svg(figure: Figure) -> str:
-    """Render the chart; empty when the figure has nothing to draw."""
+def svg(figure: Figure, *, is_checked: bool = False) -> str:
+    """Render the chart; empty when the figure has nothing to draw.
+
+    `is_checked`: hold it against Vega-Lite's schema, which takes twice as long. Tests do so.
+    """
+    with schemapi.debug_mode(is_checked):
+        return _svg(figure)
+
+
+def _svg(figure: Figure) -> str:
     if figure.bars:
         return hits.over_rows(_rendered(rows.bars(figure), figure), rows.words(figure), ROW_PX)
     if not figure.series:
@@ -71,7 +80,7 @@ def svg(figure: Figure) -> str:
 
 
 def _rendered(chart: Layered, figure: Figure) -> str:
-    spec = _styled(chart).to_dict()
+    spec = _styled(chart).to_dict(validate=schemapi.DEBUG_MODE)
     return _inlined(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE), figure)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
+from altair.utils import schemapi
 
 from harness.report.axes import Scale
 
@@ -47,4 +48,6 @@ def coloured(indices: Iterable[int]) -> alt.Color:
 
 def chart(values: Values) -> alt.Chart:
     """A chart of these values, without a mark yet."""
-    return alt.Chart({"values": values})
+    # Altair copies a list with all that is in it at each step of a chart, and a tuple never. To its
+    # schema only a list is an array
+    return alt.Chart({"values": values if schemapi.DEBUG_MODE else tuple(values)})

@@ -380,3 +380,8 @@ def test_the_command_repeats_the_campaign_with_its_seed(head: dict[str, Any]) ->
     assert command(["/opt/venv/bin/c10k", "run", "--seed", "7"]) == "c10k run --seed 7"
     assert command([]) == "c10k run --seed 7"
     assert command(["run", "--servers", "a b"]) == "c10k run --servers 'a b' --seed 7"
+
+
+def test_each_chart_is_what_the_schema_of_vega_lite_allows(built: Model) -> None:
+    for figure in built.figures:
+        assert charts.svg(figure, is_checked=True) == charts.svg(figure)
