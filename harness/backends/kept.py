@@ -57,6 +57,9 @@ class KeptServer:
                 stderr=self.log.writer,
                 pass_fds=(control, status),
             )
+        except BaseException:
+            self.log.close()
+            raise
         finally:
             os.close(control)
             os.close(status)
