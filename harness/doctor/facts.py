@@ -37,7 +37,6 @@ class Facts:
 
     Attributes:
         isolated: trials get a network namespace of their own, in which the harness sets sysctls.
-        hides_load: servers get a PID namespace, in which they do not see the load.
         tools_missing: programs that the process backend starts, and that are not installed.
         nofile_hard: RLIMIT_NOFILE of this process.
         nproc: RLIMIT_NPROC, soft, which is what holds for a process that does not raise it.
@@ -55,10 +54,10 @@ class Facts:
         busy: other processes that ran just now: (name, share of one CPU), the busiest first; None
             where not all of the host's can be seen, as in a container.
         cpus_busy: then what all CPUs together did just now, in CPUs.
+        hides_load: servers get a PID namespace, in which they do not see the load.
     """
 
     isolated: bool | None = None
-    hides_load: bool | None = None
     tools_missing: tuple[str, ...] = ()
     nofile_hard: int | None = None
     fs_nr_open: int | None = None
@@ -105,6 +104,7 @@ class Facts:
     load_1min: float | None = None
     busy: tuple[tuple[str, float], ...] | None = None
     cpus_busy: float | None = None
+    hides_load: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
