@@ -21,15 +21,16 @@ BASE = "c10k-test-base"
 def engine() -> Iterator[docker.DockerClient]:
     client = docker.from_env(timeout=BUILD_TIMEOUT_S)
     yield client
-    for name in (BASE, "c10k/of-a-base"):
-        for image in client.images.list(name):
-            client.images.remove(image.id, force=True)
+    # Images of servers first, which inherit the label of their bases
+    made = client.images.list(filters={"label": BASE})
+    for image in sorted(made, key=lambda one: BASE in str(one.tags) or not one.tags):
+        client.images.remove(image.id, force=True)
     client.close()
 
 
 def make_base(engine: docker.DockerClient, directory: Path, generation: int) -> None:
     """A base under the same name each time, with another content."""
-    dockerfile = f"FROM {images.base_image()}\nLABEL generation={generation}\n"
+    dockerfile = f"FROM {images.base_image()}\nLABEL {BASE}={generation}\n"
     (directory / "Dockerfile").write_text(dockerfile)
     engine.images.build(path=str(directory), tag=BASE)
 
@@ -50,4 +51,4 @@ def test_an_updated_base_makes_a_new_image(
     assert made[0] == made[1]
     assert made[1] != made[2]
     config = engine.images.get(made[2]).attrs["Config"]
-    assert config["Labels"]["generation"] == "2"
+    assert config["Labels"][BASE] == "2"
