@@ -4,13 +4,17 @@ ARG BASE=debian:bookworm-slim
 
 # The dependencies, at the versions of the lock. This layer outlives changes of our own code.
 FROM ${BASE} AS dependencies
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends g++ python3 python3-dev python3-venv \
+RUN echo 'c10k: installing the compiler and Python' \
+ && apt-get -qq update \
+ && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends \
+      g++ python3 python3-dev python3-venv >/dev/null \
  && rm -rf /var/lib/apt/lists/*
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# Quiet: what fails is on standard error all the same.
+ENV PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
 COPY requirements/build.txt requirements/run.txt requirements/
-RUN python3 -m venv /build \
+RUN echo 'c10k: installing the libraries of the harness' \
+ && python3 -m venv /build \
  && python3 -m venv --without-pip /opt/c10k \
  && /build/bin/pip install --require-hashes -r requirements/build.txt \
  && /build/bin/pip --python /opt/c10k/bin/python install --require-hashes -r requirements/run.txt \
@@ -23,13 +27,16 @@ RUN python3 -m venv /build \
 FROM dependencies AS package
 COPY CMakeLists.txt LICENSE README.md pyproject.toml ./
 COPY harness harness
-RUN PATH=/build/bin:$PATH pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \
+RUN echo 'c10k: compiling the load engine' \
+ && PATH=/build/bin:$PATH pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \
  && /build/bin/pip --python /opt/c10k/bin/python install --no-deps --no-index \
       --no-warn-script-location --root /overlay /wheels/*.whl
 
 FROM ${BASE}
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends python3 strace \
+RUN echo 'c10k: installing Python' \
+ && apt-get -qq update \
+ && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends \
+      python3 strace >/dev/null \
  && apt-get clean \
  && rm -rf /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/*
 COPY --from=dependencies /opt/c10k /opt/c10k

@@ -340,3 +340,17 @@ def test_a_missing_engine_fails_its_tests_where_it_is_required(tmp_path: Path) -
 
     assert "1 error" in output
     assert "no Docker engine answers" in output
+
+
+def test_the_first_build_of_the_harness_prints_a_line_per_step() -> None:
+    """Packages alone are 800 lines. What fails is on standard error."""
+    dockerfile = texts()["Dockerfile"].replace("\\\n", " ")
+    steps = re.findall(r"^RUN (.*)$", dockerfile, re.MULTILINE)
+
+    assert all(step.startswith("echo 'c10k: ") for step in steps)
+    for command in re.split(r"&&|\n", dockerfile):
+        if "apt-get" in command:
+            assert "apt-get -qq" in command
+            assert "install" not in command or ">/dev/null" in command
+    before_pip = dockerfile.partition("pip install")[0]
+    assert "ENV PIP_QUIET=1" in before_pip
