@@ -51,6 +51,8 @@ def confined(campaign: str) -> dict[str, Any]:
     return {
         "detach": True,
         "user": f"{SERVER_UID}:{GROUP_ID}",
+        # An engine that remaps users must not remap this one: the volume of a trial belongs to it.
+        "userns_mode": "host",
         "read_only": True,
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges", f"seccomp={SECCOMP.read_text()}"],
