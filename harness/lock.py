@@ -51,7 +51,10 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
     except IsADirectoryError:
         raise _no_file(path, "a directory") from None
     except OSError as error:
-        raise HostNotFit(f"{path}: the campaign lock cannot be opened: {error.strerror}") from error
+        raise HostNotFit(
+            f"{path}: the campaign lock cannot be opened: {error.strerror}",
+            hint="Make its directory writable. Without Compose, C10K_LOCK names another file.",
+        ) from error
     try:
         kind = inputs.kind_of(os.fstat(descriptor).st_mode)
         if kind is not None:
