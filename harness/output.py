@@ -52,10 +52,7 @@ class _State:
 
 
 def make_safe() -> None:
-    """Replace sys.stdout and sys.stderr; open what was closed, or a file would get its number.
-
-    A stream that a caller in this process put in their place stays.
-    """
+    """Replace sys.stdout and sys.stderr; open what was closed, or a file would get its number."""
     for number in (0, *STREAMS.values()):
         try:
             os.fstat(number)
@@ -63,8 +60,6 @@ def make_safe() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
     for name, number in STREAMS.items():
         stream = getattr(sys, name)
-        if stream is not None and not _is_at(stream, number):
-            continue
         with contextlib.suppress(AttributeError, OSError):
             stream.flush()
         descriptor = _Descriptor(number)
@@ -77,13 +72,6 @@ def make_safe() -> None:
         setattr(sys, name, safe)
         if name == "stdout":
             _State.stdout = descriptor
-
-
-def _is_at(stream: Any, number: int) -> bool:
-    try:
-        return bool(stream.fileno() == number)
-    except (AttributeError, OSError, ValueError):  # it is no file, or closed
-        return False
 
 
 def is_display_only() -> None:
