@@ -158,7 +158,7 @@ def test_a_file_that_cannot_be_given_away_is_kept(tmp_path: Path) -> None:
 def test_a_name_that_is_no_utf_8_comes_back_as_it_was(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.toml")
     campaign = Campaign.create(tmp_path, "one", {"argv": [name]})
-    campaign.append_outcome({"text": name})
+    campaign.append_outcome({"outcome": "failed", "code": "build-failed", "text": name})
 
     assert campaign.head()["argv"] == [name]
     assert campaign.outcomes()[0]["text"] == name

@@ -321,7 +321,7 @@ def test_an_anchor_that_does_not_run_is_replaced_before_anything_is_measured(
     assert (
         "epoll-lt does not run here: the waves are paired through poll" in capsys.readouterr().err
     )
-    campaign.append_cell({"trial": "1.1-poll"})
+    campaign.append_cell({"cell": 0, "trial": "1.1-poll"})
     assert anchoring.changed(campaign, found, Json(), {"select"}) is None
 
 
