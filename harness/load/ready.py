@@ -72,6 +72,9 @@ def wait(address: Address, waiting: Wait, traffic: Traffic, *, is_private: bool 
     raise NotReady(f"no verified echo from {address.text} within {waited_s:g} s: {seen}")
 
 
+STAYS_OPEN = "a connection stays open until its client ends it"
+
+
 class _Silent(Exception):
     """The connection was accepted, but the echo did not come, or not whole."""
 
@@ -94,6 +97,11 @@ def _attempt(address: Address, waiting: Wait, traffic: Traffic) -> None:
                     _echo(connection, pieces, waiting, timeout_s, traffic)
                 except _Silent as silent:
                     raise silent.behind(number) from None
+                except ConnectionError:
+                    # What arrives at a closed socket is answered by a reset, sooner or later
+                    if not number:
+                        raise
+                    raise _Silent(f"closed it; {STAYS_OPEN}").behind(number) from None
         except (OSError, _Silent):
             traffic.is_exact = False
             raise
@@ -123,10 +131,7 @@ def _echo(
                 f"silent for {timeout_s:.1f} s after {len(got):,} of {len(expected):,} bytes"
             ) from None
         if not part:
-            raise _Silent(
-                f"closed it after {len(got):,} of {len(expected):,} bytes; a connection stays open "
-                "until its client ends it"
-            )
+            raise _Silent(f"closed it after {len(got):,} of {len(expected):,} bytes; {STAYS_OPEN}")
         traffic.bytes_received += len(part)
         _compare(expected, len(got), part)
         got += part
