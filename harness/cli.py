@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from harness import output
-from harness.errors import EXIT_MEANINGS, C10kError, Exit, ending, lacking
+from harness.errors import EXIT_MEANINGS, C10kError, Exit, Interrupted, ending, lacking
 from harness.printable import plain
 
 # Each is in the module of its name in harness/commands, which is imported when it is called: the
@@ -97,7 +97,7 @@ def main() -> NoReturn:
 def _exit_code(call: Callable[[], Any]) -> int:
     try:
         code = call()
-    except C10kError as error:
+    except (C10kError, Interrupted) as error:
         _complain(error.message, error.hint)
         for note in getattr(error, "__notes__", []):
             click.echo(plain(note), err=True)

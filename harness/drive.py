@@ -88,7 +88,7 @@ class Driven:
     cells: list[Event] = field(default_factory=list)
     host: Event = field(default_factory=dict)
     failure: tuple[str, str] | None = None
-    error: C10kError | None = None
+    error: C10kError | Interrupted | None = None
 
     def as_json(self, request: Request) -> dict[str, Any]:
         """For programs. `server` is null: nothing is known of its processes."""

@@ -5,8 +5,9 @@
     ├── HostNotFit     3   the host lacks what the plan needs
     │   └── EngineGone     the Docker engine stopped in the middle of the work
     ├── ServerFault    4   a variant failed to build, start or run
-    ├── Unproven       5   the load generator failed its self-test, so nothing can be ranked
-    └── Interrupted  130   SIGINT or SIGTERM
+    └── Unproven       5   the load generator failed its self-test, so nothing can be ranked
+
+    Interrupted      130   SIGINT, SIGTERM or SIGHUP
 
 Anything else that reaches the command line is a bug in the harness: exit code 1.
 """
@@ -97,10 +98,20 @@ class Unproven(C10kError):
     exit_code = Exit.GATE_FAILED
 
 
-class Interrupted(C10kError):
-    """SIGINT or SIGTERM arrived; what was measured is saved."""
+class Interrupted(BaseException):
+    """A signal arrived; what was measured is saved.
+
+    No Exception, as KeyboardInterrupt is none: libraries that catch every error of their own work,
+    as the SDK of the engine does, would take the signal for one.
+    """
 
     exit_code = Exit.INTERRUPTED
+    report = ""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
 
 
 # What this host has too little of, or refuses, and what to do about it.

@@ -39,7 +39,7 @@ from harness.backends.base import Backend
 from harness.campaign import Request
 from harness.doctor import UNLIMITED
 from harness.doctor import text as doctor_text
-from harness.errors import C10kError, Exit, UsageError
+from harness.errors import C10kError, Exit, Interrupted, UsageError
 from harness.interrupt import shielded, watched
 from harness.live import Redrawing
 from harness.profiles import profile as profiles
@@ -227,11 +227,11 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
             with Watching(drawing, campaign) as display:
                 code = campaigns.run(campaign, request, backend, display)
                 display.finish()
-        except Exception as error:
+        except (Exception, Interrupted) as error:
             with shielded():
                 try:
                     drawn = _finish(campaign, progress)
-                    if isinstance(error, C10kError):
+                    if isinstance(error, C10kError | Interrupted):
                         error.report = shown(drawn.path)
                 except Exception as second:
                     error.add_note(f"the report could not be drawn: {second}")

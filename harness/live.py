@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from harness import draw
-from harness.errors import Interrupted
 from harness.progress import Layer, Progress
 from harness.store import Campaign
 
@@ -59,8 +58,6 @@ class Redrawing(Layer):
     def _draw(self) -> None:
         try:
             self._redraw(self._campaign)
-        except Interrupted:
-            raise
         except Exception as error:
             self.say(f"the report cannot be drawn now: {error}")
         self._drawn_s = self._clock()

@@ -6,13 +6,16 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 
-from harness import cpus, limits, lock
+from harness import cpus, host, limits, lock
 from harness.backends import cgroups
-from harness.errors import HostNotFit
+from harness.errors import HostNotFit, Interrupted
+from harness.interrupt import watched
 
 CONTAINER = "ab" * 32
 
@@ -89,6 +92,28 @@ def test_a_request_beyond_what_is_granted_is_clamped_and_told() -> None:
     granted, clamped = limits.clamp("nofile", 10_200, 4_096)
     assert granted == 4_096
     assert str(clamped) == "nofile: asked for 10,200, granted 4,096"
+
+
+def test_a_signal_is_not_taken_for_an_answer_of_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It arrives while an engine that accepts, and never answers, is asked."""
+    path = str(tmp_path / "engine.sock")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(path)
+        engine.listen()
+        accepted: list[object] = []
+
+        def interrupt() -> None:
+            accepted.append(engine.accept())
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+        asked = threading.Thread(target=interrupt)
+        asked.start()
+        with watched(), pytest.raises(Interrupted, match="SIGTERM"):
+            host.engine()
+        asked.join(30)
 
 
 def _hold(path: Path, ready: multiprocessing.synchronize.Event) -> None:
