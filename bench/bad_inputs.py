@@ -24,9 +24,12 @@ TEXTS = (
     *("", " ", "-", "--", ",", ",,", "@", "@nothing", "all", "poll", "nothing", "poll\npoll"),
     *("-1", "0", "1", "3", "1e300", "nan", "inf", "-inf", "٣", "0x10", "9" * 400, "9" * 5_000),
     *("a" * 300, "a" * 5_000, "\x1b[31mred\x1b[0m", "\x07", "\u202e", "🙂", "\udcff", "%s%n", "{}"),
-    *("..", "../..", "/", "/dev/null", "/dev/full", "/proc/self/mem", "/etc/passwd", "/root/x"),
-    *("x.toml", "/dev/null.toml", f"{SERVERS}/poll/variant.toml", "30m", "1h30m", "+4", "smoke"),
+    *("..", "../..", "/", "/dev/null", "/dev/full", "/proc/self/mem", "no/such/x"),
+    *("x.toml", "/dev/null.toml", "30m", "1h30m", "+4", "smoke"),
 )
+# Where a command may write: devices, and what is below the directory of the case
+PLACES = tuple(text for text in TEXTS if not text.startswith("/") or text.startswith("/dev/"))
+WRITING = {"--servers-dir", "--reports", "C10K_LOCK", "C10K_REPORTS"}
 VALUES: tuple[Any, ...] = (
     *TEXTS,
     *(-1, 0, 1, 2, 3, 10, 65_537, 1_000_001, 2**31, 2**63, 2**64, 10**30, -(2**63)),
@@ -126,8 +129,12 @@ class Case:
 
 
 def case(seed: int, number: int, directory: Path) -> Case:
-    """Make the case `number`; its files are in `directory`, which is empty."""
+    """Make the case `number` for `directory`, which is empty: `..` and `../..` are in it, too."""
     kind = KINDS[number % len(KINDS)]
+    directory = directory / "a" / "b"
+    directory.mkdir(parents=True)
+    if kind != "variant":
+        (directory / "servers").symlink_to(SERVERS)
     made = Case(kind, random.Random(f"{seed}-{number}"), directory)  # noqa: S311 (to repeat it)
     # No engine answers, so nothing is built or measured, whatever a case asks for
     made.environment = {
@@ -150,7 +157,7 @@ def _options(made: Case) -> None:
         made.arguments.append("--no-check")
         made.arguments += ["--servers-dir", str(made.directory)]
     for option in dice.sample(OPTIONS[command], k=dice.randint(0, min(3, len(OPTIONS[command])))):
-        made.arguments += [option] if option in FLAGS else [option, dice.choice(TEXTS)]
+        made.arguments += [option] if option in FLAGS else [option, _value(dice, option)]
     if command == "new" and dice.random() < 0.5:
         made.arguments += ["--from", dice.choice(("asyncio", "empty", "poll"))]
     if command == "drive":
@@ -158,7 +165,11 @@ def _options(made: Case) -> None:
     else:
         made.arguments += [dice.choice(TEXTS) for _ in range(OPERANDS.get(command, 0))]
     for name in dice.sample(VARIABLES, k=dice.randint(0, 2)):
-        made.environment[name] = dice.choice(TEXTS)
+        made.environment[name] = _value(dice, name)
+
+
+def _value(dice: random.Random, name: str) -> str:
+    return dice.choice(PLACES if name in WRITING else TEXTS)
 
 
 def _profile(made: Case) -> None:

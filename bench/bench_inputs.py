@@ -10,6 +10,7 @@ one case again. Exit code 1: a case was at fault.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import time
@@ -28,7 +29,8 @@ DOCUMENTED = {code.value for code in Exit} - {Exit.BUG.value}
 def fault(made: Case) -> str | None:
     """What is wrong with how the command ended; None where it ended as documented."""
     try:
-        ended = c10k(*made.arguments, environment=made.environment)
+        with contextlib.chdir(made.directory):
+            ended = c10k(*made.arguments, environment=made.environment)
     except Hang:
         return "it did not end: " + traceback.format_exc(limit=-4)
     except BaseException:

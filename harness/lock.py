@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from harness.errors import HostNotFit, UsageError
 
 LOCK_NAME = "c10k.lock"
 LOCK_VARIABLE = "C10K_LOCK"
+OWNER = re.compile(r".+, pid [0-9]+ on \S+\n", re.DOTALL)
+OWNER_BYTES_MAX = 4096
 
 
 def default_path() -> Path:
@@ -40,7 +43,7 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
     """Hold the host's lock in the name of `owner`.
 
     Raises:
-        UsageError: it is something else than a file.
+        UsageError: it is something else than a file, or a file with other content.
         HostNotFit: another campaign holds it, or the file cannot be opened.
     """
     path = path or default_path()
@@ -67,6 +70,7 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
                 f"another campaign is running on this host: {holder or 'owner unknown'}",
                 hint=f"Wait until it ends, or stop it; the lock is {path}.",
             ) from None
+        _require_no_content(descriptor, path)
         text = f"{owner}, pid {os.getpid()} on {socket.gethostname()}\n"
         os.ftruncate(descriptor, 0)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without its owner's name
@@ -77,6 +81,16 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
             os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _require_no_content(descriptor: int, path: Path) -> None:
+    """Refuse to empty a file that holds anything but the name of an earlier owner."""
+    content = os.pread(descriptor, OWNER_BYTES_MAX, 0).decode(errors="replace")
+    if content and not OWNER.fullmatch(content):
+        raise UsageError(
+            f"{path}: the campaign lock holds other text than the name of its owner",
+            hint=f"The lock is emptied: name a file of its own with {LOCK_VARIABLE}.",
+        )
 
 
 def _no_file(path: Path, kind: str) -> UsageError:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from inprocess import Ended, c10k
 
+from harness import lock
 from harness.errors import Exit, UsageError
 from harness.lock import LOCK_VARIABLE
 from harness.store import Campaign
@@ -124,6 +125,21 @@ def test_the_lock_is_a_regular_file(
     monkeypatch.setenv(LOCK_VARIABLE, name or str(tmp_path))
 
     refused(c10k("drive", "127.0.0.1:9"), f"the campaign lock is {kind}", LOCK_VARIABLE)
+
+
+def test_a_file_with_content_is_no_lock_and_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notes"
+    path.write_text("keep me\n")
+    monkeypatch.setenv(LOCK_VARIABLE, str(path))
+
+    refused(c10k("drive", "127.0.0.1:9"), f"{path}: the campaign lock holds other text")
+
+    assert path.read_text() == "keep me\n"
+    path.write_text("c10k run --profile quick in /x, pid 7 on host\n")  # as a SIGKILL leaves it
+    with lock.held("c10k"):
+        assert "c10k, pid" in path.read_text()
 
 
 @pytest.mark.parametrize(
