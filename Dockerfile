@@ -13,13 +13,13 @@ RUN echo 'c10k: installing the compiler and Python' \
 ENV PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
 COPY requirements/build.txt requirements/run.txt requirements/
+# Without what no campaign runs: tests and symbols of libraries. Not every strip understands the ELF
+# files in `*.libs`, which were patched for their wheels.
 RUN echo 'c10k: installing the libraries of the harness' \
  && python3 -m venv /build \
  && python3 -m venv --without-pip /opt/c10k \
  && /build/bin/pip install --require-hashes -r requirements/build.txt \
  && /build/bin/pip --python /opt/c10k/bin/python install --require-hashes -r requirements/run.txt \
- # What no campaign runs: tests of libraries, and symbols of theirs. The libraries that wheels bring
- # along (`*.libs`) are patched in a way that not every strip understands.
  && find /opt/c10k/lib -depth -type d \( -name tests -o -name test \) -exec rm -r {} + \
  && find /opt/c10k/lib -name '*.so*' -not -path '*.libs/*' -exec strip --strip-unneeded {} +
 
