@@ -235,10 +235,12 @@ def _target(connections: int) -> alt.Chart:
 
 
 def _styled(chart: Layered) -> Layered:
-    styled: Layered = (
-        chart.configure(background="transparent", padding=PADDING)
-        .configure_view(stroke=None)
-        .configure_axis(
+    # Set here: each `configure` method copies the whole chart
+    chart.config = alt.Config(
+        background="transparent",
+        padding=PADDING,
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
             labelColor="var(--muted)",
             titleColor="var(--muted)",
             gridColor="var(--rule)",
@@ -250,9 +252,9 @@ def _styled(chart: Layered) -> Layered:
             titlePadding=8,
             labelPadding=5,
             aria=False,
-        )
+        ),
     )
-    return styled
+    return chart
 
 
 _ROOT = re.compile(r'<svg [^>]*?viewBox="(0 0 ([0-9.]+) [0-9.]+)"[^>]*>')
