@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -154,15 +155,14 @@ class Target:
         try:
             for pid in self.running():
                 with suppress(ProcessLookupError):
-                    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-                    limit = _limit_for(pid, more)
-                    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(soft, limit), hard))
+                    limit, (soft, hard) = _limit_for(pid, more), _open_files(pid)
+                    _limit_open_files(pid, min(soft, limit), hard)
                     before[pid] = (soft, hard)
             yield
         finally:
             for pid, limits in before.items():
                 with suppress(ProcessLookupError):
-                    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+                    _limit_open_files(pid, *limits)
 
     def kill(self) -> None:
         """End all of its processes at once, and wait until they are gone and nobody listens."""
@@ -261,6 +261,36 @@ def _is_ending(pid: int) -> bool:
 
 def _unseen(error: OSError) -> str:
     return f"{error.filename}: {os.strerror(error.errno or 0).lower()}"
+
+
+def _open_files(pid: int) -> tuple[int, int]:
+    """The soft and the hard limit of a process's open files, which the kernel always bounds."""
+    soft, hard = procfs.limits(_text(pid, "limits"))["Max open files"]
+    assert soft is not None and hard is not None  # noqa: S101, PT018 (fs.nr_open bounds it)
+    return soft, hard
+
+
+def _limit_open_files(pid: int, soft: int, hard: int) -> None:
+    """Limit the open files of a process. Raises Failed, or ProcessLookupError where it has ended.
+
+    Only a process of the same user may do that: as another one, this process starts one.
+    """
+    try:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        return
+    except PermissionError:
+        owner = Path(f"/proc/{pid}").stat()
+    done = subprocess.run(
+        ["prlimit", "--pid", str(pid), f"--nofile={soft}:{hard}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        user=owner.st_uid,
+        group=owner.st_gid,
+        extra_groups=[],
+    )
+    if done.returncode != 0 and not _is_ending(pid):
+        raise Failed(f"its open files cannot be limited: {done.stderr.strip()}")
 
 
 def _limit_for(pid: int, more: int) -> int:
