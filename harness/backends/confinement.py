@@ -23,7 +23,7 @@ GROUP_ID = 7007
 # that is closed to all but its owner (/proc/PID/fd in proc(5)), hence the third.
 LOAD_CAPABILITIES = ("SYS_PTRACE", "KILL", "DAC_READ_SEARCH")
 # Also connect to a socket that only the server may write to (unix(7)), and limit the server's open
-# files as its own user (prlimit(2)). Not every engine has SYS_RESOURCE to give, which would do, too.
+# files as its own user (prlimit(2)). SYS_RESOURCE would do, but not every engine has it to give.
 SUITE_CAPABILITIES = (*LOAD_CAPABILITIES, "DAC_OVERRIDE", "SETUID", "SETGID")
 # Campaigns with locks of their own (C10K_LOCK) may run at once: none sweeps up another one's.
 LOCK_LABEL = "c10k.lock"
