@@ -32,7 +32,7 @@ def make_base(engine: docker.DockerClient, directory: Path, generation: int) -> 
     """A base under the same name each time, with another content."""
     dockerfile = f"FROM {images.base_image()}\nLABEL {BASE}={generation}\n"
     (directory / "Dockerfile").write_text(dockerfile)
-    engine.images.build(path=str(directory), tag=BASE)
+    engine.images.build(path=str(directory), tag=BASE, rm=True)
 
 
 def test_an_updated_base_makes_a_new_image(
