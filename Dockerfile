@@ -37,7 +37,7 @@ RUN echo 'c10k: installing Python' \
  && apt-get -qq update \
  && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends \
       python3 strace >/dev/null \
- && apt-get clean \
+ && apt-get -qq clean \
  && rm -rf /var/lib/apt/lists/* /usr/share/doc/* /usr/share/man/*
 COPY --from=dependencies /opt/c10k /opt/c10k
 COPY --from=package /overlay/ /
