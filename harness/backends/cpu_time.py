@@ -322,31 +322,31 @@ class Accountant:
         """The last readings, and whether group and CPUs were still for longer than a tick.
 
         After one wait the group alone has to be still: others may use the CPUs all the time.
-        Without a group the CPUs themselves have to be.
+        Without a group the CPUs themselves have to be, and a counter of 10 ms takes that wait.
         """
         deadline_s = time.monotonic() + SETTLE_MAX_S
         has_waited = False
         while True:
+            asked_s = time.monotonic()
             own_ns, on_cpus = group_ns(group), busy(cpus, self._root)
-            is_still = on_cpus is None or self._is_still(cpus, on_cpus.busy_ns)
+            is_still = on_cpus is None or self._is_still(cpus, on_cpus.busy_ns, asked_s)
             is_own_still = (
                 is_still
                 if group is None or own_ns is None
-                else (self._is_still(group.directory, own_ns))
+                else (self._is_still(group.directory, own_ns, asked_s))
             )
-            is_done = is_own_still and (is_still or has_waited)
+            is_done = is_own_still and (has_waited or (is_still and own_ns is not None))
             if is_done or time.monotonic() >= deadline_s:
                 return (own_ns, on_cpus), is_own_still, is_still
             time.sleep(self._tick_s * 1.25)
             has_waited = True
 
-    def _is_still(self, counter: object, value: int) -> bool:
-        """Take in a reading; whether the counter has had this value for longer than a tick."""
-        now_s = time.monotonic()
+    def _is_still(self, counter: object, value: int, asked_s: float) -> bool:
+        """Take in a reading; whether the counter had this value for longer than a tick by then."""
         known = self._known.get(counter)
         if known is None or known.value != value:
-            known = self._known[counter] = _Still(value, now_s)
-        return now_s - known.since_s > self._tick_s
+            known = self._known[counter] = _Still(value, time.monotonic())
+        return asked_s - known.since_s > self._tick_s
 
 
 def _outside_ns(group: CpuGroup, cpus: tuple[int, ...]) -> int | None:

@@ -37,7 +37,6 @@ PROCESSES = "processes"
 READS_MAX = 5
 
 Task = tuple[int, int]  # a pid and when it started, which no two processes share
-Own = tuple[Family, int, dict[Task, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +62,6 @@ class Charged:
     def from_reply(cls, reply: Mapping[str, Any]) -> Charged:
         """The harness's reply; an empty object where it read nothing."""
         return cls(**reply)
-
-
-# Asks the harness to read; what it returns waits for the reading.
-Charge = Callable[[], Callable[[], Charged]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,37 +104,26 @@ def clock_ns(pid: int) -> int | None:
         return None
 
 
-def moment(find: Callable[[Processes], Family], charge: Charge, echoes: int) -> Moment:
-    """Have the harness read the kernel's accounts by `charge`, and read the family's own after it.
+def moment(
+    find: Callable[[Processes], Family],
+    charge: Callable[[], Charged],
+    echoes: int,
+    *,
+    has_group: bool,
+) -> Moment:
+    """Have the harness read the kernel's accounts by `charge`, and read the family's own.
 
     The family, which `find` picks, is read once the server is idle. All others run on: their clocks
-    are read at once, to be of the same moment as what the harness read.
+    are read at once, to be of the same moment as what the harness read. Where the server
+    `has_group`, no figure depends on either: the others are not read, and the family is read once.
     """
-    before = family.processes()
-    charged = charge()()
+    before = {} if has_group else family.processes()
+    charged = charge()
     others = None
     if charged.cpu_ns is None and family.is_host_in_view(before):
         others = _others(before, find(before))
     stamp_ns = time.monotonic_ns()
-    own = _at_one_moment(find, READS_MAX)
-    return _moment(stamp_ns, charged, echoes, own, others)
-
-
-def moment_of_group(find: Callable[[Processes], Family], charge: Charge, echoes: int) -> Moment:
-    """The same where the server has a control group: no figure depends on the family or on others.
-
-    The others are not read, and the family is read once, while the harness reads.
-    """
-    reply = charge()
-    own = _at_one_moment(find, 1)
-    charged = reply()
-    return _moment(time.monotonic_ns(), charged, echoes, own, None)
-
-
-def _moment(
-    stamp_ns: int, charged: Charged, echoes: int, own: Own, others: Mapping[Task, Other] | None
-) -> Moment:
-    members, clocks_ns, collected = own
+    members, clocks_ns, collected = _at_one_moment(find, 1 if has_group else READS_MAX)
     return Moment(
         stamp_ns=stamp_ns,
         echoes=echoes,
@@ -152,7 +136,9 @@ def _moment(
     )
 
 
-def _at_one_moment(find: Callable[[Processes], Family], reads_max: int) -> Own:
+def _at_one_moment(
+    find: Callable[[Processes], Family], reads_max: int
+) -> tuple[Family, int, dict[Task, int]]:
     """The family, its clocks in ns, and the ticks of ended children.
 
     A child that a parent collects between two reads would be in neither figure, or in both. So the

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.load import family, memory, procfs, sockets
-from harness.load.accounting import Charge, Moment, clock_ns, moment, moment_of_group
+from harness.load.accounting import Charged, Moment, clock_ns, moment
 from harness.load.address import Address
 from harness.load.discovery import Server, task_files
 from harness.load.family import Family, Processes, Tree
@@ -121,10 +121,9 @@ class Probe:
         """Take in what the server forked since: a process per connection, a worker replaced."""
         self.pids = tuple(sorted(self._family(family.processes()).pids))
 
-    def account(self, charge: Charge, echoes: int) -> Moment:
-        """Read the CPU time of the whole family now, and have the harness read by `charge`."""
-        read = moment_of_group if self._has_group else moment
-        found = read(self._family, charge, echoes)
+    def account(self, charge: Callable[[], Charged], echoes: int) -> Moment:
+        """Read the CPU time of the whole family now, beside what the harness reads by `charge`."""
+        found = moment(self._family, charge, echoes, has_group=self._has_group)
         self._has_group = found.charged.cpu_ns is not None
         self.pids = tuple(sorted(found.pids))
         return found
@@ -132,9 +131,10 @@ class Probe:
     def edge(self, *, opens: bool) -> Edge:
         """Read everything that belongs to one edge of a window.
 
-        A process's `stat` takes the kernel a look at each of its threads (do_task_stat in
-        fs/proc/array.c): 3 to 17 ms for 10,000. All that time the engine waits for its CPU. So it
-        is read before the rest where the window opens, and after it where the window closes.
+        For a process's `stat` the kernel looks at each thread (do_task_stat in fs/proc/array.c):
+        3 to 17 ms for 10,000. All that time the engine waits for its CPU. So `stat` is read before
+        the rest where the window opens, and after it where the window closes. User and system time
+        are of that longer span: they are shares of each other.
         """
         stats = self._stats() if opens else {}
         stamp_ns = time.monotonic_ns()

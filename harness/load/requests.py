@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,13 +53,10 @@ class Requests:
         finally:
             self._reply()
 
-    def account(self, cell: int) -> Callable[[], Charged]:
-        """Have the harness wait until the server is idle, and read what the kernel charged it.
-
-        The result waits for the reading: meanwhile this process may read what it can itself.
-        """
+    def account(self, cell: int) -> Charged:
+        """Have the harness wait until the server is idle, and read what the kernel charged it."""
         self._events.emit("account", cell=cell)
-        return lambda: Charged.from_reply(self._reply())
+        return Charged.from_reply(self._reply())
 
     def spent(self) -> Reading:
         """Have the harness read the CPU time of the server and of its CPUs so far."""

@@ -20,7 +20,7 @@ from typing import Any
 import gevent
 
 from harness.load import problems
-from harness.load.accounting import Charge, Moment
+from harness.load.accounting import Charged, Moment
 from harness.load.figures import Window, merge_turns
 from harness.load.fleet import Fleet, FleetFault
 from harness.load.probe import Edge, Probe, TaskSample
@@ -42,10 +42,12 @@ WARMUP_ROUND_TRIPS = 2
 ROUND_TRIPS_MIN = 30
 # After a window the engine reports at once
 AFTER_WINDOW_POLL_S = 0.001
-# No reading of an edge begins earlier before its window
+# The longest reading of an edge that a turn leaves time for
 EDGE_S_MAX = 0.05
 # A window that never opens
 NO_WINDOW_S = 86_400.0
+
+Account = Callable[[], Charged]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Traffic:
                 problem = problems.obstacle(cell, self._fleet.status())
         return problem
 
-    def run(self, cell: Cell, rest: Callable[[], None], account: Charge | None) -> Seen:
+    def run(self, cell: Cell, rest: Callable[[], None], account: Account | None) -> Seen:
         """All turns of a cell; `rest` between two of them.
 
         `account` has the harness read the server's accounts; None where nothing is known of it.
@@ -144,6 +146,7 @@ class Traffic:
         problem = None
         echoes, tasks_open = self._fleet.status().echoes, self._probe.tasks()
         established = [self._probe.established()]
+        self._opening_edge()  # how long it takes now: the last one was of fewer connections
         for number in range(cell.turns):
             if number and not problem:
                 rest()
@@ -176,7 +179,7 @@ class Traffic:
             problem=problem or problems.overslept(window.overslept, cell),
         )
 
-    def _moment(self, account: Charge | None) -> Moment | None:
+    def _moment(self, account: Account | None) -> Moment | None:
         """Account for the server's CPU time, at a moment at which it has nothing to do."""
         if account is None:
             return None
@@ -189,7 +192,8 @@ class Traffic:
         end_ns = start_ns + int(turn_s(cell, self._round_trip_s) * 1e9)
         seed = self._trial.seed + cell.index
         order = self._fleet.start(cell, seed, start_ns, end_ns, spin=self._trial.may_spin)
-        self._watch.sleep_until(start_ns - int(self._edge_s * 1e9))
+        lead_s = self._edge_s + min(warmup_s, calm_s(cell, self._round_trip_s))
+        self._watch.sleep_until(start_ns - int(lead_s * 1e9))
         first = self._opening_edge()
         self._watch.sleep_until(start_ns)
         self._snapshots.open()
@@ -202,9 +206,10 @@ class Traffic:
         return Turn(windows, first, last), order
 
     def _opening_edge(self) -> Edge:
-        """The edge in front of a window; its reading takes CPU time of the engine's CPU.
+        """The edge in front of a window, read while the turn's traffic runs already.
 
-        The next one begins that much earlier, and ends as its window opens.
+        The engine waits for its CPU meanwhile. Part of the warm-up comes behind the reading, so
+        that no message of the window has that wait in its latency.
         """
         before_ns = time.monotonic_ns()
         edge = self._probe.edge(opens=True)
@@ -277,8 +282,13 @@ def warmup_of_turn_s(cell: Cell, round_trip_s: float) -> float:
     connections needs several round trips of 0.1 s to get into its rhythm.
     """
     if cell.turns > 1:
-        return max(WARMUP_OF_TURN_S, _bounded_s(cell, WARMUP_ROUND_TRIPS, round_trip_s))
+        return calm_s(cell, round_trip_s)
     return max(WARMUP_MIN_S, cell.warmup_s / 2)
+
+
+def calm_s(cell: Cell, round_trip_s: float) -> float:
+    """How long traffic runs until no message is under way that met the start, or a reading."""
+    return max(WARMUP_OF_TURN_S, _bounded_s(cell, WARMUP_ROUND_TRIPS, round_trip_s))
 
 
 # What an edge counts, of the fields that are always known.
