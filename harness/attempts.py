@@ -10,10 +10,11 @@ that looked at the figures would pick the ones it likes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from harness.faults import DISTURBED
 from harness.gates import GATES
+from harness.gates.cpu import PROCESSES
 from harness.record import Record, failure_code, number
 from harness.scenarios import CALIBRATION
 
@@ -155,6 +156,20 @@ def _was_disturbed(record: Record) -> bool:
         return True
     void = {code for code in codes if EFFECTS.get(code) == "void"}
     return bool(void) and void <= VOID_OF_DISTURBED and bool(codes & DISTURBED_BY)
+
+
+def is_void_by_host(record: Record, codes: Collection[str]) -> bool:
+    """Whether a busy host can cause all that makes the cell void, by the gates that it failed.
+
+    Time outside a server's control group is no such cause: a server's own process left the group.
+    """
+    if failure_code(record) == OVERSLEPT or DISTURBED in codes:
+        return True
+    void = {code for code in codes if EFFECTS.get(code) == "void"}
+    source = ((record.get("server") or {}).get("charged") or {}).get("source")
+    if "unaccounted" in void and source != PROCESSES:
+        return False
+    return bool(void) and void <= VOID_OF_DISTURBED
 
 
 def _codes(record: Record) -> set[str]:

@@ -37,7 +37,7 @@ EXIT_MEANINGS: dict[Exit, str] = {
     Exit.USAGE: "usage, profile or variant file",
     Exit.HOST_NOT_FIT: "host not fit, or another campaign is running on it",
     Exit.SERVER_FAULT: "a server failed to build, conform or run",
-    Exit.GATE_FAILED: "a ranked cell has too many void trials, a capacity could not be measured, "
+    Exit.GATE_FAILED: "a ranked cell has void trials, a capacity could not be measured, "
     "other processes disturbed a trial, a server regressed, or the generator failed its self-test "
     "so that nothing can be ranked",
     Exit.INTERRUPTED: "interrupted, partial results saved",

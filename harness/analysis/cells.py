@@ -54,6 +54,7 @@ def _cell(variant: str, key: CellKey, rows: pd.DataFrame, anchor: Mapping[Place,
         status=_status(set(rows["status"])),
         counts=tuple(_counts(rows["status"])),
         reasons=_reasons(rows["reasons"]),
+        void_by_itself=_void_by_itself(rows),
         held=_held(rows),
         efficiency=_estimate(usable, "efficiency", anchor) if has_traffic else None,
         rate=_estimate(usable, "rate") if has_traffic else None,
@@ -85,6 +86,11 @@ def _status(statuses: set[str]) -> str:
 def _counts(statuses: Iterable[str]) -> Iterable[tuple[str, int]]:
     counted = Counter(statuses)
     return ((status, counted[status]) for status in STATUSES if counted[status])
+
+
+def _void_by_itself(rows: pd.DataFrame) -> int:
+    by_host = rows["is_void_by_host"].eq(other=True)
+    return int(((rows["status"] == "void") & ~by_host).sum())
 
 
 def _reasons(rows: Iterable[Any]) -> tuple[Reason, ...]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from harness.analysis import explain
 from harness.analysis.results import MEMORY_KINDS, CellKey
-from harness.attempts import Attempts, attempt_of, trial_of
+from harness.attempts import Attempts, attempt_of, is_void_by_host, trial_of
 from harness.gates import judge
 from harness.gates.cpu import SERVER_CPU_MS_MIN, server_cpu_ns
 from harness.record import Record, VariantFacts, facts_of, load_busy, number
@@ -36,6 +36,7 @@ COLUMNS = (
     "is_used",
     "status",
     "reasons",
+    "is_void_by_host",
     "histogram",
     "timeline",
 )
@@ -127,6 +128,7 @@ def _row(record: Record, facts: VariantFacts) -> dict[str, Any]:
         "key": key_of(record),
         "status": verdict.status,
         "reasons": verdict.reasons,
+        "is_void_by_host": is_void_by_host(record, {code for code, _ in verdict.reasons}),
         "histogram": record.get("histogram"),
         "timeline": tuple((float(ms), float(n)) for ms, n in ramp.get("timeline") or ()),
         # Where connections come and go, how many there were at the lowest says nothing.

@@ -156,6 +156,7 @@ class Cell:
         involuntary_per_echo: those of threads that the scheduler put aside.
         user_share, system_share, softirq_share: of the time that the server's CPUs were busy.
         connect_p50_us, connect_p99_us: of connect() in churn, over trials.
+        void_by_itself: trials that are void for a reason that no busy host causes.
     """
 
     variant: str
@@ -188,6 +189,7 @@ class Cell:
     softirq_share: float | None = None
     connect_p50_us: float | None = None
     connect_p99_us: Estimate | None = None
+    void_by_itself: int = 0
 
     def count(self, status: str) -> int:
         """How many of its trials have that status."""
