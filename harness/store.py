@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import difflib
 import errno
+import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +157,7 @@ class Campaign:
         Raises:
             UsageError: one has not the shape.
         """
-        return list(_lines(self.directory / TRIALS_FILE, shape))
+        return _lines(self.directory / TRIALS_FILE, shape)
 
     def outcomes(self, shape: type[BaseModel] = stored.Outcome) -> list[Record]:
         """All finished trials, in the order in which they ended.
@@ -258,7 +260,7 @@ def replace(path: Path, text: str) -> Path:
         if in_the_way is path:
             partial.unlink()
         raise UsageError(
-            f"{in_the_way}: is a directory, and a file is to be written there",
+            f"{in_the_way}: is a directory, but a file has this name",
             hint="Move or remove the directory.",
         ) from None
     except OSError:
@@ -306,7 +308,22 @@ def _append_line(path: Path, line: bytes) -> None:
         hand_over(path)
 
 
-def _lines(path: Path, shape: type[BaseModel]) -> Iterator[Record]:
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """The whole lines at the start of a file, checked and parsed."""
+
+    size: int = 0
+    digest: bytes = b""
+    count: int = 0
+    records: tuple[Record, ...] = ()
+
+
+# A campaign reads its files again after each trial: only what was appended is parsed.
+_known: dict[tuple[Path, type[BaseModel]], _Parsed] = {}
+KNOWN_MAX = 16
+
+
+def _lines(path: Path, shape: type[BaseModel]) -> list[Record]:
     """The lines of a file, without those that a crash cut short (Rule 3).
 
     Raises:
@@ -316,12 +333,31 @@ def _lines(path: Path, shape: type[BaseModel]) -> Iterator[Record]:
         kind = inputs.kind_of(path.stat().st_mode)
         content = b"" if kind else path.read_bytes()
     except FileNotFoundError:
-        return
+        return []
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
     if kind:
         raise UsageError(f"{path}: is {kind}, expected a regular file")
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    known = _known.get((path, shape), _Parsed())
+    if _digest(content[: known.size]) != known.digest:
+        known = _Parsed()
+    end = content.rfind(b"\n") + 1
+    appended = content[known.size : end]
+    records = (*known.records, *_parsed(path, appended, known.count, shape))
+    count = known.count + appended.count(b"\n")
+    while len(_known) >= KNOWN_MAX:
+        del _known[next(iter(_known))]
+    _known[path, shape] = _Parsed(end, _digest(content[:end]), count, records)
+    return [dict(one) for one in (*records, *_parsed(path, content[end:], count, shape))]
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content).digest() if content else b""
+
+
+def _parsed(path: Path, content: bytes, before: int, shape: type[BaseModel]) -> Iterator[Record]:
+    """The records of lines, of which `before` are in front of them in the file."""
+    for number, line in enumerate(content.split(b"\n"), start=before + 1):
         try:
             record = stored.parse(line)
             problem = stored.problem(record, shape)

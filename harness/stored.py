@@ -1,6 +1,6 @@
 """The shape of a campaign's files, as far as their readers rely on it.
 
-Pure: plain values in, a sentence about the first thing that is wrong out. A reader takes a missing
+Pure: it takes plain values and returns a sentence about the first fault. A reader takes a missing
 number for "not observed", so a shape asks for little: each table is a table, each list a list, each
 name a text, and each number finite. Keys that a shape does not list may be anything.
 """
@@ -86,7 +86,7 @@ class _Selftest(_Shape):
 
 class _Waves(_Shape):
     anchor: str
-    members: list[list[str]]
+    members: list[Annotated[list[str], Field(min_length=1)]] = Field(min_length=1)
     because: list[str] | None = None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import store
+from harness import store, stored
 from harness.campaign import mark_abandoned
 from harness.errors import HostNotFit, Interrupted, UsageError
 from harness.store import Campaign
@@ -39,6 +39,31 @@ def test_a_line_that_a_crash_cut_short_loses_only_itself(tmp_path: Path) -> None
     assert [record["cell"] for record in campaign.cells()] == [0]
     campaign.append_cell({"cell": 2})
     assert [record["cell"] for record in campaign.cells()] == [0, 2]
+
+
+def test_only_what_was_appended_is_parsed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+    parse = stored.parse
+
+    def counted(line: bytes) -> object:
+        parsed.append(line)
+        return parse(line)
+
+    monkeypatch.setattr(stored, "parse", counted)
+    campaign = Campaign.create(tmp_path, "one", {})
+    for cell in range(3):
+        campaign.append_cell({"cell": cell})
+        assert [one["cell"] for one in campaign.cells()] == list(range(cell + 1))
+    path = campaign.directory / store.TRIALS_FILE
+    assert [line for line in parsed if b"cell" in line] == path.read_bytes().splitlines()
+
+    campaign.cells()[0]["cell"] = 9
+    assert campaign.cells()[0]["cell"] == 0
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([first.replace("0", "7", 1), *rest]))
+    assert [one["cell"] for one in campaign.cells()] == [7, 1, 2]
 
 
 def test_a_full_disk_is_told_with_the_way_to_go_on() -> None:

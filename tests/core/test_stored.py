@@ -53,6 +53,7 @@ def test_a_campaign_of_an_earlier_version_is_read(campaign: Path) -> None:
         ('{"schema": 1, "variants": [{"name": 5}]}', "`variants.0.name`"),
         ('{"schema": 1, "plan": {}}', "`plan`"),
         ('{"schema": 1, "waves": {"anchor": "poll"}}', "`waves.members`"),
+        ('{"schema": 1, "waves": {"anchor": "poll", "members": []}}', "`waves.members`"),
         ('{"schema": 1, "others": {"view": "groups", "span_s": "1"}}', "`others.span_s`"),
     ],
 )
