@@ -24,13 +24,14 @@ def changed(
     """The request with the next anchor by the rule, whose plan is in `campaign.json`.
 
     None where the campaign has no waves, where its anchor runs, where no server does, and where
-    cells are measured already.
+    cells of a block are measured already (capacities are block 0, which has no waves).
 
     Args:
         able: the servers that were built and admitted.
     """
     planned = request.waves
-    if planned is None or planned.anchor in able or campaign.cells():
+    is_measured = any(int(cell.get("block") or 0) for cell in campaign.cells())
+    if planned is None or planned.anchor in able or is_measured:
         return None
     anchor = waves.anchor_of(request.servers, able)
     if anchor is None:

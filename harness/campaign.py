@@ -56,7 +56,7 @@ class Request:
     `blocks`: how many blocks it has; those of the profile (`trials`) without it. `budget_s`: how
     long a run of it may take, builds not included; without it nothing bounds that. `keep_going`:
     also where the self-test says that nothing can be ranked. `waves`: how the servers of a block
-    are divided; all are up at once without it.
+    are divided; all are up at once without it. `servers_per_wave`: the most of them in a wave.
     """
 
     profile_name: str
@@ -70,6 +70,7 @@ class Request:
     include_nonconforming: bool = False
     blocks: int | None = None
     budget_s: float | None = None
+    servers_per_wave: int | None = None
     keep_going: bool = False
     waves: Waves | None = None
 

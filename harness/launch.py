@@ -150,12 +150,17 @@ def request_of(
         cpus_allowed=frozenset(os.sched_getaffinity(0)),
         include_nonconforming=include_nonconforming,
         budget_s=loaded.budget_s if budget_s is None else budget_s,
+        servers_per_wave=servers_per_wave or loaded.servers_per_wave,
         keep_going=keep_going,
     )
-    if loaded.side_by_side:
-        per_wave = servers_per_wave or loaded.servers_per_wave
-        request = replace(request, waves=waves.decide(request.servers, room, per_wave))
-    return _within_budget(request)
+    return _within_budget(_in_waves(request, room))
+
+
+def _in_waves(request: Request, room: waves.Amount) -> Request:
+    if not request.profile.side_by_side:
+        return request
+    found = waves.decide(request.servers, room, request.servers_per_wave)
+    return replace(request, waves=found)
 
 
 def _of_blocks(request: Request, blocks_max: int) -> Request:
@@ -208,6 +213,9 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
     with watched(), lock.held(owner):
         for what in _tidied(backend, request.reports):
             progress.say(what)
+        if resume is None and request.waves is not None:
+            # What a killed campaign left had its part of the host when the waves were planned
+            request = _within_budget(_in_waves(request, host.room(backend.name)))
         answer = _examine(request, backend, progress)
         if resume is None:
             campaign = campaigns.create(request, backend)

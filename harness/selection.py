@@ -37,6 +37,7 @@ def _server(variant: Variant, connections: int) -> Server:
         name=variant.name,
         group=groups.of(file).name,
         needs=room.needs(connections, is_threaded=is_threaded),
-        is_sure=file.limits is None and file.status != "experimental",
+        has_ceiling=file.limits is not None,
+        is_experimental=file.status == "experimental",
         is_threaded=is_threaded,
     )

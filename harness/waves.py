@@ -73,7 +73,8 @@ class Server:
     Attributes:
         group: servers of one group stay together where they can.
         needs: what it needs with its load.
-        is_sure: it declares no ceiling and is not experimental.
+        has_ceiling: it declares how many connections it holds at most.
+        is_experimental: its status says so.
         is_threaded: it has a thread per connection.
         is_again: it is the second run of the server in front of it, and never the anchor.
     """
@@ -81,7 +82,8 @@ class Server:
     name: str
     group: str
     needs: Amount
-    is_sure: bool = True
+    has_ceiling: bool = False
+    is_experimental: bool = False
     is_threaded: bool = False
     is_again: bool = False
 
@@ -148,8 +150,8 @@ class Waves:
 def decide(servers: Sequence[Server], room: Amount, per_wave: int | None = None) -> Waves | None:
     """The waves of a campaign; None where all servers fit at once.
 
-    A server that does not fit beside the anchor alone is planned all the same: the doctor says what
-    it lacks.
+    A server that does not fit beside the anchor alone has a place, too: the doctor names what the
+    host lacks for it.
 
     Args:
         room: what the host has for servers and loads.
@@ -181,7 +183,12 @@ def anchor_of(servers: Sequence[Server], able: Collection[str] | None = None) ->
     """The anchor by rule 2, of the servers that are able to run; None where there is none."""
     known = [one for one in servers if not one.is_again and (able is None or one.name in able)]
     ordered = sorted(
-        known, key=lambda one: (one.name != ANCHOR, not one.is_sure, one.is_threaded)
+        known,
+        key=lambda one: (
+            one.name != ANCHOR,
+            one.has_ceiling or one.is_experimental or one.is_threaded,
+            one.has_ceiling,
+        ),
     )  # in the given order where all three are the same
     return ordered[0].name if ordered else None
 

@@ -138,7 +138,7 @@ def validity(campaign: Mapping[str, Any], analysis: Analysis, found: Sequence[Fi
         level, headline = "warn", unranked.title
         because, advice = unranked.why, unranked.advice
     elif analysis.ranked_void:
-        level, headline = "bad", "A ranked cell has too many void trials"
+        level, headline = "bad", "A ranked cell has void trials"
     elif any(one.comparison.outcome == "different" for one in analysis.floor):
         level, headline = "bad", "The same server, measured twice, differs from itself"
     elif caveats:
@@ -247,9 +247,13 @@ def _waves(campaign: Mapping[str, Any], analysis: Analysis) -> Iterator[str]:
         f"waves go through {waves.anchor}, so their intervals are wider"
     )
     cell = analysis.cell(waves.anchor, analysis.headline.key)
-    lacking = sum(cell.count(status) for status in LACKING) if cell else 0
-    if cell and lacking:
-        trials = sum(count for _, count in cell.counts)
+    # While a campaign runs, what is missing is still to come
+    is_running = campaign.get("state") == "running"
+    counts = cell.counts if cell else ()
+    known = {one: count for one, count in counts if one != "missing" or not is_running}
+    lacking = sum(known.get(status, 0) for status in LACKING)
+    if lacking:
+        trials = sum(known.values())
         yield (
             f"{waves.anchor} has no figure in {lacking:,} of {trials:,} waves: the servers of such "
             "a wave have no ratio to those of other waves in that block"

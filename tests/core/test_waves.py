@@ -100,13 +100,15 @@ def test_servers_of_one_group_follow_each_other_those_of_the_anchor_first() -> N
 
 
 def test_the_anchor_is_epoll_lt_or_else_the_first_that_is_sure_to_pass() -> None:
-    ceiling = replace(server("prefork"), is_sure=False)
+    ceiling = replace(server("prefork"), has_ceiling=True)
+    trial = replace(server("trial"), is_experimental=True)
     threads = replace(server("threads"), is_threaded=True)
     other, second = server("uring"), replace(server("aa.again"), is_again=True)
 
     assert waves.anchor_of([ceiling, other, server("epoll-lt")]) == "epoll-lt"
     assert waves.anchor_of([second, ceiling, threads, other, server("zig")]) == "uring"
     assert waves.anchor_of([ceiling, threads]) == "threads"
+    assert waves.anchor_of([ceiling, trial]) == "trial"
     assert waves.anchor_of([ceiling]) == "prefork"
     assert waves.anchor_of(SIX, able={"poll", "select"}) == "poll"
     assert waves.anchor_of(SIX, able=()) is None
