@@ -31,6 +31,7 @@ import docker.errors
 from docker.models.containers import Container
 
 from harness import store
+from harness.backends import containers
 from harness.backends.confinement import LAUNCHED, NOT_COMPOSE, PROJECT, SERVICE
 from harness.errors import HostNotFit, Interrupted
 
@@ -70,7 +71,7 @@ def launch(client: docker.DockerClient, arguments: Sequence[str], reports: Path)
             with contextlib.suppress(docker.errors.APIError):  # it has ended
                 campaign.kill(signal.Signals(number).name)
         code = int(campaign.wait()["StatusCode"])
-        campaign.remove(force=True)
+        containers.remove(campaign)
     return code
 
 

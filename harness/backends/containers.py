@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import docker
 import docker.errors
 from docker.models.containers import Container
 
 from harness import counters
 from harness.backends import engine
 from harness.backends.base import ServerExit, tail
+from harness.backends.confinement import LAUNCHED
 from harness.load.waiting import Wait
 from harness.written import Written
 
@@ -70,6 +72,17 @@ def ends_within(container: Container, timeout_s: float) -> bool:
         container.wait(timeout=max(STOP_WAIT_MIN_S, timeout_s))
         return True
     return False
+
+
+def launched(client: docker.DockerClient) -> list[Container]:
+    """Containers of campaigns that have ended, or never started, and whose launcher is gone.
+
+    A launcher that runs reads how its campaign ended, and removes it then.
+    """
+    filters: dict[str, Any] = {"label": LAUNCHED, "status": ["exited", "created"]}
+    found = client.containers.list(all=True, filters=filters, ignore_removed=True)
+    running = {one.id for one in client.containers.list(ignore_removed=True)}
+    return [one for one in found if one.labels[LAUNCHED] not in running]
 
 
 def remove(container: Container) -> None:

@@ -38,7 +38,6 @@ from harness.backends.base import (
 )
 from harness.backends.confinement import (
     GROUP_ID,
-    LAUNCHED,
     LOCK_LABEL,
     SERVER_UID,
     above_servers,
@@ -54,7 +53,6 @@ from harness.load.waiting import Wait
 from harness.variants import Variant
 
 RUN_DIRECTORY = "/run/c10k"
-LOAD_STOP_S = 5
 # Threads and processes of a server that is asked for its runtime only.
 VERSION_PIDS = 1_024
 SIGNALLED = frozenset({containers.KILLED, containers.TERMINATED})
@@ -120,14 +118,10 @@ class DockerBackend:
         """Remove containers and volumes that carry our label, and the lock that we hold."""
         swept = []
         ours: dict[str, Any] = {"label": [LABEL, f"{LOCK_LABEL}={lock.default_path()}"]}
-        ended: dict[str, Any] = {"label": LAUNCHED, "status": "exited"}
-        for left in [
-            *self.client.containers.list(all=True, filters=ours),
-            *self.client.containers.list(filters=ended),
-        ]:
-            with contextlib.suppress(docker.errors.NotFound):
-                left.remove(force=True, v=True)
-                swept.append(f"container {left.name}")
+        found = self.client.containers.list(all=True, filters=ours, ignore_removed=True)
+        for left in [*found, *containers.launched(self.client)]:
+            containers.remove(left)
+            swept.append(f"container {left.name}")
         for volume in self.client.volumes.list(filters=ours):
             with contextlib.suppress(docker.errors.NotFound):
                 volume.remove(force=True)

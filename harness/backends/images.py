@@ -48,7 +48,7 @@ def shared_layers(variant: Variant) -> str:
 
     The engine builds a layer once only if the first of two builds has it before the second begins.
     """
-    lines = variant.dockerfile.read_text(encoding="utf-8").splitlines()
+    lines = _text_of(variant).splitlines()
     own = [at for at, line in enumerate(lines) if line.split()[:1] in (["COPY"], ["ADD"])]
     return "\n".join([str(variant.context), *lines[: own[0] if own else len(lines)]])
 
@@ -90,16 +90,19 @@ def build_variant(client: docker.DockerClient, variant: Variant, timeout_s: floa
 
 def _tag(client: docker.DockerClient, variant: Variant) -> str:
     """Name of the image of these sources on the bases as they are here."""
-    dockerfile = variant.dockerfile.read_text(encoding="utf-8")
-    ids = [_id(client, name) for name in bases.of(dockerfile, base_image())]
-    content = hashlib.sha256(" ".join([variant.digest(), *ids]).encode()).hexdigest()
+    ids = [_id(client, name) for name in bases.of(_text_of(variant), base_image())]
+    content = hashlib.sha256(os.fsencode(" ".join([variant.digest(), *ids]))).hexdigest()
     return f"c10k/{variant.name}:{content[:16]}"
+
+
+def _text_of(variant: Variant) -> str:
+    return variant.dockerfile.read_text(encoding="utf-8", errors="surrogateescape")
 
 
 def _id(client: docker.DockerClient, name: str) -> str:
     try:
         return str(client.images.get(name).id)
-    except docker.errors.ImageNotFound:
+    except docker.errors.APIError:  # not here, or no name of an image: the build says so
         return f"{name}, not here"
 
 
@@ -231,6 +234,10 @@ def proxies() -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
+# What the engine says of a build, or how its reading failed; None behind the last.
+Message = dict[str, Any] | Exception | None
+
+
 class _BuildFailed(Exception):
     def __init__(self, message: str, log: str) -> None:
         super().__init__(message)
@@ -240,13 +247,15 @@ class _BuildFailed(Exception):
 def _build(client: docker.DockerClient, timeout_s: float, **arguments: Any) -> None:
     """Build with a deadline, whether the build is silent or never ends talking."""
     said = Written()
-    messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
     # A thread reads, because nothing but silence ends a read from the engine.
     threading.Thread(target=_pump, args=(client, arguments, messages), daemon=True).start()
     deadline_s = time.monotonic() + timeout_s
     error = None
     try:
         while (message := _next(messages, deadline_s)) is not None:
+            if isinstance(message, Exception):
+                raise message
             said.add(message.get("stream", "").encode())
             error = str(message["error"]).strip() if "error" in message else error
     except queue.Empty:
@@ -255,9 +264,7 @@ def _build(client: docker.DockerClient, timeout_s: float, **arguments: Any) -> N
         raise _BuildFailed(error, tail(said.text))
 
 
-def _next(
-    messages: queue.SimpleQueue[dict[str, Any] | None], deadline_s: float
-) -> dict[str, Any] | None:
+def _next(messages: queue.SimpleQueue[Message], deadline_s: float) -> Message:
     """The next message. Raises queue.Empty behind the deadline, Interrupted in a stopped thread."""
     while True:
         interrupt.require_going()
@@ -272,12 +279,14 @@ def _next(
 def _pump(
     client: docker.DockerClient,
     arguments: dict[str, Any],
-    messages: queue.SimpleQueue[dict[str, Any] | None],
+    messages: queue.SimpleQueue[Message],
 ) -> None:
     try:
         for message in client.api.build(rm=True, forcerm=True, decode=True, **arguments):
             messages.put(message)
     except (OSError, ValueError, docker.errors.DockerException) as error:
         messages.put({"error": str(error)})
+    except Exception as error:  # an engine that is gone: the thread that waits raises it
+        messages.put(error)
     finally:
         messages.put(None)

@@ -10,7 +10,7 @@ import click
 from harness.commands import options
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND…")
 @options.reports
 def launch(arguments: tuple[str, ...], reports: Path) -> int:
