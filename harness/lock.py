@@ -74,7 +74,7 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
         text = f"{owner}, pid {os.getpid()} on {socket.gethostname()}\n"
         os.ftruncate(descriptor, 0)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without its owner's name
-            os.pwrite(descriptor, text.encode(), 0)
+            os.pwrite(descriptor, os.fsencode(text)[:OWNER_BYTES_MAX], 0)
         try:
             yield
         finally:

@@ -6,7 +6,6 @@ Each has a number, its key, what was expected and, where that can be told, what 
 from __future__ import annotations
 
 import difflib
-import json
 import re
 import sys
 import tomllib
@@ -210,11 +209,6 @@ def _explain(problem: Any, schema: type[Strict]) -> tuple[str, str]:
         code = "C113" if not location or location[-1] not in _all_fields(schema) else "C112"
         return code, f"`{key}`: {problem['ctx']['error']}"
     got = _shown(problem["input"])
-    if problem["type"] == "tuple_type":
-        given = problem["input"]
-        parts = given.split() if isinstance(given, str) else [given]
-        wanted = json.dumps(parts, ensure_ascii=False, default=str)
-        return "C112", f"`{key}`: expected a list, as {wanted[:80]}; got {got[:80]}"
     found, depth = _field(schema, location)
     meanings = _meanings(found)
     if not meanings:

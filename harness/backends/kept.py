@@ -82,7 +82,7 @@ class KeptServer:
             told = os.read(self._status, STATUS_BYTES)
             self._has_ended = True
             # Without a word the keeper itself was killed, or never came to be
-            self._exit_code = int(told) if told else self.process.wait()
+            self._exit_code = _number(told) if told else self.process.wait()
         return True
 
     def stop(self, waiting: Wait, *, asks: bool = True) -> int | None:
@@ -125,3 +125,11 @@ class KeptServer:
             deadline_s = time.monotonic() + END_S
             while not self.group.remove() and time.monotonic() < deadline_s:
                 time.sleep(GROUP_POLL_S)
+
+
+def _number(told: bytes) -> int | None:
+    """The exit code that the keeper wrote; None where something else is in its pipe."""
+    try:
+        return int(told)
+    except ValueError:
+        return None

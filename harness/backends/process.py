@@ -10,8 +10,8 @@ kills the load with it.
 
 A server has a keeper, a PID namespace and a control group for its CPU time of its own, each where
 this user may make one: nothing that it forks is lost, neither to the accounts nor to the clean-up.
-It runs as the user of the load. In a PID namespace it does not see the load; without one nothing
-keeps it from the load's memory, output and life.
+It runs as the user of the load. A PID namespace hides the load from it. Without one it can read,
+stop and end the load.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ from harness.load.accounting import Charged
 from harness.load.address import Address, parse
 from harness.load.spent import Reading
 from harness.load.waiting import Wait
+from harness.schema import FileProblems
 from harness.variants import Variant
 from harness.written import WrittenPipe
 
@@ -109,7 +110,14 @@ class ProcessBackend:
         before = variant.sources.stamps()
         if run.build:
             building.build(variant.name, run.build, variant.directory, timeout_s)
-        outputs = sources.written(before, variant.sources.stamps())
+        try:
+            outputs = sources.written(before, variant.sources.stamps())
+        except FileProblems as problems:
+            raise ServerFault(
+                f"{variant.name}: its build wrote too much among its sources: {problems.message}",
+                code="build-failed",
+                hint="Let it write into a directory `build`, which is no source.",
+            ) from None
         building.require_program(variant.name, run.command, variant.directory)
         runtime = building.runtime_of(variant, timeout_s) if variant.file.runtime else None
         build = built.producer(variant.directory / run.command[0])

@@ -116,6 +116,18 @@ def test_a_signal_is_not_taken_for_an_answer_of_the_engine(
         asked.join(30)
 
 
+def test_an_owner_whose_name_is_no_utf_8_holds_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    name = os.fsdecode(b"caf\xe9")
+
+    with (
+        lock.held(f"c10k run in {name}", path),
+        pytest.raises(HostNotFit, match="c10k run in caf"),
+        lock.held("me", path),
+    ):
+        pass
+
+
 def _hold(path: Path, ready: multiprocessing.synchronize.Event) -> None:
     with lock.held("c10k run of somebody", path):
         ready.set()
