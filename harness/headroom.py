@@ -28,7 +28,7 @@ def require() -> None:
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
     require_addresses(resource.getrlimit(resource.RLIMIT_AS)[0])
-    if os.geteuid() != 0:  # whom the kernel lets pass
+    if os.geteuid() != 0:  # root has no such limit
         require_tasks(resource.getrlimit(resource.RLIMIT_NPROC)[0], _tasks_of(os.getuid()))
 
 

@@ -1,4 +1,4 @@
-"""Standard output and standard error that end no command, whatever becomes of them.
+"""Keep commands running where standard output or standard error take no more.
 
 A terminal is closed, a disk is full, a reader leaves (`| head`), an encoding lacks a character: the
 command goes on, and what the stream does not take is left out. `lost` says so at the end.

@@ -73,7 +73,7 @@ def require_same(campaign: Campaign, request: Request, backend: Backend) -> None
     kept = {entry["name"]: entry for entry in head["variants"]}
     for variant in request.variants:
         entry = kept.get(variant.name, {})
-        # Of one that was never built nothing was measured, and its build may have been cut short
+        # A server that was never built has no figures, and its build may have been cut short
         was_built = not entry or entry.get("image") is not None
         if was_built and variant.digest(entry.get("outputs") or ()) != entry.get("digest"):
             changed.append(f"the sources of {variant.name} changed")

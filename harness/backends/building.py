@@ -99,12 +99,12 @@ def runtime_of(variant: Variant, timeout_s: float) -> str:
         code, output = _ran(command, variant.directory, timeout_s, stderr=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError) as error:
         raise ServerFault(
-            f"{variant.name}: `{shown}` does not tell its runtime: {error}",
+            f"{variant.name}: `{shown}` does not print its runtime: {error}",
             code="build-failed",
         ) from None
     if code != 0:
         raise ServerFault(
-            f"{variant.name}: `{shown}` does not tell its runtime: {how(code)}", code="build-failed"
+            f"{variant.name}: `{shown}` does not print its runtime: {how(code)}", code="build-failed"
         )
     return told_runtime(variant, output)
 

@@ -43,7 +43,7 @@ class _Api(docker.APIClient):
 
 
 def address() -> str:
-    """Where the engine is to be."""
+    """Where the engine is expected."""
     return os.environ.get("DOCKER_HOST") or SOCKET
 
 

@@ -52,7 +52,7 @@ def isolation(facts: Facts, ask: Ask) -> Finding:
 def guard(facts: Facts, ask: Ask) -> Finding:
     """What keeps a server from reading, stopping and ending the load."""
     if ask.has_docker:
-        text = "servers have a user of their own, who may not touch the load"
+        text = "servers have a user of their own, which may not touch the load"
         return Finding("ok", text, "yes", "yes", "container")
     if facts.hides_load is None:
         return unknown("whether servers can be kept from the load", "process", "yes")
@@ -61,7 +61,7 @@ def guard(facts: Facts, ask: Ask) -> Finding:
         return Finding("ok", text, "yes", "yes", "process")
     return Finding(
         "note",
-        "PID namespaces are refused: a server can read, stop and end the load, whose user it has",
+        "PID namespaces are refused: a server has the user of the load, and can read, stop and end it",
         *("no", "yes", "host", ROOT),
         "c10k run --backend docker",
     )
