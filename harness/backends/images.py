@@ -178,7 +178,7 @@ def _exit_code(container: Container, timeout_s: float) -> int | None:
 
 def _untold(variant: Variant, reason: str, log: str = "") -> ServerFault:
     return ServerFault(
-        f"{variant.name}: started with `--version`, it does not tell its runtime: {reason}",
+        f"{variant.name}: started with `--version`, it does not print its runtime: {reason}",
         code="build-failed",
         log=tail(log),
     )
