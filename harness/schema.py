@@ -212,7 +212,8 @@ def _explain(problem: Any, schema: type[Strict]) -> tuple[str, str]:
     found, depth = _field(schema, location)
     meanings = _meanings(found)
     if not meanings:
-        return "C112", f"`{key}`: {_expected(problem, found)}, got {got[:GOT_LETTERS_MAX]}"
+        mark = ";" if problem["type"] == "tuple_type" else ","
+        return "C112", f"`{key}`: {_expected(problem, found)}{mark} got {got[:GOT_LETTERS_MAX]}"
     near = nearest(str(problem["input"]), list(meanings))
     listed = "; ".join(f"'{word}': {meaning}" for word, meaning in meanings.items())
     key = ".".join(location[:depth])

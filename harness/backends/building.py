@@ -104,7 +104,8 @@ def runtime_of(variant: Variant, timeout_s: float) -> str:
         ) from None
     if code != 0:
         raise ServerFault(
-            f"{variant.name}: `{shown}` does not print its runtime: {how(code)}", code="build-failed"
+            f"{variant.name}: `{shown}` does not print its runtime: {how(code)}",
+            code="build-failed",
         )
     return told_runtime(variant, output)
 

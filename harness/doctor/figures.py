@@ -61,7 +61,7 @@ def guard(facts: Facts, ask: Ask) -> Finding:
         return Finding("ok", text, "yes", "yes", "process")
     return Finding(
         "note",
-        "PID namespaces are refused: a server has the user of the load, and can read, stop and end it",
+        "PID namespaces are refused: a server has the load's user and can read, stop and end it",
         *("no", "yes", "host", ROOT),
         "c10k run --backend docker",
     )

@@ -323,7 +323,9 @@ def test_an_anchor_that_does_not_run_is_replaced_before_anything_is_measured(
     assert (
         "epoll-lt does not run here: the waves are paired through poll" in capsys.readouterr().err
     )
-    campaign.append_cell({"cell": 0, "trial": "1.1-poll"})
+    campaign.append_cell({"cell": 0, "block": 0, "trial": "0-poll"})
+    assert anchoring.changed(campaign, found, Json(), {"select"}) is not None
+    campaign.append_cell({"cell": 0, "block": 1, "trial": "1.1-poll"})
     assert anchoring.changed(campaign, found, Json(), {"select"}) is None
 
 
