@@ -16,9 +16,10 @@ from collections.abc import Generator
 import docker
 import docker.errors
 import pytest
-from lanes import lane
+from lanes import Lane
 
 ENGINE_TIMEOUT_S = 10
+lane = Lane()
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -47,10 +48,20 @@ def lack_of_browser() -> str | None:
 LACKS = {"docker": lack_of_docker, "browser": lack_of_browser}
 
 
+def _is_timing(item: pytest.Item | None) -> bool:
+    return item is not None and item.get_closest_marker("timing") is not None
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with lane(alone=item.get_closest_marker("timing") is not None):
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    lane.enter(alone=_is_timing(item))
+    try:
         return (yield)
+    finally:
+        if not (_is_timing(item) and _is_timing(nextitem)):
+            lane.leave()
 
 
 @pytest.hookimpl(tryfirst=True)

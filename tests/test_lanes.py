@@ -15,10 +15,13 @@ import pytest
 HOLD = f"""
 import sys
 sys.path.insert(0, {str(Path(lanes.__file__).parent)!r})
-from lanes import lane
-with lane(alone=sys.argv[1] == "alone"):
-    print("holds", flush=True)
-    sys.stdin.read()
+from lanes import Lane
+lane = Lane()
+lane.enter(alone=sys.argv[1] == "alone")
+lane.enter(alone=False)  # as the next test of a process that holds it
+print("holds", flush=True)
+sys.stdin.read()
+lane.leave()
 """
 
 

@@ -17,8 +17,6 @@ from harness.backends.process import ProcessBackend
 from harness.load import family
 from harness.lock import LOCK_VARIABLE
 
-pytestmark = pytest.mark.timing
-
 AT_ONCE = 3
 
 

@@ -13,8 +13,6 @@ from command import ROOT, C10k, wait_for
 from faulty_servers import CRASHES_AT_START
 from one_cell import cpus_of
 
-pytestmark = pytest.mark.timing
-
 BAD = ROOT / "tests/bad_servers"
 # One bug that a quick check names and that a short campaign would not notice.
 BUG = "ignores_backlog"
