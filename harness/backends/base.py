@@ -364,7 +364,7 @@ def told_runtime(variant: Variant, output: str) -> str:
     lines = plain(output).strip().splitlines()
     if len(lines) != 1:
         raise ServerFault(
-            f"{variant.name}: started with `--version`, it is to tell its runtime in one line; "
+            f"{variant.name}: `--version` must print its runtime in exactly one line; "
             f"it printed {len(lines)}",
             code="build-failed",
         )

@@ -56,4 +56,4 @@ def test_a_server_that_declares_a_runtime_and_tells_none_is_not_run(
     assert done.code == 4, done.err + done.out
     assert {outcome["code"] for outcome in done.outcomes} == {"build-failed"}
     assert not (done.directory / "trials.jsonl").exists()
-    assert "tell" in done.outcomes[0]["text"]
+    assert "print its runtime" in done.outcomes[0]["text"]
