@@ -264,8 +264,19 @@ def _unseen(error: OSError) -> str:
 
 
 def _open_files(pid: int) -> tuple[int, int]:
-    """The soft and the hard limit of a process's open files, which the kernel always bounds."""
-    soft, hard = procfs.limits(_text(pid, "limits"))["Max open files"]
+    """The soft and the hard limit of a process's open files, which the kernel always bounds.
+
+    Raises ProcessLookupError where it has ended, Failed where its limits cannot be read.
+    """
+    if _is_ending(pid):
+        raise ProcessLookupError(pid)
+    try:
+        text = Path(f"/proc/{pid}/limits").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        raise ProcessLookupError(pid) from None
+    except OSError as error:
+        raise Failed(_unseen(error)) from None
+    soft, hard = procfs.limits(text)["Max open files"]
     assert soft is not None and hard is not None  # noqa: S101, PT018 (fs.nr_open bounds it)
     return soft, hard
 
@@ -279,7 +290,10 @@ def _limit_open_files(pid: int, soft: int, hard: int) -> None:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
         return
     except PermissionError:
-        owner = Path(f"/proc/{pid}").stat()
+        try:
+            owner = Path(f"/proc/{pid}").stat()
+        except FileNotFoundError:
+            raise ProcessLookupError(pid) from None
     done = subprocess.run(
         ["prlimit", "--pid", str(pid), f"--nofile={soft}:{hard}"],
         capture_output=True,
