@@ -304,7 +304,7 @@ def _stalled(peer: Peer) -> int:
     light=True,
 )
 def exit_status(scene: Scene) -> str:
-    """Seen by whoever started it, when the suite is done."""
+    """The harness sees it when the suite is done."""
     raise Left("clean-exit", server=MAIN)
 
 
@@ -312,13 +312,13 @@ def exit_status(scene: Scene) -> str:
     "T31",
     "quiet",
     proves="What the server writes to standard error stays small, however many it serves.",
-    catches="A line for each connection or message: it costs a system call each, fills the disk of "
-    "whoever keeps logs, and waits where its reader is slow (write(2)). Write what an operator has "
-    "to know, and the counters.",
+    catches="A line for each connection or message: each costs a system call, fills the disk that "
+    "keeps the log, and waits where its reader is slow (write(2)). Write what an operator needs, "
+    "and the counters.",
     light=True,
 )
 def quiet(scene: Scene) -> str:
-    """Seen by whoever started it, when the suite is done."""
+    """The harness sees it when the suite is done."""
     raise Left("quiet", server=MAIN)
 
 

@@ -122,7 +122,7 @@ class End:
 def how(exit_code: int | None) -> str:
     """How a server ended, in words. A signal's number is negated for processes, and 128 is added to
     it for containers; 126 and 127 are a shell's, and the keeper's."""
-    if exit_code is None:  # what a container's SIGKILL looks like, too, whoever sent it
+    if exit_code is None:  # any SIGKILL of a container has this code, also one of its engine
         return "it was killed"
     number = -exit_code if exit_code < 0 else exit_code - 128
     if number == signal.SIGKILL:

@@ -10,7 +10,7 @@ LINE = b"a message came\n" * 1_000
 
 class Bad(Server):
     def read(self, connection: Connection) -> bool:
-        """One read, its echo, and what nobody will read."""
+        """One read, its echo, and a line of log for it."""
         found = super().read(connection)
         os.write(sys.stderr.fileno(), LINE)
         return found

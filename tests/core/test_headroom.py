@@ -1,4 +1,4 @@
-"""A limit that would end the harness half-way is told before it starts."""
+"""The harness refuses limits under which it could not draw a report."""
 
 from __future__ import annotations
 
