@@ -16,10 +16,7 @@ from typing import Any
 
 from harness import cpus
 from harness.backends import isolation
-from harness.backends.process import missing_tools
 from harness.doctor.facts import UNLIMITED, Engine, Facts
-from harness.doctor.room import of_host
-from harness.waves import Amount
 
 PROC = Path("/proc")
 SYS = Path("/sys")
@@ -40,7 +37,7 @@ def read(reports: Path) -> Facts:
 
     Half a second of it is spent on watching what else runs.
     """
-    missing = missing_tools()
+    missing = isolation.missing_tools()
     isolated = None if missing else isolation.found()
     sees_all = sees_all_processes()
     return Facts(
@@ -51,11 +48,8 @@ def read(reports: Path) -> Facts:
         has_perf=shutil.which("perf") is not None,
         has_tracepoints=has_tracepoints(),
         engine=engine(),
-        **_limits(),
-        **_sysctls(),
-        **_memory(),
         **_processors(),
-        **_control_groups(),
+        **_shared_limits(),
         disk_free_bytes=_disk_free_bytes(reports),
         load_1min=_load_1min(),
         busy=busy_processes() if sees_all else None,
@@ -63,10 +57,9 @@ def read(reports: Path) -> Facts:
     )
 
 
-def room(backend: str) -> Amount:
-    """What the host has for all servers and loads that are up at once; takes some 10 ms."""
-    limits = {**_limits(), **_sysctls(), **_memory(), **_control_groups()}
-    return of_host(Facts(**limits), backend)
+def limits() -> Facts:
+    """Read only the limits that servers share when they are up at once; takes some 10 ms."""
+    return Facts(**_shared_limits())
 
 
 def text(path: Path | str) -> str | None:
@@ -172,6 +165,10 @@ def _ticks() -> dict[int, tuple[str, int]]:
             fields = rest.split()
             found[int(directory.name)] = (name, int(fields[11]) + int(fields[12]))
     return found
+
+
+def _shared_limits() -> dict[str, Any]:
+    return {**_limits(), **_sysctls(), **_memory(), **_control_groups()}
 
 
 def _limits() -> dict[str, Any]:

@@ -39,6 +39,7 @@ from harness.backends.base import Backend
 from harness.campaign import Request
 from harness.doctor import UNLIMITED
 from harness.doctor import text as doctor_text
+from harness.doctor.room import of_host
 from harness.errors import C10kError, Exit, Interrupted, UsageError
 from harness.interrupt import shielded, watched
 from harness.live import Redrawing
@@ -215,7 +216,8 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
             progress.say(what)
         if resume is None and request.waves is not None:
             # What a killed campaign left had its part of the host when the waves were planned
-            request = _within_budget(_in_waves(request, host.room(backend.name)))
+            room = of_host(host.limits(), backend.name)
+            request = _within_budget(_in_waves(request, room))
         answer = _examine(request, backend, progress)
         if resume is None:
             campaign = campaigns.create(request, backend)

@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from harness import attempts, capacity, plan
+from harness import attempts, calibration, plan
 from harness.backends.base import Backend, Prepared, TrialContext
 from harness.capacity import Capacity
 from harness.interrupt import shielded
@@ -278,7 +278,7 @@ class Rounds:
         return max((line["attempt"] for line in lines if line["trial"] == trial.id), default=0)
 
     def _capacities(self) -> dict[str, list[Capacity]]:
-        return capacity.of_records(self._campaign.cells())
+        return calibration.of_records(self._campaign.cells())
 
     def _note_capacities(self) -> None:
         """Keep them in `campaign.json` as well, where people look for what a campaign was."""

@@ -29,6 +29,7 @@ from pydantic import BaseModel
 
 from harness import inputs, printable, stored
 from harness.errors import HostNotFit, UsageError
+from harness.ownership import hand_over
 
 SCHEMA = 1
 # So many campaigns are named where one is not found.
@@ -371,12 +372,3 @@ def _parsed(path: Path, content: bytes, before: int, shape: type[BaseModel]) -> 
                 hint="Remove the line: `c10k run --resume` measures again what it stood for.",
             )
         yield record
-
-
-def hand_over(path: Path, like: Path | None = None) -> None:
-    """Give `path` to the owner of its directory: the harness in a container runs as root."""
-    if os.geteuid() != 0:
-        return
-    owner = (like or path.parent).stat()
-    with suppress(OSError):  # a share or a user namespace gives nothing away
-        os.chown(path, owner.st_uid, owner.st_gid)

@@ -40,8 +40,8 @@ from harness.interrupt import shielded
 from harness.limits import Asked
 from harness.load.family import Tree
 from harness.load.spent import Reading, Spent
+from harness.ownership import hand_over
 from harness.profiles.profile import Timeouts
-from harness.store import hand_over
 from harness.store import replace as replace_file
 from harness.turn import Turn
 

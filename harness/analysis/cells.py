@@ -22,7 +22,7 @@ from harness.analysis.results import (
     Reason,
 )
 from harness.analysis.series import Place, Series
-from harness.capacity import SATURATED_BUSY_MIN
+from harness.calibration import SATURATED_BUSY_MIN
 from harness.gates import USABLE
 
 

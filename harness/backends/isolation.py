@@ -7,6 +7,7 @@ its end: make the network namespace, bring its loopback up, join it, start a pro
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from harness.load import namespace
 
 TRIED_S = 10.0
+TOOLS = ("unshare", "nsenter", "taskset", "prlimit", "setpriv")
 USER = ("unshare", "--user", "--map-current-user", "--keep-caps")
 
 
@@ -88,3 +90,8 @@ def pid_namespace_command(within: Sequence[str] = ()) -> tuple[str, ...]:
 def _succeeds(prefix: Sequence[str]) -> bool:
     done = subprocess.run([*prefix, "true"], capture_output=True, timeout=TRIED_S, check=False)
     return done.returncode == 0
+
+
+def missing_tools() -> list[str]:
+    """Which of `TOOLS`, that trials are started with, are not installed."""
+    return [tool for tool in TOOLS if shutil.which(tool) is None]

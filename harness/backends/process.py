@@ -17,7 +17,6 @@ stop and end the load.
 from __future__ import annotations
 
 import resource
-import shutil
 import socket
 import threading
 import time
@@ -57,7 +56,6 @@ from harness.schema import FileProblems
 from harness.variants import Variant
 from harness.written import WrittenPipe
 
-TOOLS = ("unshare", "nsenter", "taskset", "prlimit", "setpriv")
 LOAD_STOP_S = 5.0
 # The kernel keeps the port of connections that a server without SO_REUSEADDR closed first for a
 # minute (TCP_TIMEWAIT_LEN in net/tcp.h).
@@ -72,7 +70,7 @@ class ProcessBackend:
     confines_cpus = False
 
     def __init__(self) -> None:
-        if missing := missing_tools():
+        if missing := isolation.missing_tools():
             raise HostNotFit(f"not found: {', '.join(missing)}", hint="apt-get install util-linux")
         found = isolation.found()
         self._namespaces = found.namespaces
@@ -307,11 +305,6 @@ def _own_ns(server: KeptServer, seen: family.Processes) -> int:
     """What its group counts, or its processes: the keeper is not in the group, and what the kernel
     dropped with a child that was not waited for is in no process."""
     return max(cpu_time.group_ns(server.group) or 0, cpu_time.below_ns(server.process.pid, seen))
-
-
-def missing_tools() -> list[str]:
-    """Which of `TOOLS` are not installed."""
-    return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
 def _require_free_port(wait_s: float = KEPT_PORT_S) -> None:

@@ -121,6 +121,7 @@ def run(
     c10k run --resume 20260301-140200-quick --blocks +4    add blocks where it is not settled
     """
     from harness import growth, host, launch, progress, resuming
+    from harness.doctor.room import of_host
 
     added = growth.added(blocks, resumes=bool(resume))
     if resume:
@@ -147,7 +148,7 @@ def run(
             budget_s=budget_s,
             keep_going=keep_going,
             say=functools.partial(click.echo, err=True),
-            room=host.room(backend),
+            room=of_host(host.limits(), backend),
             servers_per_wave=servers_per_wave,
         )
     if dry_run:

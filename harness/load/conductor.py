@@ -35,11 +35,11 @@ from harness.load.memory import Memory
 from harness.load.probe import Probe, ServerGone
 from harness.load.problems import Failure, TrialFailed
 from harness.load.progress import Progress
-from harness.load.requests import Requests
 from harness.load.runners import local_fleet, master_fleet
 from harness.load.snapshots import Snapshots
 from harness.load.spent import Reading, Spent
 from harness.load.trial import Cell, Step, Trial
+from harness.load.trial_requests import TrialRequests
 from harness.load.turns import Traffic
 from harness.load.unseen import Unseen
 from harness.load.waiting import Wait
@@ -56,14 +56,14 @@ def run(trial: Trial, events: Events, workers: list[subprocess.Popen[bytes]]) ->
     # Engines and workers come up while the server does, not after it
     fleet = master_fleet(trial, workers) if trial.workers else local_fleet(trial)
     traffic = ready.Traffic()
-    requests = Requests(events)
+    requests = TrialRequests(events)
     probe, baseline = await_server(trial, events, requests, traffic)
     probe.load_pids = (os.getpid(), *(worker.pid for worker in workers))
     Conductor(trial, events, requests, fleet, probe, baseline).conduct(traffic)
 
 
 def await_server(
-    trial: Trial, events: Events, requests: Requests, traffic: ready.Traffic
+    trial: Trial, events: Events, requests: TrialRequests, traffic: ready.Traffic
 ) -> tuple[Probe, Memory | None]:
     """Wait for a verified echo, find the server, read its baseline. Raises TrialFailed."""
     address = parse(trial.address)
@@ -105,7 +105,7 @@ def await_server(
     return probe, baseline
 
 
-def read_memory(requests: Requests, probe: Probe, cell: int) -> Memory | None:
+def read_memory(requests: TrialRequests, probe: Probe, cell: int) -> Memory | None:
     """Read the processes while the harness reads the cgroups.
 
     None when the processes may not be looked into. Raises ServerGone or ReaderGone.
@@ -126,7 +126,7 @@ class Conductor:
         self,
         trial: Trial,
         events: Events,
-        requests: Requests,
+        requests: TrialRequests,
         fleet: Fleet,
         probe: Probe,
         baseline: Memory | None,

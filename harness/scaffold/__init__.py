@@ -13,9 +13,9 @@ from pathlib import Path
 
 from harness import variants
 from harness.errors import HostNotFit, UsageError
+from harness.ownership import hand_over
 from harness.schema import nearest
 from harness.sources import NOT_SOURCE
-from harness.store import hand_over
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".template"

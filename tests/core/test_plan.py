@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import capacity as capacities
-from harness import plan
+from harness import calibration, plan
 from harness.capacity import Capacity
 from harness.errors import UsageError
 from harness.profiles import profile as profiles
@@ -301,10 +300,10 @@ def test_a_capacity_is_extrapolated_where_the_server_was_not_full(
     record = {"status": "noisy", "echoes_per_s": 950.0, "server": {"cpu_busy": cpu_busy}}
     record |= {"connections_requested": 10, "payload_bytes": 64, "depth": 1}
 
-    found = capacities.of_record(record)
+    found = calibration.of_record(record)
 
     assert found == Capacity(10, 64, 1, echoes_per_s, extrapolated, 950.0, cpu_busy)
-    assert capacities.of_record(record | {"status": "void"}) is None
+    assert calibration.of_record(record | {"status": "void"}) is None
 
 
 def test_of_several_looks_at_a_capacity_the_last_with_a_figure_counts() -> None:
@@ -319,7 +318,7 @@ def test_of_several_looks_at_a_capacity_the_last_with_a_figure_counts() -> None:
     other = look(1, "valid", 9.0, cell=1)
     idle = look(4, "valid", 8.0) | {"scenario": "idle"}
 
-    found = capacities.of_records([*looks, idle, other])
+    found = calibration.of_records([*looks, idle, other])
 
     assert [one.echoes_per_s for one in found["poll"]] == [6.0, 9.0]
-    assert capacities.of_records([look(1, "void", 7.0)]) == {}
+    assert calibration.of_records([look(1, "void", 7.0)]) == {}

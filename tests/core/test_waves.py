@@ -291,7 +291,7 @@ def test_a_profile_states_its_bound_and_one_server_at_a_time_has_no_waves(tmp_pa
 
 def test_the_room_of_this_host_is_read_and_an_unknown_limit_binds_nothing() -> None:
     assert room.of_host(Facts(), "process") == PLENTY
-    found = host.room("process")
+    found = room.of_host(host.limits(), "process")
     assert all(getattr(found, kind) > 0 for kind in KINDS)
     capped = replace(SMALL, cgroup_memory_left_bytes=2 << 30, pids_left=900)
     assert room.of_host(capped, "process").memory_bytes < 2 << 30
