@@ -15,11 +15,15 @@ from collections.abc import Generator
 
 import docker
 import docker.errors
+import hypothesis
 import pytest
 from lanes import Lane
 
 ENGINE_TIMEOUT_S = 10
 lane = Lane()
+# A test may take any time: how busy the host is says nothing of the code.
+hypothesis.settings.register_profile("c10k", deadline=None)
+hypothesis.settings.load_profile("c10k")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
