@@ -21,9 +21,9 @@ bench: install ## Compare the servers without Docker: make bench PROFILE=smoke S
 	$(BIN)/c10k run --backend process \
 	  $(if $(PROFILE),--profile $(PROFILE)) $(if $(SERVERS),--servers $(SERVERS)) $(ARGS)
 
-test: lint ## Run every check: format, lint, types, warnings of the C++ code, tests
+test: lint ## Run format, lint, types, warnings of the C++ code, and tests in two lanes
 	$(MAKE) -C servers all
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/python tests/run_lanes.py $(ARGS)
 
 lint: $(VENV)/tested ## Check format, lint and types
 	$(BIN)/ruff format --check .

@@ -2,7 +2,8 @@
 
 `C10K_REQUIRE_DOCKER=1` and `C10K_REQUIRE_BROWSER=1` turn these skips into failures: a machine that
 is meant to run them cannot pass without them. (`C10K_REQUIRE_GATES=1` does so for the causes of
-gates, in `campaign/one_cell.py`.) Tests marked `timing` run alone (`lanes.py`).
+gates, in `campaign/one_cell.py`.) Tests marked `slow` are skipped unless `C10K_SLOW=1`, which
+`.ci/run` sets. Tests marked `timing` run alone (`lanes.py`).
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import functools
 import importlib.util
 import os
 import shutil
+import time
 from collections.abc import Generator
 
 import docker
 import docker.errors
 import hypothesis
 import pytest
-from lanes import Lane
+from lanes import Lane, Tally
 
 ENGINE_TIMEOUT_S = 10
+SLOW = "C10K_SLOW"
 lane = Lane()
+tally = Tally()
 # A test may take any time: how busy the host is says nothing of the code.
 hypothesis.settings.register_profile("c10k", deadline=None)
 hypothesis.settings.load_profile("c10k")
@@ -60,7 +64,9 @@ def _is_timing(item: pytest.Item | None) -> bool:
 def pytest_runtest_protocol(
     item: pytest.Item, nextitem: pytest.Item | None
 ) -> Generator[None, object, object]:
+    asked_s = time.monotonic()
     lane.enter(alone=_is_timing(item))
+    tally.waited_s += time.monotonic() - asked_s
     try:
         return (yield)
     finally:
@@ -68,8 +74,25 @@ def pytest_runtest_protocol(
             lane.leave()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Count a test once: at its call, or where its setup or teardown failed."""
+    report = yield
+    if report.failed or report.when == "call":
+        tally.count(item.nodeid, is_timing=_is_timing(item), is_failed=report.failed)
+    return report
+
+
+def pytest_sessionfinish() -> None:
+    tally.write()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("slow") and os.environ.get(SLOW) != "1":
+        pytest.skip(f"takes long; runs with {SLOW}=1, as in .ci/run")
     for marker, lack in LACKS.items():
         if item.get_closest_marker(marker) is None:
             continue

@@ -1,19 +1,24 @@
-"""Let a test that measures time run alone, where other tests run next to it.
+"""Let tests run side by side in several processes, and one that measures time run alone.
 
 `C10K_LANES` names a file that all test processes of one run share. Without it there is one process.
 A test marked `timing` waits for the tests that run in other processes; no other test starts until
 it has ended, nor until those marked `timing` that follow it have. Fixtures of a module, which its
 first test sets up, are part of that.
+
+`C10K_TALLY` names a file that gets the `Tally` of this process, which `run_lanes.py` reads.
 """
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
 LANES = "C10K_LANES"
+TALLY = "C10K_TALLY"
 
 
 class Lane:
@@ -41,3 +46,31 @@ class Lane:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+@dataclass
+class Tally:
+    """What became of the tests of one process.
+
+    Attributes:
+        timing: number of tests marked `timing` that ran.
+        failed_timing: ids of those that failed or whose fixture did.
+        failed: ids of the other tests that failed.
+        waited_s: time that this process waited for tests of other processes.
+    """
+
+    timing: int = 0
+    failed_timing: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    waited_s: float = 0.0
+
+    def count(self, name: str, *, is_timing: bool, is_failed: bool) -> None:
+        """Add a test that ran."""
+        self.timing += is_timing
+        if is_failed:
+            (self.failed_timing if is_timing else self.failed).append(name)
+
+    def write(self) -> None:
+        """Write it where `C10K_TALLY` says, if it does."""
+        if path := os.environ.get(TALLY):
+            Path(path).write_text(json.dumps(asdict(self)))

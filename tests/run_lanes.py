@@ -1,0 +1,155 @@
+"""Run all tests in two processes, side by side: `make test` and `.ci/run` do.
+
+Campaigns mostly wait for windows to pass; what needs none runs next to them. Each lane has a lock
+of its own, as the host's lock allows one campaign at a time. A test marked `timing` runs alone
+(`lanes.py`). One that fails runs once more with nothing next to it, since a host with other work
+may have caused it. No other test gets a second run, and no more than a third of them do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from lanes import LANES, TALLY, Tally
+
+ROOT = Path(__file__).resolve().parents[1]
+# All that builds images is in the first lane, since a campaign may replace an image that another
+# is about to start.
+CAMPAIGNS = ("campaign", "conformance")
+# The first in their lane: those of conformance, late in theirs, build in the same directory
+FIRST = "servers"
+# Tests that are campaigns and run in the second lane, so that both take about as long
+MOVED = ("drive", "full_disk", "sweep")
+# Directories of data
+NO_TESTS = ("bad_servers", "foreign_servers", "data", "__pycache__")
+PASSED, FAILED, NONE_SELECTED = 0, 1, 5  # of pytest; the others mean that it broke off
+INTERRUPTED = 130
+ONCE_MORE_MAX = 1 / 3
+SECOND = "others"
+LOCK = "C10K_LOCK"
+
+
+def lanes(root: Path) -> dict[str, list[str]]:
+    """{name: arguments for pytest}, each test in one lane. The order is that of the run."""
+    tests = root / "tests"
+    moved = [f"tests/campaign/test_{name}.py" for name in MOVED]
+    folders = sorted(path.name for path in tests.iterdir() if path.is_dir())
+    rest = [name for name in folders if name not in (*CAMPAIGNS, *NO_TESTS, FIRST)]
+    return {
+        "campaigns": [
+            *(f"--ignore={path}" for path in moved),
+            *(f"tests/{name}/" for name in CAMPAIGNS),
+        ],
+        SECOND: [
+            f"tests/{FIRST}/",
+            *moved,
+            *(f"tests/{name}/" for name in rest),
+            *sorted(f"tests/{path.name}" for path in tests.glob("test_*.py")),
+        ],
+    }
+
+
+def start(
+    name: str, arguments: Iterable[str], work: Path, out: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start pytest; `out` is a descriptor for what it prints."""
+    variables = {TALLY: str(work / f"{name}.tally")}
+    if name == SECOND:
+        variables[LOCK] = str(work / "second.lock")
+    pytest = Path(sys.executable).with_name("pytest")
+    return subprocess.Popen(
+        # A shell's background job ignores SIGINT, and so would all that it starts
+        ["env", "--default-signal=INT", pytest, "-o", f"cache_dir={work / name}.cache", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=out,
+    )
+
+
+def tally_of(name: str, work: Path) -> Tally:
+    """What a lane counted; nothing where it broke off."""
+    path = work / f"{name}.tally"
+    return Tally(**json.loads(path.read_text())) if path.exists() else Tally()
+
+
+def verdict(codes: dict[str, int], tallies: Iterable[Tally]) -> tuple[list[str], str]:
+    """Which tests run once more, and why the run fails, or "" where it does not yet. Pure."""
+    whole = (PASSED, FAILED, NONE_SELECTED)
+    broken = [name for name, code in codes.items() if code not in whole]
+    if broken:
+        return [], f"broke off before its end: {', '.join(broken)}"
+    if set(codes.values()) == {NONE_SELECTED}:
+        return [], "no test was selected"
+    counted = list(tallies)
+    failed = [name for tally in counted for name in tally.failed]
+    again = [name for tally in counted for name in tally.failed_timing]
+    timing = sum(tally.timing for tally in counted)
+    if failed:
+        return [], f"{len(failed)} tests failed that are not marked `timing`"
+    if FAILED in codes.values() and not again:
+        return [], "pytest failed, though no test did"
+    if again and len(again) >= timing * ONCE_MORE_MAX:
+        return [], f"{len(again)} of {timing} tests marked `timing` failed, a third or more"
+    return again, ""
+
+
+def ended(running: dict[str, subprocess.Popen[bytes]]) -> dict[str, int]:
+    """Wait for processes; their exit codes. A signal to this one ends them."""
+    try:
+        return {name: process.wait() for name, process in running.items()}
+    finally:
+        for process in running.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        for process in running.values():
+            process.wait()
+
+
+def both(work: Path, options: list[str]) -> dict[str, int]:
+    """Run both lanes. What the second one prints comes when it has ended."""
+    with (work / "second.log").open("wb") as log:
+        try:
+            return ended(
+                {
+                    name: start(
+                        name, [*options, *arguments], work, log.fileno() if name == SECOND else None
+                    )
+                    for name, arguments in lanes(ROOT).items()
+                }
+            )
+        finally:
+            sys.stdout.write((work / "second.log").read_text(errors="replace"))
+
+
+def main() -> int:
+    """Run both lanes, then what may run once more; the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="lanes-") as directory:
+        work = Path(directory)
+        os.environ[LANES] = str(work / "lock")
+        codes = both(work, sys.argv[1:])
+        tallies = {name: tally_of(name, work) for name in codes}
+        for name, tally in tallies.items():
+            print(f"{name}: waited {tally.waited_s:.0f} s for tests that run alone")
+        again, why = verdict(codes, tallies.values())
+        print(f"tests that run once more: {len(again)}", *again, sep="\n  ", flush=True)
+        if why:
+            print(f"error: {why}")
+            return FAILED
+        return ended({"again": start("again", again, work)})["again"] if again else PASSED
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
