@@ -60,6 +60,14 @@ def _is_timing(item: pytest.Item | None) -> bool:
     return item is not None and item.get_closest_marker("timing") is not None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get(SLOW) != "1":
+        skipped = pytest.mark.skip(reason=f"takes long; runs with {SLOW}=1, as in .ci/run")
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(skipped)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(
     item: pytest.Item, nextitem: pytest.Item | None
@@ -91,8 +99,6 @@ def pytest_sessionfinish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("slow") and os.environ.get(SLOW) != "1":
-        pytest.skip(f"takes long; runs with {SLOW}=1, as in .ci/run")
     for marker, lack in LACKS.items():
         if item.get_closest_marker(marker) is None:
             continue

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from harness.lock import LOCK_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 180
+CELL_S = 120
 
 PROFILE = """
 summary = "A few connections for a moment."
@@ -165,6 +168,18 @@ class C10k:
         )
         self.started.append(process)
         return process
+
+    def await_cell(self, process: Any) -> None:
+        """Wait until a campaign has measured a cell; fail with what it printed if it does not."""
+        cells = partial(self.reports.glob, "*/trials.jsonl")
+        deadline = time.monotonic() + CELL_S
+        while process.poll() is None and not any(cells()):
+            if time.monotonic() > deadline:
+                process.send_signal(signal.SIGINT)  # it then says where it stood
+                break
+            time.sleep(0.05)
+        if not any(cells()):
+            pytest.fail(f"no cell was measured: {self.finish(process)}")
 
     def finish(self, process: Any) -> Finished:
         out, err = process.communicate(timeout=TIMEOUT_S)

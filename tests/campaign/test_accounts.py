@@ -121,6 +121,7 @@ def test_a_control_group_counts_children_that_nobody_waits_for(
     assert charged["processes_ns"] < 0.8 * charged["cpu_ns"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WAITED)
 def test_without_a_control_group_the_family_of_processes_is_all_of_it(
     ungrouped: dict[str, dict[str, Any]], name: str
@@ -133,6 +134,7 @@ def test_without_a_control_group_the_family_of_processes_is_all_of_it(
     assert_not_accused_alone(ungrouped[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNWAITED)
 def test_without_a_control_group_lost_children_make_the_cell_void(
     ungrouped: dict[str, dict[str, Any]], name: str
@@ -144,6 +146,7 @@ def test_without_a_control_group_lost_children_make_the_cell_void(
     assert ungrouped[name]["server"]["charged"]["loses_children"] is True
 
 
+@pytest.mark.slow
 def test_ended_children_are_told_to_a_tick(ungrouped: dict[str, dict[str, Any]]) -> None:
     assert ungrouped["plain"]["server"]["charged"]["exact_ns"] == 0
     assert ungrouped["forks"]["server"]["charged"]["exact_ns"] == COLLECTED_EXACT_NS

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import docker
 import pytest
-from command import ROOT, C10k, wait_for
+from command import ROOT, C10k
 from faulty_servers import CRASHES_AT_START, echo
 
 from harness import cpus, groups, limits, lock, plan, variants
@@ -27,7 +27,7 @@ from harness.load.waiting import Wait
 from harness.profiles import profile as profiles
 from harness.written import KEPT_BYTES
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow]
+pytestmark = pytest.mark.docker
 SHIPPED = "epoll-lt,thread-per-connection"
 
 
@@ -89,6 +89,7 @@ def test_containers_are_measured_confined_and_removed(
     assert left_behind(engine) == []
 
 
+@pytest.mark.slow
 def test_containers_side_by_side_take_turns_and_are_removed(
     c10k: C10k, engine: docker.DockerClient
 ) -> None:
@@ -140,6 +141,7 @@ def test_what_does_not_build_or_start_is_told_and_the_others_are_measured(c10k: 
     assert outcomes["mine"]["outcome"] == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.timing
 def test_a_server_that_nobody_here_wrote_fails_in_a_container_what_its_table_says(
     c10k: C10k,
@@ -164,7 +166,7 @@ def test_a_server_that_nobody_here_wrote_fails_in_a_container_what_its_table_say
 
 def test_a_signal_leaves_no_container(c10k: C10k, engine: docker.DockerClient) -> None:
     process = c10k.start(*arguments(c10k, window_s=2.0, trials=2), "--servers", SHIPPED)
-    wait_for(lambda: list(c10k.reports.glob("*/trials.jsonl")), 120)
+    c10k.await_cell(process)
     process.send_signal(signal.SIGTERM)
     done = c10k.finish(process)
 
@@ -173,11 +175,12 @@ def test_a_signal_leaves_no_container(c10k: C10k, engine: docker.DockerClient) -
     assert left_behind(engine) == []
 
 
+@pytest.mark.slow
 def test_what_a_sigkill_leaves_is_removed_by_the_next_start(
     c10k: C10k, engine: docker.DockerClient
 ) -> None:
     process = c10k.start(*arguments(c10k, window_s=2.0, trials=2), "--servers", SHIPPED)
-    wait_for(lambda: list(c10k.reports.glob("*/trials.jsonl")), 120)
+    c10k.await_cell(process)
     process.kill()
     killed = c10k.finish(process)
     assert left_behind(engine) != []

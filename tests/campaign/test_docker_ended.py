@@ -83,8 +83,7 @@ def started(c10k: C10k) -> Any:
         *("run", "--backend", "docker", "--profile", profile, "--seed", "7"),
         *("--servers", "epoll-lt"),
     )
-    wait_for(lambda: list(c10k.reports.glob("*/trials.jsonl")) or process.poll(), 120)
-    assert process.poll() is None, process.communicate()
+    c10k.await_cell(process)
     return process
 
 

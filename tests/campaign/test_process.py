@@ -88,7 +88,7 @@ def test_a_terminal_that_is_closed_ends_a_campaign_tidily(c10k: C10k) -> None:
         terminal=theirs,
     )
     os.close(theirs)
-    wait_for(lambda: list(c10k.reports.glob("*/trials.jsonl")))
+    c10k.await_cell(process)
     os.close(terminal)
     process.wait(60)
 
@@ -179,7 +179,7 @@ def test_a_window_too_short_for_a_figure_voids_the_ranked_cell(c10k: C10k) -> No
 def test_a_signal_leaves_a_partial_report_and_no_process(c10k: C10k, number: int) -> None:
     profile = c10k.profile(trials=3, window_s=1.5)
     process = c10k.start("run", "--backend", "process", "--profile", profile, "--servers", SHIPPED)
-    wait_for(lambda: list(c10k.reports.glob("*/trials.jsonl")))
+    c10k.await_cell(process)
     process.send_signal(number)
     done = c10k.finish(process)
 

@@ -6,7 +6,7 @@ import itertools
 import signal
 
 import pytest
-from command import C10k, Finished, commands, marked_processes, wait_for
+from command import C10k, Finished, commands, marked_processes
 from faulty_servers import DIES_MID_TRIAL, echo
 
 PROFILE = """
@@ -103,17 +103,19 @@ def test_the_report_says_that_servers_ran_side_by_side(done: Finished) -> None:
     assert "side by side" in (done.directory / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_block_that_is_interrupted_leaves_nothing_and_is_measured_again_as_a_whole(
     c10k: C10k,
 ) -> None:
     c10k.add_server("mine", echo())
     c10k.add_server("other", echo())
     path = c10k.directory / "turns.toml"
-    path.write_text(PROFILE.format(trials=1))
+    without_churn, _, _ = PROFILE.format(trials=1).rpartition("[[scenarios]]")
+    path.write_text(without_churn)
     process = c10k.start(
         *("run", "--backend", "process", "--profile", path, "--servers-dir", c10k.servers)
     )
-    wait_for(lambda: list(c10k.reports.glob("*/trials.jsonl")))
+    c10k.await_cell(process)
     process.send_signal(signal.SIGINT)
     stopped = c10k.finish(process)
 

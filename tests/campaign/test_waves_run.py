@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import signal
 
-from command import C10k, Finished, wait_for
+import pytest
+from command import C10k, Finished
 from faulty_servers import echo
 
 PROFILE = """
@@ -33,6 +34,7 @@ def measured(done: Finished) -> list[tuple[int, int, set[str]]]:
     return [(*place, {cell["variant"] for cell in group}) for place, group in cells]
 
 
+@pytest.mark.slow
 def test_a_campaign_in_waves_is_resumed_with_the_waves_and_the_anchor_that_it_had(
     c10k: C10k,
 ) -> None:
@@ -45,7 +47,7 @@ def test_a_campaign_in_waves_is_resumed_with_the_waves_and_the_anchor_that_it_ha
     process = c10k.start(
         *("run", "--backend", "process", "--profile", path, "--servers-dir", c10k.servers)
     )
-    wait_for(lambda: list(c10k.reports.glob("*/trials.jsonl")))
+    c10k.await_cell(process)
     process.send_signal(signal.SIGINT)
     stopped = c10k.finish(process)
 

@@ -51,7 +51,6 @@ def verdicts(figures: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {row.id: row.verdict for row in selftest.judge(figures, {}, 0.0).rows}
 
 
-@pytest.mark.slow
 def test_every_fault_of_the_server_is_caught_exactly(told: dict[str, dict[str, Any]]) -> None:
     # Counts, which a busy machine does not change.
     assert {name: verdicts(told)[name] for name in ("corrupt", "drop")} == {
@@ -60,7 +59,6 @@ def test_every_fault_of_the_server_is_caught_exactly(told: dict[str, dict[str, A
     }
 
 
-@pytest.mark.slow
 def test_a_latency_is_never_told_shorter_than_it_was(told: dict[str, dict[str, Any]]) -> None:
     # A busy machine makes latencies longer, and these bounds have no upper end.
     distribution, stall = told["distribution"], told["stall"]
@@ -71,7 +69,6 @@ def test_a_latency_is_never_told_shorter_than_it_was(told: dict[str, dict[str, A
     assert told["late"]["late_share"] >= 0.009
 
 
-@pytest.mark.slow
 def test_a_backlog_admits_one_more_than_its_size_and_the_rest_wait_for_their_second_syn(
     told: dict[str, dict[str, Any]],
 ) -> None:
@@ -82,7 +79,6 @@ def test_a_backlog_admits_one_more_than_its_size_and_the_rest_wait_for_their_sec
     assert found["waited_s"] >= 0.9
 
 
-@pytest.mark.slow
 def test_each_check_has_figures_and_messages_under_way_are_accounted_for(
     told: dict[str, dict[str, Any]],
 ) -> None:
