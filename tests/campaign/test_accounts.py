@@ -1,6 +1,7 @@
 """No server hides CPU time: the kernel's accounts, the processes', and what neither of them has.
 
-Both ways to account are read in one and the same cell, so a busy host changes nothing here.
+Both ways to account are read in one and the same cell, so a busy host changes nothing here. Only
+where there are no control groups is the time of its short-lived processes that of no known one.
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ from one_cell import lacking, profile, tripped
 from harness.backends import cpu_time
 from harness.backends.cpu_time import SOURCE_VARIABLE
 from harness.load.accounting import COLLECTED_EXACT_NS
-
-pytestmark = pytest.mark.timing
 
 # A server, and whether each of its ended children was waited for.
 SERVERS = {
@@ -122,6 +121,7 @@ def test_a_control_group_counts_children_that_nobody_waits_for(
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 @pytest.mark.parametrize("name", WAITED)
 def test_without_a_control_group_the_family_of_processes_is_all_of_it(
     ungrouped: dict[str, dict[str, Any]], name: str
@@ -135,6 +135,7 @@ def test_without_a_control_group_the_family_of_processes_is_all_of_it(
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 @pytest.mark.parametrize("name", UNWAITED)
 def test_without_a_control_group_lost_children_make_the_cell_void(
     ungrouped: dict[str, dict[str, Any]], name: str
@@ -147,6 +148,7 @@ def test_without_a_control_group_lost_children_make_the_cell_void(
 
 
 @pytest.mark.slow
+@pytest.mark.timing
 def test_ended_children_are_told_to_a_tick(ungrouped: dict[str, dict[str, Any]]) -> None:
     assert ungrouped["plain"]["server"]["charged"]["exact_ns"] == 0
     assert ungrouped["forks"]["server"]["charged"]["exact_ns"] == COLLECTED_EXACT_NS
@@ -277,6 +279,7 @@ def no_pid_namespaces(tmp_path: Path) -> tuple[str, ...]:
     return ("env", f"PATH={refusing.parent}:{os.environ['PATH']}")
 
 
+@pytest.mark.timing
 def test_without_pid_namespaces_a_server_is_counted_and_one_that_kills_its_keeper_fails(
     c10k: C10k, no_pid_namespaces: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

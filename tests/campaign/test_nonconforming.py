@@ -70,7 +70,7 @@ def test_a_check_that_was_late_beside_others_is_not_decided(c10k: C10k, hog: Any
     """`listens_late` fails because of a sleep, which looks like a lack of CPU time."""
     add(c10k, "late", "listens_late.py")
     checked = ("check", "late", "--servers-dir", c10k.servers, "--backend", "process", "--quick")
-    hog(cpus_of(c10k, "server") * 3)
+    hog(cpus_of(c10k, "server"))
 
     done = c10k(*checked)
 

@@ -1,0 +1,117 @@
+"""When a campaign takes its self-test, and whether a failed one stops it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from harness import proof, proving, selftest
+from harness.cpus import CpuSplit
+from harness.errors import Unproven
+from harness.proving import ATTEMPTS_MAX, Prover
+from harness.selftest import Part, Row, Selftest
+from harness.store import Campaign
+
+
+class Sayings:
+    """A display without a person: it is asked, and nothing answers."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def confirm(self, question: str) -> bool:
+        self.said.append(question)
+        return False
+
+
+class Bench:
+    """A stored campaign of two blocks, and a generator that fails the parts of `failing`."""
+
+    def __init__(self, reports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        plan = [
+            {"id": str(block), "block": block, "variant": "poll", "steps": []} for block in (1, 2)
+        ]
+        self.campaign = Campaign.create(reports, "mine", {"state": "running", "plan": plan})
+        self.failing: tuple[Part, ...] = ()
+        self.display = Sayings()
+        monkeypatch.setattr(proving, "prove", self._prove)
+
+    def prover(self, *, keep_going: bool = False) -> Prover:
+        display = cast("Any", self.display)
+        split = CpuSplit(server=(1,), load=(0,))
+        return Prover(
+            self.campaign, cast("Any", None), split, display, spin=True, keep_going=keep_going
+        )
+
+    @property
+    def places(self) -> list[int]:
+        """The blocks after which the self-test ran."""
+        attempts = selftest.attempts(self.campaign.head()["selftest"])
+        return [one[proof.AFTER_BLOCK] for one in attempts]
+
+    def _prove(self, *_: object, **__: object) -> Selftest:
+        rows = [
+            Row(part, f"T {part}", "7", "5", "fail" if part in self.failing else "pass", "", part)
+            for part in selftest.PARTS
+        ]
+        return Selftest(tuple(rows), {}, 0.1)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def test_a_pass_is_enough_for_the_block_behind_it(bench: Bench) -> None:
+    prover = bench.prover()
+    prover.before(1)
+    prover.after(1)
+    assert bench.places == [0]
+
+    prover.after(2)
+    assert bench.places == [0, 2]
+
+
+def test_a_ranking_that_nothing_proves_stops_a_campaign(bench: Bench) -> None:
+    bench.failing = ("ranking",)
+
+    with pytest.raises(Unproven, match=rf"T ranking: 7, bound 5\), {ATTEMPTS_MAX} times"):
+        bench.prover().before(1)
+
+    assert bench.places == [0] * ATTEMPTS_MAX
+
+
+def test_it_goes_on_where_it_is_told_to_and_is_tested_after_each_block(bench: Bench) -> None:
+    bench.failing = ("ranking",)
+    prover = bench.prover(keep_going=True)
+
+    prover.before(1)
+    prover.after(1)
+    prover.after(2)
+
+    assert bench.places == [*[0] * ATTEMPTS_MAX, 1, 2]
+    assert proving.QUESTION not in bench.display.said
+
+
+def test_latencies_that_nothing_proves_stop_no_campaign(bench: Bench) -> None:
+    bench.failing = ("latency",)
+    prover = bench.prover()
+
+    prover.before(1)
+    prover.after(1)
+
+    assert bench.places == [*[0] * ATTEMPTS_MAX, 1]
+
+
+def test_what_an_earlier_run_proved_stays_proven(bench: Bench) -> None:
+    bench.prover().before(1)
+    bench.failing = ("ranking",)
+
+    bench.prover().before(2)
+
+    assert bench.places == [0, *[1] * ATTEMPTS_MAX]
