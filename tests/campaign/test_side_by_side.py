@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import signal
 
 import pytest
-from command import C10k, Finished, commands, marked_processes
+from command import Finished, commands
 from faulty_servers import DIES_MID_TRIAL, echo
 
 PROFILE = """
 summary = "In turns."
 ranked = false
-trials = {trials}
+trials = 1
 repeats_max = 0
 same_twice = "mine"
 side_by_side = true
 conformance = "off"
-timing = {{ warmup_s = 0.1, window_s = 1.0 }}
-timeouts = {{ ready_s = 10, connect_s = 6, settle_s = 3, stop_s = 3 }}
+timing = { warmup_s = 0.1, window_s = 1.0 }
+timeouts = { ready_s = 10, connect_s = 6, settle_s = 3, stop_s = 3 }
 
 [[scenarios]]
 name = "ramp"
@@ -48,7 +47,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         c10k.add_server("other", echo())
         c10k.add_server("dies", DIES_MID_TRIAL)
         path = c10k.directory / "turns.toml"
-        path.write_text(PROFILE.format(trials=1))
+        path.write_text(PROFILE)
         finished = c10k.run(path)
     assert finished.code == 4, finished.err + finished.out
     return finished
@@ -101,33 +100,3 @@ def test_a_server_that_dies_ends_its_own_trial_and_no_other(done: Finished) -> N
 
 def test_the_report_says_that_servers_ran_side_by_side(done: Finished) -> None:
     assert "side by side" in (done.directory / "report.html").read_text()
-
-
-@pytest.mark.slow
-def test_a_block_that_is_interrupted_leaves_nothing_and_is_measured_again_as_a_whole(
-    c10k: C10k,
-) -> None:
-    c10k.add_server("mine", echo())
-    c10k.add_server("other", echo())
-    path = c10k.directory / "turns.toml"
-    without_churn, _, _ = PROFILE.format(trials=1).rpartition("[[scenarios]]")
-    path.write_text(without_churn)
-    process = c10k.start(
-        *("run", "--backend", "process", "--profile", path, "--servers-dir", c10k.servers)
-    )
-    c10k.await_cell(process)
-    process.send_signal(signal.SIGINT)
-    stopped = c10k.finish(process)
-
-    assert stopped.code == 130, stopped.err
-    assert marked_processes() == []
-    before = stopped.cells
-    assert before
-    assert not (stopped.directory / "outcomes.jsonl").exists()
-
-    done = c10k("run", "--resume", stopped.directory.name, "--servers-dir", c10k.servers)
-
-    assert done.code == 0, done.err + done.out
-    assert done.cells[: len(before)] == before
-    ends = {(line["variant"], line["outcome"]) for line in done.outcomes}
-    assert ends == {(name, "done") for name in ("mine", "mine.again", "other")}

@@ -6,7 +6,7 @@ import itertools
 import signal
 
 import pytest
-from command import C10k, Finished
+from command import C10k, Finished, marked_processes
 from faulty_servers import echo
 
 PROFILE = """
@@ -52,6 +52,7 @@ def test_a_campaign_in_waves_is_resumed_with_the_waves_and_the_anchor_that_it_ha
     stopped = c10k.finish(process)
 
     assert stopped.code == 130, stopped.err + stopped.out
+    assert marked_processes() == []
     assert "broken does not run here: the waves are paired through mine" in stopped.out
     head, before = stopped.head(), stopped.cells
     assert head["waves"]["anchor"] == "mine"
