@@ -3,7 +3,7 @@
 `C10K_LANES` names a file that all test processes of one run share. Without it there is one process.
 A test marked `timing` waits for the tests that run in other processes; no other test starts until
 it has ended, nor until those marked `timing` that follow it have. Fixtures of a module, which its
-first test sets up, are part of that.
+first test sets up, are part of that. They are the last tests of each process.
 
 `C10K_TALLY` names a file that gets the `Tally` of this process, which `run_lanes.py` reads.
 """
