@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import run_lanes
-from lanes import TALLY, Tally
+from lanes import LANES, TALLY, Tally
 from run_lanes import ROOT, lanes, verdict
 
 
@@ -90,6 +90,7 @@ def test_a_process_counts_its_tests(
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  timing\n  slow\n")
     (tmp_path / "test_counted.py").write_text(COUNTED)
     monkeypatch.setenv(TALLY, str(tmp_path / "tally"))
+    monkeypatch.delenv(LANES, raising=False)  # the lock is held by the process of this test
     monkeypatch.setenv("C10K_SLOW", slow)
 
     done = subprocess.run(
