@@ -10,6 +10,16 @@ from serving import ASK_LIMITS, EVENT_LOOPS, FLAVOURS, PLAIN, Flavour, Server
 from serving_network import private_network
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each test runs with the build that is measured; those with a sanitizer are slow ones."""
+    for item in items:
+        params = getattr(item, "callspec", None)
+        values = params.params.values() if params is not None else ()
+        if any(isinstance(value, Flavour) and value.sanitizer for value in values):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="package", autouse=True)
 def _private_network() -> Iterator[None]:
     with private_network():
