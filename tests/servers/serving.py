@@ -164,8 +164,7 @@ def receive_all(connection: socket.socket) -> bytes:
 
 def echo(connection: socket.socket, data: bytes) -> bool:
     """Send and read back at the same time, however much it is; was every byte right?"""
-    received = bytearray()
-    sent = 0
+    received, sent, waiting = bytearray(), 0, select.poll()
     deadline = time.monotonic() + PATIENCE_S
     connection.setblocking(False)
     while len(received) < len(data):
@@ -175,7 +174,8 @@ def echo(connection: socket.socket, data: bytes) -> bool:
         try:
             piece = connection.recv(1 << 16)
         except BlockingIOError:
-            time.sleep(0.0002)
+            waiting.register(connection, select.POLLIN | select.POLLOUT * (sent < len(data)))
+            waiting.poll(PATIENCE_S * 1000)
             continue
         if not piece:
             break
