@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from command import C10k, commands
-from one_cell import BUSY, NEIGHBOUR
+from one_cell import busy
 
 
 @pytest.fixture
@@ -21,14 +20,5 @@ def c10k(tmp_path: Path) -> Iterator[C10k]:
 @pytest.fixture
 def hog() -> Iterator[Callable[[Sequence[int]], None]]:
     """Starts a busy process on each of some CPUs."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def keep_busy(cpus: Sequence[int]) -> None:
-        for cpu in cpus:
-            busy = [sys.executable, "-c", BUSY.format(name=NEIGHBOUR)]
-            started.append(subprocess.Popen(["taskset", "--cpu-list", str(cpu), *busy]))
-
-    yield keep_busy
-    for process in started:
-        process.kill()
-        process.wait(30)
+    with ExitStack() as stack:
+        yield lambda cpus: stack.enter_context(busy(cpus))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -93,6 +97,21 @@ def run(c10k: C10k, program: str, *, under: tuple[str, ...] = (), **of_profile: 
     c10k.add_server("mine", program)
     arguments = ("run", "--backend", "process", "--servers-dir", c10k.servers, "--seed", "7")
     return c10k(*arguments, "--profile", profile(c10k, **of_profile), under=under)
+
+
+@contextmanager
+def busy(cpus: Sequence[int]) -> Iterator[None]:
+    """A busy process on each of some CPUs."""
+    started = []
+    try:
+        for cpu in cpus:
+            process = [sys.executable, "-c", BUSY.format(name=NEIGHBOUR)]
+            started.append(subprocess.Popen(["taskset", "--cpu-list", str(cpu), *process]))
+        yield
+    finally:
+        for one in started:
+            one.kill()
+            one.wait(30)
 
 
 def cpus_of(c10k: C10k, side: str) -> list[int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import C10k, Finished, commands
 from faulty_servers import NEVER_LISTENS, echo
-from one_cell import NEIGHBOUR, cpus_of, lacking, run, tripped
+from one_cell import NEIGHBOUR, busy, cpus_of, lacking, run, tripped
 
 # After the hellos: each message takes 40 ms of CPU time, so that ten are answered in 0.4 s.
 SLOW = echo(on_data="if served > 60: spin()").replace(
@@ -75,13 +77,24 @@ def test_alone_a_server_is_at_fault(tmp_path: Path, name: str) -> None:
     assert (last["outcome"], last["code"]) == ("failed", SERVERS[name][1])
 
 
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Finished]:
+    """A server's campaign beside others on its CPU, which runs once."""
+
+    @functools.cache
+    def measured(name: str) -> Finished:
+        directory = tmp_path_factory.mktemp("beside")
+        with commands(directory) as c10k, busy(cpus_of(c10k, "server") * HOGS):
+            return campaign(c10k, name)
+
+    return measured
+
+
 @pytest.mark.parametrize("name", SERVERS)
 def test_beside_others_on_its_cpu_it_is_tried_again_and_not_accused(
-    c10k: C10k, hog: Any, name: str
+    beside: Callable[[str], Finished], name: str
 ) -> None:
-    hog(cpus_of(c10k, "server") * HOGS)
-
-    done = campaign(c10k, name)
+    done = beside(name)
 
     assert done.code == 5, done.out + done.err
     last = done.outcomes[-1]
@@ -97,10 +110,10 @@ def test_beside_others_on_its_cpu_it_is_tried_again_and_not_accused(
     assert f"{NEIGHBOUR} used" in page
 
 
-def test_a_cell_that_waited_in_vain_has_the_balance_of_its_wait(c10k: C10k, hog: Any) -> None:
-    hog(cpus_of(c10k, "server") * HOGS)
-
-    done = campaign(c10k, "answers-no-more")
+def test_a_cell_that_waited_in_vain_has_the_balance_of_its_wait(
+    beside: Callable[[str], Finished],
+) -> None:
+    done = beside("answers-no-more")
 
     for cell in done.cells:
         assert cell["status"] == "void"
@@ -111,10 +124,10 @@ def test_a_cell_that_waited_in_vain_has_the_balance_of_its_wait(c10k: C10k, hog:
         assert 2.5e9 < wait["span_ns"] < 3.8e9
 
 
-def test_an_end_that_came_late_takes_nothing_from_what_was_measured(c10k: C10k, hog: Any) -> None:
-    hog(cpus_of(c10k, "server") * HOGS)
-
-    done = campaign(c10k, "ignores-sigterm")
+def test_an_end_that_came_late_takes_nothing_from_what_was_measured(
+    beside: Callable[[str], Finished],
+) -> None:
+    done = beside("ignores-sigterm")
 
     assert [line["outcome"] for line in done.outcomes] == ["done"] * len(done.outcomes)
     assert all(cell["failure"] is None for cell in done.cells)

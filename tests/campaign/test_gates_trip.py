@@ -191,6 +191,7 @@ def test_fewer_connections_than_asked_are_never_measured_under_the_label(faulty:
     assert cell["connections_established_min"] < cell["connections_requested"] == 50
 
 
+@pytest.mark.slow
 def test_an_overflowing_queue_and_what_is_sent_again_are_noise(c10k: C10k) -> None:
     done = run(c10k, OVERFLOWS, window_s=2.0)
 
@@ -199,6 +200,7 @@ def test_an_overflowing_queue_and_what_is_sent_again_are_noise(c10k: C10k) -> No
     assert "segments sent again" in tripped(measured(done), "retransmits")
 
 
+@pytest.mark.slow
 def test_a_rate_beyond_the_generator_is_not_reachable_and_never_lowered(c10k: C10k) -> None:
     done = run(c10k, echo(), scenario="paced", more="rate_per_s = [900000]")
 
@@ -209,6 +211,7 @@ def test_a_rate_beyond_the_generator_is_not_reachable_and_never_lowered(c10k: C1
     assert "not reachable on this host" in (done.directory / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_rate_that_leaves_too_late_is_not_reachable_either(c10k: C10k, hog: Any) -> None:
     hog(cpus_of(c10k, "load"))
 
@@ -218,6 +221,7 @@ def test_a_rate_that_leaves_too_late_is_not_reachable_either(c10k: C10k, hog: An
     assert "send lag p99" in tripped(measured(done), "not-reachable")
 
 
+@pytest.mark.slow
 def test_a_busy_cpu_of_the_load_shows_in_its_own_wait(c10k: C10k, hog: Any) -> None:
     hog(cpus_of(c10k, "load"))
 
@@ -226,6 +230,7 @@ def test_a_busy_cpu_of_the_load_shows_in_its_own_wait(c10k: C10k, hog: Any) -> N
     assert "waited for a CPU" in tripped(measured(done), "load-waited")
 
 
+@pytest.mark.slow
 def test_a_busy_cpu_of_the_server_is_that_of_other_processes(c10k: C10k, hog: Any) -> None:
     hog(cpus_of(c10k, "server"))
 
@@ -234,6 +239,7 @@ def test_a_busy_cpu_of_the_server_is_that_of_other_processes(c10k: C10k, hog: An
     assert "other processes used" in tripped(measured(done), "shared-cpu")
 
 
+@pytest.mark.slow
 def test_a_server_that_slows_down_is_no_steady_state(c10k: C10k) -> None:
     done = run(c10k, SLOWS_DOWN, window_s=2.0)
 
@@ -241,6 +247,7 @@ def test_a_server_that_slows_down_is_no_steady_state(c10k: C10k) -> None:
     assert "from the window's start to its end" in tripped(measured(done), "drift")
 
 
+@pytest.mark.slow
 def test_a_server_that_stands_still_for_a_window_is_silent(c10k: C10k) -> None:
     done = run(c10k, NAPS, warmup_s=0.05)
 
@@ -248,6 +255,7 @@ def test_a_server_that_stands_still_for_a_window_is_silent(c10k: C10k) -> None:
     assert tripped(measured(done), "silent") == "no echo came back"
 
 
+@pytest.mark.slow
 def test_a_server_that_stops_across_the_edge_of_a_window_contradicts_littles_law(
     c10k: C10k,
 ) -> None:
@@ -258,6 +266,7 @@ def test_a_server_that_stops_across_the_edge_of_a_window_contradicts_littles_law
     assert "10 messages were to be under way" in tripped(measured(done), "little")
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_not_read_is_not_sent_what_was_due_on_it(c10k: C10k) -> None:
     if os.geteuid() != 0 or isolation.found().namespaces is None:
         lacking("there is no namespace here whose buffers this user may size")
@@ -269,6 +278,7 @@ def test_a_connection_that_is_not_read_is_not_sent_what_was_due_on_it(c10k: C10k
     assert "missed their time" in tripped(measured(done), "missed-sends")
 
 
+@pytest.mark.slow
 def test_a_connection_that_ends_before_its_echo_is_a_failed_cycle(c10k: C10k) -> None:
     done = run(c10k, HANGS_UP, scenario="churn")
 
@@ -287,6 +297,7 @@ def stepping(tmp_path: Path) -> tuple[str, ...]:
     return ("env", f"LD_PRELOAD={library}")
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_set_in_the_window_is_noticed(
     c10k: C10k, stepping: tuple[str, ...]
 ) -> None:
@@ -296,6 +307,7 @@ def test_a_clock_that_is_set_in_the_window_is_noticed(
     assert abs(measured(closed)["host"]["clock_step_ns"]) == pytest.approx(1e7, abs=1e6)
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_set_voids_an_open_loop_whose_stamps_it_moves(
     c10k: C10k, stepping: tuple[str, ...]
 ) -> None:
@@ -327,6 +339,7 @@ def quota() -> Iterator[Path]:
     group.rmdir()
 
 
+@pytest.mark.slow
 def test_a_cpu_quota_is_seen_where_it_throttles(c10k: C10k, quota: Path) -> None:
     enter = ("sh", "-c", f'echo $$ > {quota}/cgroup.procs && exec "$@"', "sh")
 

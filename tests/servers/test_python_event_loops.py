@@ -40,8 +40,12 @@ from test_start_and_stop_of_servers import (  # noqa: F401
     test_the_socket_file_goes_with_the_server,
 )
 
+FIRST, *MORE = LOOPS
 
-@pytest.fixture(params=LOOPS, ids=str)
+
+@pytest.fixture(
+    params=[FIRST, *(pytest.param(each, marks=pytest.mark.slow) for each in MORE)], ids=str
+)
 def flavour(request: pytest.FixtureRequest) -> Flavour:
     chosen: Flavour = request.param
     return chosen
