@@ -26,7 +26,7 @@ CAMPAIGNS = ("campaign", "conformance")
 # The first in their lane: those of conformance, late in theirs, build in the same directory
 FIRST = "servers"
 # Tests that are campaigns and run in the second lane, so that both take about as long
-MOVED = ("drive", "full_disk", "sweep")
+MOVED = ("drive", "full_disk", "process", "sweep")
 # Directories of data
 NO_TESTS = ("bad_servers", "foreign_servers", "data", "__pycache__")
 PASSED, FAILED, NONE_SELECTED = 0, 1, 5  # of pytest; the others mean that it broke off
