@@ -116,6 +116,7 @@ class C10k:
 
     directory: Path
     started: list[subprocess.Popen[str]]
+    program: tuple[str, ...] = ("-m", "harness.cli")
 
     @property
     def reports(self) -> Path:
@@ -157,7 +158,7 @@ class C10k:
             # A shell's background job inherits an ignored SIGINT, which c10k leaves ignored.
             [
                 *("env", "--default-signal=INT,HUP", *under),
-                *(sys.executable, "-m", "harness.cli", *map(str, arguments)),
+                *(sys.executable, *self.program, *map(str, arguments)),
             ],
             cwd=ROOT,
             env={**os.environ, "C10K_REPORTS": str(self.reports)},

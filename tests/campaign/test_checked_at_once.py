@@ -3,26 +3,23 @@ nothing."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command import C10k, is_forked, marked_processes, wait_for
+from few_checks import variables
 from test_nonconforming import BUG, add
 
 from harness import cpus, judging, variants
 from harness.backends.process import ProcessBackend
-from harness.conformance import spec
 from harness.load import family
 from harness.lock import LOCK_VARIABLE
 from harness.verdict import SuiteContext
 
 AT_ONCE = 3
-FEW = ("T1", "T5", "T8", "T12", "T15", "T19", "T24", "T27")
 
 
 @pytest.fixture(autouse=True)
@@ -34,13 +31,6 @@ def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some checks that take seconds, among them the one that the bug fails."""
-    usual = SuiteContext.variables
-
-    def variables(self: SuiteContext, **arguments: Any) -> dict[str, str]:
-        task = json.loads(usual(self, **arguments)[spec.VARIABLE])
-        return {spec.VARIABLE: json.dumps({**task, "only": FEW})}
-
     monkeypatch.setattr(SuiteContext, "variables", variables)
 
 

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import few_checks
 import pytest
 from command import ROOT, C10k, wait_for
 from faulty_servers import CRASHES_AT_START
@@ -18,6 +19,7 @@ BAD = ROOT / "tests/bad_servers"
 BUG = "ignores_backlog"
 # A check starts a server that crashes at once a single time in each run.
 STARTS = 2
+FEW_CHECKS = (few_checks.__file__,)
 
 
 def add(c10k: C10k, name: str, program: str) -> None:
@@ -55,6 +57,7 @@ def test_a_server_that_fails_a_check_is_not_measured_and_the_failure_is_explaine
     assert f"{told['wrong']['passed']}/{told['wrong']['applicable']}" in page
 
     # What passed is remembered; what failed may have been mended, and is tried again.
+    c10k.program = FEW_CHECKS
     again = c10k.run(c10k.profile(conformance="quick"), "--include-nonconforming")
 
     assert again.code == 0, again.err + again.out
@@ -65,12 +68,12 @@ def test_a_server_that_fails_a_check_is_not_measured_and_the_failure_is_explaine
     assert '"variant": "wrong"' in (last / "trials.jsonl").read_text()
 
 
-@pytest.mark.slow
 def test_a_check_that_was_late_beside_others_is_not_decided(c10k: C10k, hog: Any) -> None:
     """`listens_late` fails because of a sleep, which looks like a lack of CPU time."""
     add(c10k, "late", "listens_late.py")
     checked = ("check", "late", "--servers-dir", c10k.servers, "--backend", "process", "--quick")
     hog(cpus_of(c10k, "server"))
+    c10k.program = FEW_CHECKS
 
     done = c10k(*checked)
 
