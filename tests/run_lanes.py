@@ -2,8 +2,8 @@
 
 Campaigns mostly wait for windows to pass; what needs none runs next to them. Each lane has a lock
 of its own, as the host's lock allows one campaign at a time. A test marked `timing` runs alone
-(`lanes.py`). One that fails runs once more with nothing next to it, since a host with other work
-may have caused it. No other test gets a second run, and no more than a third of them do.
+(`lanes.py`). One that fails runs once more, since other work on the host may have caused the
+failure. The run fails if a third of them fail, or any other test.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def verdict(codes: dict[str, int], tallies: Iterable[Tally]) -> tuple[list[str],
         return [], "no test was selected"
     counted = list(tallies)
     failed = [name for tally in counted for name in tally.failed]
-    again = [name for tally in counted for name in tally.failed_timing]
+    again = list(dict.fromkeys(name for tally in counted for name in tally.failed_timing))
     timing = sum(tally.timing for tally in counted)
     if failed:
         return [], f"{len(failed)} tests failed that are not marked `timing`"

@@ -35,7 +35,8 @@ def test_each_file_of_tests_is_in_one_lane() -> None:
     ("codes", "tally", "again", "why"),
     [
         ((0, 0), Tally(), [], ""),
-        ((0, 1), Tally(timing=1, failed_timing=["a", "b"]), ["a", "b"], ""),
+        # A test whose call and teardown failed has failed twice
+        ((0, 1), Tally(timing=1, failed_timing=["a", "b", "a"]), ["a", "b"], ""),
         ((0, 1), Tally(timing=1, failed_timing=["a"], failed=["b"]), [], "1 tests failed"),
         ((0, 1), Tally(timing=1), [], "no test did"),
         ((5, 0), Tally(), [], ""),
