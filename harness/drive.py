@@ -26,6 +26,7 @@ from harness.backends.base import Event, EventStream, LoadSilent, chunks, tail
 from harness.errors import C10kError, HostNotFit, Interrupted, ServerFault, UsageError
 from harness.faults import SERVER_CODES, fault_of
 from harness.interrupt import shielded
+from harness.load import killed
 from harness.profiles.profile import Profile
 from harness.record import VariantFacts
 from harness.trial import NOFILE_NEEDED, Emit, silence_s
@@ -45,6 +46,7 @@ UNIX_PATH_BYTES_MAX = 107
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
+Load = tuple[EventStream, WrittenPipe, subprocess.Popen[bytes]]
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -241,14 +243,23 @@ def drive(request: Request, show: Emit) -> Driven:
     """Run the cells; what was measured comes back however that ended."""
     driven = Driven()
     try:
-        with _load(request) as (events, log):
+        with _load(request) as (events, log, process):
             _follow(request, driven, events, show)
             if driven.failure and driven.failure[0] == "load-died":
+                _require_own_end(process)
                 driven.failure = ("load-died", f"{driven.failure[1]}: {tail(log.text)}")
         driven.error = _error(request, driven)
     except Interrupted as interrupted:
         driven.error = interrupted
     return driven
+
+
+def _require_own_end(load: subprocess.Popen[bytes]) -> None:
+    """Raise Interrupted where a signal from outside ended the load."""
+    number = killed.from_outside(load.wait(LOAD_STOP_S))
+    if number is not None:
+        how = killed.told(number, lacked_memory=False, senders="`kill`")
+        raise Interrupted(f"the load was ended: {how}")
 
 
 def _error(request: Request, driven: Driven) -> C10kError | None:
@@ -323,8 +334,8 @@ def _told(request: Request) -> str:
 
 
 @contextmanager
-def _load(request: Request) -> Iterator[tuple[EventStream, WrittenPipe]]:
-    """A load process and what it writes to stderr; it ends with the block, or with this process."""
+def _load(request: Request) -> Iterator[Load]:
+    """A load process and what it writes; it ends with the block, or with this process."""
     with closing(WrittenPipe()) as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.load", "--parent", str(os.getpid())],
@@ -337,7 +348,7 @@ def _load(request: Request) -> Iterator[tuple[EventStream, WrittenPipe]]:
         log.close_writer()
         assert process.stdout is not None  # noqa: S101 (for the type checker)
         try:
-            yield EventStream(chunks(process.stdout)), log
+            yield EventStream(chunks(process.stdout)), log, process
         finally:
             with shielded():
                 process.terminate()

@@ -7,7 +7,7 @@
     ├── ServerFault    4   a variant failed to build, start or run
     └── Unproven       5   the load generator failed its self-test, so nothing can be ranked
 
-    Interrupted      130   SIGINT, SIGTERM or SIGHUP
+    Interrupted      130   SIGINT, SIGTERM or SIGHUP; or a signal from outside ended the load
 
 Anything else that reaches the command line is a bug in the harness: exit code 1.
 """
@@ -99,7 +99,7 @@ class Unproven(C10kError):
 
 
 class Interrupted(BaseException):
-    """A signal arrived; what was measured is saved.
+    """A signal arrived, here or at the load; what was measured is saved.
 
     No Exception, as KeyboardInterrupt is none: libraries that catch every error of their own work,
     as the SDK of the engine does, would take the signal for one.

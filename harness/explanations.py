@@ -150,7 +150,8 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     ),
     "load-died": (
         "the load ended before its time",
-        "This is no fault of the server. Its last log lines are in the report.",
+        "This is no fault of the server. The load's last log lines are in the report. A load that "
+        "a signal from outside ends has exit code 130 instead.",
     ),
     "load-silent": (
         "the load said nothing for too long",

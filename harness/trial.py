@@ -301,7 +301,7 @@ class TrialRun:
         if failure and failure[0] == DISTURBED and not self._seen.failure:
             failure, disturbed = None, disturbed or failure
         code, text = failure or disturbed or ("", "")
-        text = f"{text}; its container was ended: {ended.killed}" if ended.killed else text
+        text = f"{text}; the server was ended: {ended.killed}" if ended.killed else text
         return Outcome(
             outcome="failed" if failure else "done",
             code=code,

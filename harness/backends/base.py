@@ -196,7 +196,7 @@ class OpenTrial(Protocol):
 
         Raises:
             LoadSilent: nothing came within `timeout_s`.
-            Interrupted: something other than the harness ended the load (in a container).
+            Interrupted: something other than the harness ended the load.
         """
 
     def reply(self, **members: Any) -> None:

@@ -65,6 +65,33 @@ def throttled_here(root: Path = ROOT, proc: Path = Path("/proc/self/cgroup")) ->
     return None
 
 
+def oom_kills_here(root: Path = ROOT, proc: Path = Path("/proc/self/cgroup")) -> int:
+    """How many processes of this process's own cgroup the kernel has killed for lack of memory.
+
+    0 where it does not count them.
+    """
+    for line in proc.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        # Inside a container the mount shows the container's own cgroup as the root
+        for base in (root / "memory", root, root / "unified"):
+            for directory in (base / path.lstrip("/"), base):
+                for name in ("memory.oom_control", "memory.events"):
+                    if (found := _member(directory / name, "oom_kill")) is not None:
+                        return found
+    return 0
+
+
+def _member(path: Path, wanted: str) -> int | None:
+    """The figure of that name in a file of names and figures."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return None
+    return next((int(value) for name, value in lines if name == wanted), None)
+
+
 def _cpu_bases(root: Path) -> tuple[Path, ...]:
     return (root / "cpu", root / "cpu,cpuacct", root, root / "unified")
 

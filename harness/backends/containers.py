@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from typing import Any
 
 import docker
@@ -13,13 +14,15 @@ from harness import counters
 from harness.backends import engine
 from harness.backends.base import ServerExit, tail
 from harness.backends.confinement import LAUNCHED
+from harness.load import killed as killing
 from harness.load.waiting import Wait
 from harness.written import Written
 
 # Status of a container whose process is gone
 ENDED = frozenset({"exited", "dead"})
-# Exit codes of what SIGKILL and SIGTERM ended
-KILLED, TERMINATED = 128 + 9, 128 + 15
+# Exit codes of what SIGKILL, and any signal from outside, ended
+KILLED = 128 + signal.SIGKILL
+SIGNALLED = frozenset(128 + number for number in killing.OUTSIDE)
 # Two lines of counters for each cell, and what else a server says.
 LOG_LINES = 2_000
 STOP_WAIT_MIN_S = 0.1  # a request to the engine takes as long
@@ -57,12 +60,12 @@ def killed(container: Container, codes: frozenset[int] | set[int]) -> str:
         return "it was removed from outside"
     state = container.attrs["State"]
     code = int(state["ExitCode"])
-    if container.status not in ENDED or code not in codes:
+    number = killing.from_outside(code)
+    if container.status not in ENDED or code not in codes or number is None:
         return ""
-    if state.get("OOMKilled"):
-        return f"exit {code}, the kernel killed it for lack of memory (OOM)"
-    name = "SIGKILL" if code == KILLED else "SIGTERM"
-    return f"exit {code}, {name} from outside the harness, as by `docker kill` or a stopping engine"
+    senders = "`docker kill` or a stopping engine"
+    how = killing.told(number, lacked_memory=bool(state.get("OOMKilled")), senders=senders)
+    return f"exit {code}, {how}"
 
 
 def ends_within(container: Container, timeout_s: float) -> bool:

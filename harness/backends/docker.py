@@ -55,7 +55,6 @@ from harness.variants import Variant
 RUN_DIRECTORY = "/run/c10k"
 # Threads and processes of a server that is asked for its runtime only.
 VERSION_PIDS = 1_024
-SIGNALLED = frozenset({containers.KILLED, containers.TERMINATED})
 
 
 class DockerBackend:
@@ -211,7 +210,7 @@ class DockerTrial:
         assert self._events is not None  # noqa: S101 (start_load() ran)
         assert self._load is not None  # noqa: S101
         event = self._events.next(timeout_s)
-        if event is None and (how := containers.killed(self._load, SIGNALLED)):
+        if event is None and (how := containers.killed(self._load, containers.SIGNALLED)):
             raise Interrupted(f"the load's container {self._load.name} was ended: {how}")
         return event
 

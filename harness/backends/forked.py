@@ -68,8 +68,9 @@ class ForkServer:
         }
         stdin, our_stdin = os.pipe()
         our_stdout, stdout = os.pipe()
+        our_status, status = os.pipe()
         try:
-            told = [stdin, stdout, log]
+            told = [stdin, stdout, log, status]
             # A signal between the two would leave the reply for the next request
             with shielded(), self._mutex:
                 socket.send_fds(self._control, [json.dumps(request).encode()], told)
@@ -77,15 +78,16 @@ class ForkServer:
             if not handles:
                 raise OSError(answer.decode() or "it ended")
         except BaseException as error:
-            os.close(our_stdin)
-            os.close(our_stdout)
+            for one in (our_stdin, our_stdout, our_status):
+                os.close(one)
             if not isinstance(error, OSError):
                 raise
             raise HostNotFit(f"the load's fork server failed: {error}. {self._said()}") from None
         finally:
-            os.close(stdin)
-            os.close(stdout)
-        return LoadProcess(int(answer), handles[0], our_stdin, our_stdout)
+            for one in (stdin, stdout, status):
+                os.close(one)
+        ours = (our_stdin, our_stdout, our_status)
+        return LoadProcess(int(answer), handles[0], ours, self._process)
 
     def _said(self) -> str:
         size = os.fstat(self._log.fileno()).st_size
@@ -95,11 +97,21 @@ class ForkServer:
 class LoadProcess:
     """A process that the fork server started: its PID, and our ends of its stdin and stdout."""
 
-    def __init__(self, pid: int, handle: int, stdin: int, stdout: int) -> None:
-        """`handle` is its pidfd: a PID may be that of another process once this one ended."""
+    def __init__(
+        self,
+        pid: int,
+        handle: int,
+        pipes: tuple[int, int, int],
+        server: subprocess.Popen[bytes],
+    ) -> None:
+        """`handle` is its pidfd: a PID may be that of another process once this one ended.
+
+        `pipes`: our ends of its stdin, its stdout and of what the fork server tells of its end.
+        """
         self.pid = pid
         self._handle = handle
-        self._stdin = stdin
+        self._stdin, stdout, self._status = pipes
+        self._server = server
         self.stdout = os.fdopen(stdout, "rb")
 
     def write(self, line: bytes) -> None:
@@ -115,10 +127,22 @@ class LoadProcess:
             if self._ends(within_s):
                 return
 
+    def exit_code(self) -> int | None:
+        """How it ended, negative for a signal; None while it runs.
+
+        Its fork server's, where that was ended: the kernel then kills what it forked.
+        """
+        if not self._ends(END_S):
+            return None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            told = os.read(self._status, REPLY_BYTES_MAX)
+            return int(told) if told else self._server.wait(END_S)
+        return None
+
     def close(self) -> None:
         """Close our end of its stdin, and its pidfd. Its stdout is the reader's to close."""
-        os.close(self._stdin)
-        os.close(self._handle)
+        for one in (self._stdin, self._handle, self._status):
+            os.close(one)
 
     def _ends(self, within_s: float) -> bool:
         poll = select.poll()

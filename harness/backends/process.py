@@ -45,9 +45,9 @@ from harness.backends.kept import KeptServer
 from harness.backends.recorded import Recorded
 from harness.backends.roster import Roster
 from harness.conformance.results import MAIN
-from harness.errors import HostNotFit, ServerFault
+from harness.errors import HostNotFit, Interrupted, ServerFault
 from harness.limits import BACKLOG, SYSCTLS, clamp
-from harness.load import family, sockets
+from harness.load import family, killed, sockets
 from harness.load.accounting import Charged
 from harness.load.address import Address, parse
 from harness.load.spent import Reading
@@ -185,6 +185,7 @@ class ProcessTrial:
         self._nofile, clamped = clamp("nofile", context.asked.nofile, hard)
         if clamped:
             self.clamps.append(str(clamped))
+        self._oom_kills = cgroups.oom_kills_here()
         self._load_log = WrittenPipe()
         told = context.variables(
             sysctls=SYSCTLS if namespaces else {},
@@ -205,7 +206,10 @@ class ProcessTrial:
 
     def next_event(self, timeout_s: float) -> Event | None:
         """The load's next event."""
-        return self._events.next(timeout_s)
+        event = self._events.next(timeout_s)
+        if event is None and (how := self._killed(self._load.exit_code())):
+            raise Interrupted(f"the load of {self._context.name} was ended: {how}")
+        return event
 
     def reply(self, **members: Any) -> None:
         """Answer a load that asked for something and waits."""
@@ -282,10 +286,20 @@ class ProcessTrial:
             return ServerExit(None, "")
         if name not in self._exits:
             waiting = Wait(timeout_s, self.spent)
+            # Read first: afterwards a signal from elsewhere looks like ours
+            died = self._killed(server.exit_code) if server.wait(0) else ""
             exit_code = server.stop(waiting, asks=asks)
             log = tail(counters.condensed(server.log.text))
-            self._exits[name] = ServerExit(exit_code, log, waiting.spent, server.log.amount)
+            self._exits[name] = ServerExit(exit_code, log, waiting.spent, server.log.amount, died)
         return self._exits[name]
+
+    def _killed(self, exit_code: int | None) -> str:
+        """Which signal from outside ended a process, in words; empty where none did."""
+        number = killed.from_outside(exit_code) if exit_code is not None else None
+        if number is None:
+            return ""
+        lacked = cgroups.oom_kills_here() > self._oom_kills
+        return killed.told(number, lacked_memory=lacked, senders="`kill`")
 
     def _discard(self, name: str) -> None:
         """Leave nothing of a server, nor of what it forked."""

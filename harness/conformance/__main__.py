@@ -18,9 +18,8 @@ EXIT_USAGE = 2
 
 
 def main() -> NoReturn:
-    """Make the checks, then wait for SIGTERM; at SIGTERM exit with 0 at once."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(0))
+    """Make the checks, then wait for the signal that ends this process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     events = Events.take_stdout()
     try:
         spec = specs.read(os.environ.get(specs.VARIABLE, ""))

@@ -1,8 +1,9 @@
 """`python -m harness.load`: conduct the trial in `C10K_TRIAL`, or be one of its workers.
 
-The end is always the same: SIGTERM, and exit code 0 at once. The connections are the kernel's to
+The end is always the same: SIGTERM, which ends it at once. The connections are the kernel's to
 close and no greenlet has anything to save, because every finished cell was told when it finished.
-Only an x-ray has something to take away: its tool, and the files of it.
+Only an x-ray has something to take away: its tool, and the files of it. It ends by the signal that
+it got, and by the one that ended a worker, so that the harness sees what ended it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _workers: list[subprocess.Popen[bytes]] = []
 def main() -> None:
     """Conduct a trial, or work for one."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _leave())
+        signal.signal(number, lambda number, _: _leave(number))
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
     # Locust warns of every spawn rate above 100 per second, and a storm is what is wanted
     logging.getLogger("locust").setLevel(logging.ERROR)
@@ -75,6 +76,7 @@ def _run(plan: trial.Trial, events: Events) -> None:
     # Only now, since Locust takes half a second to import: the server starts meanwhile
     from harness.load import conductor, record
     from harness.load.fleet import FleetFault
+    from harness.load.killed import from_outside
     from harness.load.problems import TrialFailed
 
     try:
@@ -84,6 +86,10 @@ def _run(plan: trial.Trial, events: Events) -> None:
             "failure", code=failed.code, text=failed.text, **record.wait_member(failed.spent)
         )
     except FleetFault as fault:
+        for code in [worker.poll() for worker in _workers]:
+            if code is not None and (number := from_outside(code)):
+                print(fault, file=sys.stderr)
+                _leave(number)
         events.emit("failure", code="load-error", text=str(fault))
     except ReaderGone:
         raise
@@ -127,7 +133,8 @@ def _die_with(parent: int) -> None:
         os._exit(0)
 
 
-def _leave() -> NoReturn:
+def _leave(number: int = 0) -> NoReturn:
+    """End at once: by this signal, or with exit code 0."""
     try:
         for worker in _workers:
             worker.kill()
@@ -135,6 +142,10 @@ def _leave() -> NoReturn:
         for worker in _workers:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.wait(WORKER_END_S)
+        if number:
+            with contextlib.suppress(OSError):  # SIGKILL, which has no handler
+                signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
     finally:  # whatever was interrupted, this process does not go on
         os._exit(0)
 

@@ -23,14 +23,17 @@ import traceback
 from typing import Any, NoReturn
 
 MESSAGE_BYTES_MAX = 1 << 18
-# Of the child: stdin, stdout, stderr
-DESCRIPTORS = 3
+# Of the child: stdin, stdout, stderr. Of this process: where the child's exit code is written
+DESCRIPTORS = 4
 # What a module imports only after its first event, since a server starts meanwhile.
 IMPORTS = {"harness.load": ("harness.load.conductor",)}
 # Locust replaces some of these by its event loop's own.
 FORK, WAITPID, SET_HANDLER = os.fork, os.waitpid, signal.signal
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
+
+# Of each child that runs: where its exit code is written, negative for a signal.
+_statuses: dict[int, int] = {}
 
 
 def main(descriptor: int) -> NoReturn:
@@ -56,6 +59,7 @@ def main(descriptor: int) -> NoReturn:
                 control.close()
                 _become(request, given, parent)
             answer, handles = str(pid), [os.pidfd_open(pid)]
+            _statuses[pid] = given.pop()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         for one in given:
             os.close(one)
@@ -69,8 +73,11 @@ def main(descriptor: int) -> NoReturn:
 
 def _reap(*_: Any) -> None:
     with contextlib.suppress(ChildProcessError):
-        while WAITPID(-1, os.WNOHANG)[0]:
-            pass
+        while (ended := WAITPID(-1, os.WNOHANG))[0]:
+            status = _statuses.pop(ended[0])
+            with contextlib.suppress(OSError):  # the harness asks no more
+                os.write(status, b"%d" % os.waitstatus_to_exitcode(ended[1]))
+            os.close(status)
 
 
 def _become(request: dict[str, Any], given: list[int], parent: int) -> NoReturn:
@@ -81,6 +88,8 @@ def _become(request: dict[str, Any], given: list[int], parent: int) -> NoReturn:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it was gone before the kernel was told
             os._exit(1)
+        for one in (given.pop(), *_statuses.values()):
+            os.close(one)
         for number, one in enumerate(given):
             os.dup2(one, number)
             os.close(one)

@@ -211,3 +211,32 @@ def _runs(pid: int) -> bool:
     except OSError:
         return False
     return state not in "ZX"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_how_a_process_ended_is_known_without_being_its_parent(
+    server: ForkServer, log: IO[bytes], number: signal.Signals
+) -> None:
+    both = [started(server, log), started(server, log)]
+    for process in both:
+        said(process)
+
+    os.kill(both[0].pid, number)
+    both[1].close()  # its stdin ends, so it goes on to its pause
+
+    assert both[0].exit_code() == -number
+    both[0].close()
+
+
+def test_a_process_that_ended_with_its_fork_server_ended_as_that_did(
+    server: ForkServer, log: IO[bytes]
+) -> None:
+    both = [started(server, log), started(server, log)]
+    for process in both:
+        said(process)
+
+    os.kill(server.pid, signal.SIGKILL)
+
+    assert [process.exit_code() for process in both] == [-signal.SIGKILL] * 2
+    for process in both:
+        process.close()

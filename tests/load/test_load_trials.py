@@ -65,7 +65,7 @@ def test_a_trial_tells_every_cell_with_every_key_and_ends_with_exact_totals(run_
     assert cells[2]["ramp"]["timeline"][-1][1] == 60
     assert run.of("progress")
     check_totals(run, done["totals"])
-    assert run.stop() == 0
+    assert run.stop() == -signal.SIGTERM
     assert "Traceback" not in run.stderr()
 
 
@@ -141,7 +141,7 @@ def test_a_master_and_two_workers_count_exactly_what_the_server_counts(run_load:
     check_totals(run, done["totals"])
     workers = run.workers()
     assert len(workers) == 2
-    assert run.stop() == 0
+    assert run.stop() == -signal.SIGTERM
     assert vanish(workers, 1)
 
 
@@ -186,7 +186,7 @@ def test_a_server_that_is_killed_ends_the_trial_and_keeps_the_cells_before(run_l
         *(None, None, None),
         "server-died",
     ]
-    assert run.stop() == 0
+    assert run.stop() == -signal.SIGTERM
     assert "Traceback" not in run.stderr()
 
 
@@ -227,7 +227,7 @@ def test_a_server_that_never_listens_is_told_by_what_was_seen_last(run_load: Run
     failure = run.to_end()
     assert failure["code"] == "not-ready"
     assert failure["text"].endswith("within 0.5 s: connection refused")
-    assert run.stop() == 0
+    assert run.stop() == -signal.SIGTERM
 
 
 def test_a_server_that_accepts_and_stays_silent_is_not_ready(run_load: Run) -> None:
@@ -293,7 +293,7 @@ def test_an_undeclared_ceiling_fails_its_step_and_the_next_step_runs(run_load: R
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_sigterm_in_the_middle_of_a_cell_exits_0_and_leaves_no_process(
+def test_sigterm_in_the_middle_of_a_cell_ends_the_load_and_leaves_no_process(
     run_load: Run, workers: int
 ) -> None:
     run = run_load(spec(step(20, window_s=30), workers=workers))
@@ -301,7 +301,7 @@ def test_sigterm_in_the_middle_of_a_cell_exits_0_and_leaves_no_process(
     run.until("cell")
     children = run.workers()
     assert len(children) == workers
-    assert run.stop() == 0
+    assert run.stop() == -signal.SIGTERM
     assert vanish(children, 1)
     assert "Traceback" not in run.stderr()
 
@@ -316,14 +316,23 @@ def test_workers_do_not_outlive_a_load_that_is_killed(run_load: Run) -> None:
     assert vanish(children, 2)
 
 
-def test_a_dead_worker_is_the_loads_own_fault(run_load: Run) -> None:
+def test_a_load_ends_by_the_signal_that_ended_its_worker(run_load: Run) -> None:
     run = run_load(spec(step(20, window_s=30), workers=2))
     run.serve_epoll()
     run.until("cell")
     os.kill(run.workers()[0], signal.SIGKILL)
+    assert run.process.wait(timeout=5) == -signal.SIGKILL
+    assert "ended with code -9" in run.stderr()
+
+
+def test_a_worker_that_ends_by_itself_is_the_loads_own_fault(run_load: Run) -> None:
+    run = run_load(spec(step(20, window_s=30), workers=2))
+    run.serve_epoll()
+    run.until("cell")
+    os.kill(run.workers()[0], signal.SIGSEGV)
     failure = run.to_end()
     assert failure["code"] == "load-error"
-    assert "ended with code -9" in failure["text"]
+    assert "ended with code -11" in failure["text"]
 
 
 def test_a_reader_that_goes_away_ends_the_trial_without_a_traceback(run_load: Run) -> None:

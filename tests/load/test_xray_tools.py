@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -246,7 +247,7 @@ def test_a_load_that_is_ended_during_an_xray_leaves_neither_the_tool_nor_its_fil
     assert tools
     assert list(temporary.iterdir())
 
-    assert run.stop() == 0
+    assert run.stop() == -signal.SIGTERM
 
     assert vanish(tools, 1.0)
     assert list(temporary.iterdir()) == []
@@ -269,7 +270,7 @@ def test_a_child_of_the_tool_ends_with_it(
     while not (child.is_file() and child.read_text()) and time.monotonic() < deadline_s:
         time.sleep(0.01)
 
-    assert run.stop() == 0
+    assert run.stop() == -signal.SIGTERM
 
     assert vanish([int(child.read_text())], 1.0)
 
