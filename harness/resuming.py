@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from harness import environment, groups, growth, plan, stored, variants, waves
 from harness.backends.base import Backend
@@ -12,6 +14,7 @@ from harness.campaign import Request, environment_now
 from harness.errors import UsageError
 from harness.profiles import profile as profiles
 from harness.store import Campaign
+from harness.variants import Variant
 
 
 def request_of(
@@ -40,6 +43,8 @@ def request_of(
     names = [one["name"] for one in head["variants"] if not one.get("same_as")]
     chosen = groups.pick(variants.survey(servers_dir), names)
     variants.require_contexts(chosen)
+    kept = {entry["name"]: entry for entry in head["variants"]}
+    chosen = [as_it_was(variant, kept[variant.name]) for variant in chosen]
     request = Request(
         profile_name=profile_name,
         profile=profile,
@@ -59,6 +64,21 @@ def request_of(
     if added:
         growth.require_headline(campaign, longer, planned)
     return longer
+
+
+def as_it_was(variant: Variant, entry: Mapping[str, Any]) -> Variant:
+    """The variant without what builds added since its campaign noted `entry` of it.
+
+    Unchanged where its files differ without that, too.
+
+    Raises:
+        FileProblems: a file cannot be read, or the context is too large.
+    """
+    outputs, digest = entry.get("outputs") or (), entry.get("digest")
+    if digest is None or variant.digest(outputs) == digest:
+        return variant
+    without = replace(variant, added=variant.sources.products())
+    return without if without.digest(outputs) == digest else variant
 
 
 def require_same(campaign: Campaign, request: Request, backend: Backend) -> None:

@@ -1,7 +1,9 @@
 """The files of a server's build context: which they are, whether one changed, what a build wrote.
 
 A build may write among its own sources (`gcc -o server`, Cargo's `target`). What it writes is no
-source: else each build would make another server.
+source: else each build would make another server. A build by hand, or by the other backend, may
+write between a run and its resume. What it adds is no source where a compiler wrote it or Git
+ignores it, and where the files without it are exactly those of the run.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,10 @@ NOT_SOURCE = {"build", "__pycache__", "node_modules", ".git"}
 # A directory that has this file can be made again from the others (bford.info/cachedir): Cargo's
 # `target`, for one.
 CACHE_TAG = "CACHEDIR.TAG"
+# How files begin that compilers write: ELF, archives of objects, classes of Java, Erlang's modules.
+COMPILED = (b"\x7fELF", b"!<arch>\n", b"\xca\xfe\xba\xbe", b"FOR1")
+COMPILED_SUFFIXES = (".pyc", ".pyo")
+GIT_S = 20.0
 # An engine takes seconds to read as much; `/` and a home directory have more.
 FILES_MAX = 20_000
 BYTES_MAX = 256 << 20
@@ -75,6 +82,16 @@ class Sources:
             for path, facts in self._found(())
         }
 
+    def products(self) -> tuple[str, ...]:
+        """The files that a compiler wrote or Git ignores, by their paths in the context.
+
+        Raises:
+            FileProblems: the context is too large, or a directory of it cannot be read.
+        """
+        context = self.context
+        found = {str(path.relative_to(context)) for path, _ in self._found(()) if _compiled(path)}
+        return tuple(sorted(found | _ignored(context)))
+
     def require_size(self) -> None:
         """Raise FileProblems where the context has too many files or bytes."""
         for _ in self._files(()):
@@ -126,6 +143,30 @@ def written(before: Mapping[str, Stamp], after: Mapping[str, Stamp]) -> tuple[st
         if before.get(path) != stamp
     }
     return tuple(sorted(found))
+
+
+def _compiled(path: Path) -> bool:
+    """Whether a compiler wrote a file, by its first bytes or its suffix."""
+    if path.suffix in COMPILED_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(max(map(len, COMPILED))).startswith(COMPILED)
+    except OSError:
+        return False
+
+
+def _ignored(context: Path) -> set[str]:
+    """The files and directories that Git ignores; none where there is no repository, or no Git."""
+    listed = ("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
+    try:
+        done = subprocess.run(
+            ["git", *listed], cwd=context, capture_output=True, timeout=GIT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return set()
+    paths = os.fsdecode(done.stdout).split("\0") if done.returncode == 0 else []
+    return {path.rstrip("/") for path in paths if path}
 
 
 def _above(path: str) -> list[str]:

@@ -178,11 +178,16 @@ class VariantFile(schema.Strict):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One server to compare."""
+    """One server to compare.
+
+    Attributes:
+        added: what appeared in its context since its campaign began, and is no source.
+    """
 
     name: str
     directory: Path
     file: VariantFile
+    added: tuple[str, ...] = ()
 
     @property
     def context(self) -> Path:
@@ -212,7 +217,7 @@ class Variant:
         Raises:
             FileProblems: a file cannot be read, or the context is too large.
         """
-        return self.sources.digest(without)
+        return self.sources.digest({*without, *self.added})
 
 
 def require_contexts(variants: Iterable[Variant]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -231,6 +232,7 @@ def test_resume_refuses_when_a_server_changed_and_not_when_its_build_wrote(c10k:
     done = c10k.run(c10k.profile())
     assert done.head()["variants"][0]["outputs"] == ["target"]
 
+    shutil.copy("/bin/true", directory / "server")  # as `gcc -o server` by hand
     again = c10k("run", "--resume", done.directory.name, "--servers-dir", c10k.servers)
 
     assert again.code == 0, again.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from inprocess import c10k
 
 from harness import sources, variants
 from harness.errors import Exit
+from harness.resuming import as_it_was
 
 REFUSED_S = 20.0
 
@@ -50,6 +52,47 @@ def test_what_a_build_writes_into_its_own_directory_is_no_source(tmp_path: Path)
     assert build(mine, script) == ("objects/deep/server.o", "server")
     (mine.directory / "server.c").write_text("int main(void) { return 1; }\n")
     assert mine.digest(outputs) != first
+
+
+BY_HAND = {
+    "gcc -o server": "gcc -o server server.c",
+    "gcc -c": "gcc -c server.c && ar rc libserver.a server.o",
+    "what Git ignores": "git init -q . && echo /out > .git/info/exclude && mkdir out && date > out/a",
+    "python": "mkdir -p __pycache__ && touch __pycache__/a.pyc b.pyc",
+    "npm": "mkdir -p node_modules && touch node_modules/a.js",
+}
+
+
+@pytest.mark.parametrize("script", BY_HAND.values(), ids=BY_HAND)
+def test_a_build_by_hand_after_a_run_changes_no_source_of_its_resume(
+    tmp_path: Path, script: str
+) -> None:
+    mine = add(tmp_path)
+    entry = {"digest": mine.digest()}
+    if missing := [tool for tool in ("gcc", "git") if shutil.which(tool) is None]:
+        pytest.skip(f"not installed here: {missing}")
+    subprocess.run(["sh", "-ec", script], cwd=mine.directory, check=True, timeout=60)
+
+    resumed = as_it_was(mine, entry)
+
+    # Docker names the image by it: the resume runs the image of the run
+    assert resumed.digest() == entry["digest"]
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["echo >> server.c", "rm server.c", "touch new.h", "chmod +x server.c", "cp shipped server"],
+)
+def test_a_source_that_changed_is_seen_next_to_what_a_build_wrote(
+    tmp_path: Path, script: str
+) -> None:
+    mine = add(tmp_path)
+    (mine.directory / "server").write_bytes(b"\x7fELF that is copied as it is")
+    entry = {"digest": mine.digest()}
+    (mine.directory / "shipped").write_bytes(b"\x7fELF another one")
+    subprocess.run(["sh", "-ec", script], cwd=mine.directory, check=True, timeout=60)
+
+    assert as_it_was(mine, entry).digest() != entry["digest"]
 
 
 def test_a_directory_that_calls_itself_a_cache_has_no_sources(tmp_path: Path) -> None:
