@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import docker.errors
@@ -15,6 +17,9 @@ from harness.errors import EngineGone, HostNotFit
 
 API_TIMEOUT_S = 120
 SOCKET = "unix:///var/run/docker.sock"
+SCHEMES = ("unix", "tcp", "http", "https", "ssh")
+FORMS = "unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST"
+TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
 
 
 class Client(docker.DockerClient):
@@ -37,7 +42,7 @@ class _Api(docker.APIClient):
             if any(isinstance(cause, ReadTimeoutError) for cause in error.args):
                 raise  # the engine is there, and takes its time
             raise EngineGone(
-                f"the Docker engine at {address()} no longer answers: {_reason(error)}",
+                f"the Docker engine at {address()} no longer answers: {_reason(error) or error}",
                 hint="Start it again, then repeat the command.",
             ) from error
 
@@ -47,22 +52,73 @@ def address() -> str:
     return os.environ.get("DOCKER_HOST") or SOCKET
 
 
-def connected() -> docker.DockerClient:
+def connected(timeout_s: int = API_TIMEOUT_S) -> docker.DockerClient:
     """A client of the engine that the environment names.
 
     Raises:
-        HostNotFit: no engine answers, or it does not let this user in.
+        HostNotFit: the environment names none, no engine answers, or it refuses this user.
     """
+    _require_address(os.environ.get("DOCKER_HOST", ""))
+    _require_tls_files(os.environ)
     try:
-        client: docker.DockerClient = Client.from_env(timeout=API_TIMEOUT_S)
+        client: docker.DockerClient = Client.from_env(timeout=timeout_s)
         client.ping()
-    except docker.errors.DockerException as error:
+    # The SDK lets errors of other libraries through
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        OSError,
+        ValueError,
+    ) as error:
         raise _unreachable(error) from None
     return client
 
 
+def _require_address(text: str) -> None:
+    """Raise HostNotFit where DOCKER_HOST cannot be an engine's address."""
+    if not text:
+        return
+    try:
+        parsed = urlsplit(text.strip())
+        has_place = parsed.path.strip("/") or parsed.hostname
+        has_port = parsed.scheme in ("unix", "ssh") or parsed.port
+        is_address = parsed.scheme in SCHEMES and has_place and has_port
+    except ValueError:  # no port, or no IPv6 address
+        is_address = False
+    if not is_address:
+        raise HostNotFit(
+            f"DOCKER_HOST is `{text}`, which is no address of an engine; expected {FORMS}",
+            hint=f"Correct it, or unset it to use {SOCKET}.",
+        )
+
+
+def _require_tls_files(environment: Mapping[str, str]) -> None:
+    """Raise HostNotFit where the variables for TLS ask for what is not there."""
+    asking = [name for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH") if environment.get(name)]
+    if not asking:
+        return
+    if not environment.get("DOCKER_HOST"):
+        raise HostNotFit(
+            f"{asking[0]} asks for TLS, but DOCKER_HOST is not set",
+            hint=f"Set it to tcp://HOST:PORT, or unset {asking[0]} to use {SOCKET}.",
+        )
+    directory = Path(environment.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
+    missing = [name for name in TLS_FILES if not (directory / name).is_file()]
+    if missing:
+        raise HostNotFit(
+            f"{asking[0]} asks for TLS, but {directory} has no {', '.join(missing)}",
+            hint="Name the directory of the certificates with DOCKER_CERT_PATH, or unset "
+            "DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.",
+        )
+
+
 def _unreachable(error: Exception) -> HostNotFit:
-    reason = _reason(error)
+    if isinstance(error, docker.errors.InvalidVersion):
+        return HostNotFit(
+            f"the Docker engine at {address()} cannot be used: {error}",
+            hint="Install a newer engine, or use `--backend process`.",
+        )
+    reason = _reason(error) or "what answers there is no Docker engine"
     if reason == os.strerror(13):
         return HostNotFit(
             f"the Docker engine at {address()} refuses user {os.geteuid()}: {reason}",
@@ -82,7 +138,7 @@ def _unreachable(error: Exception) -> HostNotFit:
 
 
 def _reason(error: BaseException) -> str:
-    """What the kernel said, without the layers around it."""
+    """What the kernel said, without the layers around it; empty where it said nothing."""
     seen: list[BaseException] = []
     open_ends: list[object] = [error]
     while open_ends:
@@ -91,5 +147,9 @@ def _reason(error: BaseException) -> str:
             seen.append(one)
             if isinstance(one, OSError) and one.errno and one.strerror:
                 return one.strerror
+            if isinstance(one, TimeoutError | requests.exceptions.Timeout):
+                return "it did not answer in time"
+            if isinstance(one, OSError) and "TLS" in str(one):
+                return str(one)  # of requests, which looks for the files
             open_ends += [one.__context__, one.__cause__, *one.args]
-    return str(error)
+    return ""

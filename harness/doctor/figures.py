@@ -200,7 +200,7 @@ def docker(facts: Facts, ask: Ask) -> Finding:
         return Finding("note", text, "none", scope="container")
     return Finding(
         "error",
-        f"no engine answers: {engine.error}",
+        engine.error,
         *("none", "an engine", "container", "whoever starts the harness"),
         "c10k run --backend process",
     )

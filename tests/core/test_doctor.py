@@ -185,7 +185,7 @@ def test_idle_cpus_are_no_claim_about_processes_that_cannot_be_seen() -> None:
 
 
 def test_without_an_engine_containers_are_refused_with_the_way_out() -> None:
-    answer = doctor.examine(replace(ROOMY, engine=Engine(error="refused")), DOCKER)
+    answer = doctor.examine(replace(ROOMY, engine=Engine(error="no engine answers")), DOCKER)
 
     with pytest.raises(HostNotFit, match="no engine answers") as caught:
         answer.require_ready()

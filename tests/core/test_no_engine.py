@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
+from harness import host
 from harness.backends import engine
 from harness.errors import HostNotFit
+
+FORMS = "unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST"
 
 
 def told(monkeypatch: pytest.MonkeyPatch, path: Path) -> HostNotFit:
@@ -18,12 +24,74 @@ def told(monkeypatch: pytest.MonkeyPatch, path: Path) -> HostNotFit:
     return raised.value
 
 
+@pytest.fixture(autouse=True)
+def _without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nonsense", "tcp://", "tcp://here", "tcp://here:port", "unix://", "ftp://a:1", "tcp://[::"],
+)
+def test_what_is_no_address_is_called_that(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("DOCKER_HOST", text)
+
+    with pytest.raises(HostNotFit) as raised:
+        engine.connected()
+
+    expected = f"DOCKER_HOST is `{text}`, which is no address of an engine; expected {FORMS}"
+    assert raised.value.message == expected
+    assert host.engine().error == expected
+
+
+@pytest.mark.parametrize("files", [(), ("ca.pem",), ("ca.pem", "cert.pem", "key.pem")])
+def test_certificates_that_are_missing_or_none_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: tuple[str, ...]
+) -> None:
+    for name in files:
+        (tmp_path / name).write_text("no certificate")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    with pytest.raises(HostNotFit, match="DOCKER_TLS_VERIFY asks for TLS, but DOCKER_HOST is not"):
+        engine.connected()
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+
+    with pytest.raises(HostNotFit) as raised:
+        engine.connected()
+
+    missing = [name for name in engine.TLS_FILES if name not in files]
+    told = raised.value.message
+    assert told.endswith(f"has no {', '.join(missing)}") or not missing
+    assert "SSLError" not in told
+    assert "HTTPSConnectionPool" not in told
+    assert host.engine().error == told
+
+
+def test_what_answers_and_is_no_engine_is_called_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            for _ in range(2):
+                peer, _ = listener.accept()
+                with peer:
+                    peer.recv(4096)
+                    peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+        threading.Thread(target=answer, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+
+        with pytest.raises(HostNotFit, match="what answers there is no Docker engine"):
+            engine.connected()
+
+
 def test_a_missing_socket_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "docker.sock"
 
     error = told(monkeypatch, path)
 
     assert error.message == f"no Docker engine answers at unix://{path}: No such file or directory"
+    assert host.engine().error == error.message
 
 
 def test_a_directory_in_its_place_is_called_one(
@@ -46,3 +114,24 @@ def test_a_socket_that_nothing_serves_is_no_engine(
     error = told(monkeypatch, path)
 
     assert error.message == f"no Docker engine answers at unix://{path}: Connection refused"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it becomes another user for a moment")
+def test_a_socket_that_refuses_this_user_is_told_from_one_without_an_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listener:
+        path = Path(directory) / "docker.sock"
+        listener.bind(str(path))
+        listener.listen()
+        path.chmod(0o660)
+        Path(directory).chmod(0o755)
+        os.seteuid(65534)
+        try:
+            error = told(monkeypatch, path)
+        finally:
+            os.seteuid(0)
+
+    assert error.message == (
+        f"the Docker engine at unix://{path} refuses user 65534: Permission denied"
+    )

@@ -57,7 +57,7 @@ def test_what_a_build_writes_into_its_own_directory_is_no_source(tmp_path: Path)
 BY_HAND = {
     "gcc -o server": "gcc -o server server.c",
     "gcc -c": "gcc -c server.c && ar rc libserver.a server.o",
-    "what Git ignores": "git init -q . && echo /out > .git/info/exclude && mkdir out && date > out/a",
+    "what Git ignores": "git init -q . && echo o > .git/info/exclude && mkdir o && date > o/a",
     "python": "mkdir -p __pycache__ && touch __pycache__/a.pyc b.pyc",
     "npm": "mkdir -p node_modules && touch node_modules/a.js",
 }
