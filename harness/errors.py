@@ -120,7 +120,7 @@ _FILES = "Raise the limit of open files (`ulimit -n`)."
 _MEMORY = "Raise the limit of memory (`ulimit -v`), or free some."
 _TASKS = "Raise the limit of processes and threads (`ulimit -u`)."
 _ACCESS = "Run the command as a user who may, or name another directory."
-_LACKS = {
+LACKS = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
     errno.EMFILE: _FILES,
@@ -128,6 +128,8 @@ _LACKS = {
     errno.ENOMEM: _MEMORY,
     errno.EAGAIN: _TASKS,
 }
+# What ld.so says of a library that it cannot map.
+UNMAPPED = ("failed to map segment", "cannot allocate memory", "cannot apply additional memory")
 _REFUSES = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -139,10 +141,21 @@ def lacking(error: BaseException) -> tuple[str, str] | None:
         return "this host, or a limit, allows c10k no more threads", _TASKS
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
         return str(error.strerror), "Make room there, or name a directory by TMPDIR."
+    if isinstance(error, ImportError) and any(words in _causes(error) for words in UNMAPPED):
+        return "this host, or a limit, leaves c10k too little memory for its libraries", _MEMORY
     if not isinstance(error, OSError) or error.errno is None:
         return None
-    hint = _LACKS.get(error.errno, "")
+    hint = LACKS.get(error.errno, "")
     if error.errno in _REFUSES and error.filename is not None:
         hint = _ACCESS
     where = f"{error.filename}: " if error.filename is not None else ""
     return (f"{where}{os.strerror(error.errno).lower()}", hint) if hint else None
+
+
+def _causes(error: BaseException | None) -> str:
+    """The text of an error and of all that it comes from."""
+    texts = []
+    while error is not None:
+        texts.append(str(error))
+        error = error.__cause__ or error.__context__
+    return "\n".join(texts)

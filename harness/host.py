@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness import cpus
+from harness import cpus, headroom
 from harness.backends import isolation
 from harness.doctor.facts import UNLIMITED, Engine, Facts
 from harness.errors import HostNotFit
@@ -186,7 +186,7 @@ def _limits() -> dict[str, Any]:
         "nproc": _limit(soft),
         "nproc_exempt": privileged,
         "tasks": _tasks(),
-        "tasks_of_user": _tasks_of(os.getuid()),
+        "tasks_of_user": headroom.tasks_of(os.getuid()),
         "ptrace_exempt": traces,
         "perf_exempt": bool(capable & _bits(CAP_PERFMON, CAP_SYS_ADMIN)) and is_first_user(),
     }
@@ -345,18 +345,6 @@ def _tasks() -> int | None:
     """All threads of the host: the second number of the fourth field of /proc/loadavg."""
     line = text(PROC / "loadavg")
     return int(line.split()[3].split("/")[1]) if line else None
-
-
-def _tasks_of(user: int) -> int:
-    """Threads of one user, as far as they can be seen."""
-    threads = 0
-    for directory in PROC.glob("[0-9]*"):
-        status = dict(
-            line.split(":", 1) for line in (text(directory / "status") or "").splitlines()
-        )
-        if status.get("Uid", "").split()[:1] == [str(user)]:
-            threads += int(status.get("Threads", "0"))
-    return threads
 
 
 def _disk_free_bytes(directory: Path) -> int | None:

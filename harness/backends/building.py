@@ -15,7 +15,7 @@ from pathlib import Path
 from harness import interrupt
 from harness.backends.base import tail, told_runtime
 from harness.conformance.results import how
-from harness.errors import ServerFault
+from harness.errors import LACKS, ServerFault
 from harness.variants import Variant
 from harness.written import WrittenPipe
 
@@ -45,6 +45,8 @@ def build(name: str, command: Sequence[str], directory: Path, timeout_s: float) 
     try:
         code, output = _ran(command, directory, timeout_s, stderr=subprocess.STDOUT)
     except OSError as error:
+        if error.errno in LACKS:  # of this host, which is no fault of the server
+            raise
         raise ServerFault(
             f"{name}: `{command[0]}` of its build command cannot be started: {error.strerror}",
             code="build-failed",

@@ -82,7 +82,10 @@ class ForkServer:
                 os.close(one)
             if not isinstance(error, OSError):
                 raise
-            raise HostNotFit(f"the load's fork server failed: {error}. {self._said()}") from None
+            raise HostNotFit(
+                f"the load's fork server failed: {error}. {self._said()}".rstrip(),
+                hint="Is a limit of processes (`ulimit -u`) or of memory (`ulimit -v`) too low?",
+            ) from None
         finally:
             for one in (stdin, stdout, status):
                 os.close(one)
