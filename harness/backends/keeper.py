@@ -1,4 +1,4 @@
-"""`python keeper.py CONTROL STATUS GROUP COMMAND...`: keep one server, and all that it forks.
+"""`python keeper.py CHANNEL GROUP COMMAND...`: keep one server, and all that it forks.
 
 The process backend starts every server under a keeper. The keeper inherits the server's orphans
 and waits for them, so the kernel adds the CPU time of each to the keeper's (`cutime` in proc(5)),
@@ -8,9 +8,10 @@ It is the first process of the server's PID namespace where there is one, and a 
 (PR_SET_CHILD_SUBREAPER in prctl(2)) elsewhere. It never ends before its harness says so: a worker
 that a server leaves behind is for the checks to find.
 
-CONTROL: descriptor of a pipe; `T` sends SIGTERM to the server, `K` SIGKILL, its end ends all.
-STATUS: descriptor of a pipe, to which the keeper writes the server's exit code, negative for a
-signal, in one line.
+CHANNEL: descriptor of a socket. The harness writes orders: `T` sends SIGTERM to the server, `K`
+SIGKILL, its end ends all. The keeper writes the server's exit code, negative for a signal, in one
+line. The server, which has the keeper's user, must not write there: open(2) of /proc/PID/fd refuses
+sockets, and PR_SET_DUMPABLE keeps ptrace(2) and pidfd_getfd(2) out.
 GROUP: `cgroup.procs` of the control group that the server joins; empty for none.
 
 Standard library only, and little of it: the keeper starts with every server.
@@ -26,19 +27,20 @@ import sys
 
 # linux/prctl.h
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 INIT = 1
 EXIT_CANNOT_START = 127  # as a shell's, for a command that is not found
 
 
-def main(control: int, status: int, group: str, command: list[str]) -> None:
-    """Start the server and keep it until CONTROL ends."""
-    for descriptor in (control, status):
-        os.set_inheritable(descriptor, False)
+def main(channel: int, group: str, command: list[str]) -> None:
+    """Start the server and keep it until CHANNEL ends."""
+    os.set_inheritable(channel, False)
+    _prctl(PR_SET_DUMPABLE, 0)
     is_init = os.getpid() == INIT
     if not is_init:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
-        # When the harness dies CONTROL ends: the kernel must not kill the keeper before it has
+        # When the harness dies CHANNEL ends: the kernel must not kill the keeper before it has
         # ended all that it kept
         _prctl(PR_SET_PDEATHSIG, 0)
     woken, wake = os.pipe()
@@ -51,18 +53,25 @@ def main(control: int, status: int, group: str, command: list[str]) -> None:
         _become(group, command, with_keeper=not is_init)
     alive = True
     while True:
-        readable = select.select([control, woken], [], [])[0]
+        readable = select.select([channel, woken], [], [])[0]
         if woken in readable:
             os.read(woken, 4096)
-            alive = _reap(server, status) and alive
-        if control in readable:
-            orders = os.read(control, 64)
+            alive = _reap(server, channel) and alive
+        if channel in readable:
+            orders = _orders(channel)
             if not orders:
                 break
             for order in orders.decode():
                 if alive:
                     os.kill(server, signal.SIGTERM if order == "T" else signal.SIGKILL)
     _end_all(is_init=is_init)
+
+
+def _orders(channel: int) -> bytes:
+    try:
+        return os.read(channel, 64)
+    except ConnectionResetError:  # its end, with an exit code that the harness has not read
+        return b""
 
 
 def _become(group: str, command: list[str], *, with_keeper: bool) -> None:
@@ -85,7 +94,7 @@ def _become(group: str, command: list[str], *, with_keeper: bool) -> None:
         os._exit(EXIT_CANNOT_START)
 
 
-def _reap(server: int, status: int) -> bool:
+def _reap(server: int, channel: int) -> bool:
     """Wait for all that ended; return whether the server itself is not among them."""
     goes_on = True
     while True:
@@ -97,8 +106,8 @@ def _reap(server: int, status: int) -> bool:
             return goes_on
         if pid == server:
             goes_on = False
-            with contextlib.suppress(BrokenPipeError):  # the harness is gone
-                os.write(status, b"%d\n" % os.waitstatus_to_exitcode(result))
+            with contextlib.suppress(ConnectionError):  # the harness is gone
+                os.write(channel, b"%d\n" % os.waitstatus_to_exitcode(result))
 
 
 def _end_all(*, is_init: bool) -> None:
@@ -132,10 +141,10 @@ def _children() -> list[int]:
 
 
 def _prctl(option: int, value: int) -> None:
-    import ctypes  # 10 ms, which a keeper in a PID namespace does not spend
+    import ctypes
 
     ctypes.CDLL(None).prctl(option, value)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

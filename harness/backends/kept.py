@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -41,45 +42,46 @@ class KeptServer:
         """Start it. `prefix` is what the keeper itself is started with."""
         self.group = group
         self.log = WrittenPipe()
-        control, self._control = os.pipe()
-        self._status, status = os.pipe()
+        self._channel, theirs = socket.socketpair()
         joins = str(group.members) if group else ""
         try:
             self.process = processes.start(
                 [
                     *(*prefix, sys.executable, "-I", "-S", keeper.__file__),
-                    *(str(control), str(status), joins, *command),
+                    *(str(theirs.fileno()), joins, *command),
                 ],
                 variables=variables,
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self.log.writer,
-                pass_fds=(control, status),
+                pass_fds=(theirs.fileno(),),
             )
         except BaseException:
             self.log.close()
+            self._channel.close()
             raise
         finally:
-            os.close(control)
-            os.close(status)
+            theirs.close()
             self.log.close_writer()
         self._exit_code: int | None = None
         self._has_ended = self._is_over = False
 
     def signal(self, number: signal.Signals) -> None:
         """Send it SIGTERM or SIGKILL; nothing where it has ended."""
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self._control, ORDERS[number])
+        with contextlib.suppress(ConnectionError):
+            self._channel.sendall(ORDERS[number])
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the server's own end; return whether it came within `timeout_s`."""
         deadline_s = time.monotonic() + timeout_s
         while not self._has_ended:
             left_s = max(0.0, deadline_s - time.monotonic())
-            if not select.select([self._status], [], [], left_s)[0]:
+            if not select.select([self._channel], [], [], left_s)[0]:
                 return False
-            told = os.read(self._status, STATUS_BYTES)
+            told = b""
+            with contextlib.suppress(ConnectionResetError):  # it ended without reading an order
+                told = self._channel.recv(STATUS_BYTES)
             self._has_ended = True
             # Without a word the keeper itself was killed, or never came to be
             self._exit_code = _number(told) if told else self.process.wait()
@@ -111,14 +113,13 @@ class KeptServer:
         if self._is_over:
             return
         self._is_over = True
-        os.close(self._control)
+        self._channel.close()
         try:
             self.process.wait(END_S)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-        os.close(self._status)
         self.log.close()
         if self.group is not None:
             # Possible once the last process in it is gone, not once it was killed
@@ -128,7 +129,7 @@ class KeptServer:
 
 
 def _number(told: bytes) -> int | None:
-    """The exit code that the keeper wrote; None where something else is in its pipe."""
+    """The exit code that the keeper wrote; None where it wrote something else."""
     try:
         return int(told)
     except ValueError:

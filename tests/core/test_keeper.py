@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from harness.load.waiting import Wait
 from harness.written import KEPT_BYTES
 
 WITHIN_S = 10.0
+# A user who reaches this Python as root does
+ORDINARY = ("setpriv", "--reuid=65534", "--inh-caps=+dac_override", "--ambient-caps=+dac_override")
 Start = Callable[..., KeptServer]
 
 
@@ -32,11 +35,11 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
     recorded = Recorded(Roster(tmp_path / "lock"))
     started: list[KeptServer] = []
 
-    def one(program: str, *command: str) -> KeptServer:
+    def one(program: str, *command: str, under: Sequence[str] = ()) -> KeptServer:
         command = command or (sys.executable, "-c", program)
         server = KeptServer(
             recorded,
-            prefix,
+            (*prefix, *under),
             command,
             group=recorded.group(f"test-{len(started)}"),
             directory=tmp_path,
@@ -75,6 +78,41 @@ def test_the_exit_code_is_the_servers(start: Start, program: str, code: int) -> 
 
     assert server.wait(WITHIN_S)
     assert server.exit_code == code
+
+
+# Writes an exit code of its own wherever its keeper may write one.
+FORGES = """
+import ctypes, os, time
+parent = os.getppid()
+libc = ctypes.CDLL(None, use_errno=True)
+handle = os.pidfd_open(parent)
+found = []
+for number in range(64):
+    try:
+        found.append(os.open(f"/proc/{parent}/fd/{number}", os.O_WRONLY))
+    except OSError:
+        pass
+    if (taken := libc.syscall(438, handle, number, 0)) >= 0 and os.geteuid():  # pidfd_getfd(2)
+        found.append(taken)
+for descriptor in found:
+    try:
+        os.write(descriptor, b"0\\n")
+    except OSError:
+        pass
+time.sleep(0.2)
+os._exit(3)
+"""
+
+
+@pytest.mark.parametrize("user", ["same", "other"])
+def test_a_server_forges_no_exit_code(start: Start, user: str) -> None:
+    """Root may take any descriptor of any process; an ordinary user may try."""
+    if user == "other" and os.geteuid() != 0:
+        pytest.skip("needs root: it becomes an ordinary user")
+    server = start(FORGES, under=ORDINARY if user == "other" else ())
+
+    assert server.wait(WITHIN_S)
+    assert server.exit_code == 3
 
 
 def test_a_command_that_is_not_there_is_told_as_a_shell_tells_it(start: Start) -> None:
