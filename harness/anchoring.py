@@ -6,20 +6,25 @@ missing from the ratios of its block.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness import waves
 from harness.progress import Progress
 from harness.store import Campaign
+from harness.waves import Amount
 
 if TYPE_CHECKING:
     from harness.campaign import Request
 
 
 def changed(
-    campaign: Campaign, request: Request, progress: Progress, able: Collection[str]
+    campaign: Campaign,
+    request: Request,
+    progress: Progress,
+    able: Collection[str],
+    room: Callable[[], Amount],
 ) -> Request | None:
     """The request with the next anchor by the rule, whose plan is in `campaign.json`.
 
@@ -28,17 +33,19 @@ def changed(
 
     Args:
         able: the servers that were built and admitted.
+        room: reads what the host has now for servers and loads: the next anchor may need more.
     """
     planned = request.waves
     is_measured = any(int(cell.get("block") or 0) for cell in campaign.cells())
     if planned is None or planned.anchor in able or is_measured:
         return None
-    anchor = waves.anchor_of(request.servers, able)
-    if anchor is None:
+    paired = waves.paired_anew(planned, request.servers, room(), able)
+    if paired is None:
         return None
-    found = replace(request, waves=planned.with_anchor(anchor))
+    found = replace(request, waves=paired)
     plan = [trial.as_json() for trial in found.trials]
-    told = found.waves.as_json() if found.waves else None
-    campaign.write_head({**campaign.head(), "waves": told, "plan": plan})
-    progress.say(f"{planned.anchor} does not run here: the waves are paired through {anchor}")
+    campaign.write_head({**campaign.head(), "waves": paired.as_json(), "plan": plan})
+    told = f"{planned.anchor} does not run here: the waves are paired through {paired.anchor}"
+    is_same = paired == planned.with_anchor(paired.anchor)
+    progress.say(told if is_same else f"{told}, and divided again: {paired.short}")
     return found

@@ -6,6 +6,7 @@ A new campaign and a resumed one take the same path: what is already in the stor
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import textwrap
 import time
@@ -22,6 +23,7 @@ from harness import (
     entries,
     environment,
     growth,
+    host,
     plan,
     preparing,
     selection,
@@ -209,7 +211,9 @@ def _run_missing(
     gate = Admission(campaign, backend, progress, splits, request.include_nonconforming)
     refused = gate.refused(prepared, request.profile.conformance)
     able = prepared.keys() - refused.keys()
-    if (changed := anchoring.changed(campaign, request, progress, able)) is not None:
+    read_room = functools.partial(host.room, backend.name)
+    changed = anchoring.changed(campaign, request, progress, able, read_room)
+    if changed is not None:
         request = changed
         rounds = Rounds(campaign, request, backend, progress, start_s)
         missing = rounds.missing()

@@ -14,7 +14,7 @@ ceiling; then the first.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 ANCHOR = "epoll-lt"
@@ -166,17 +166,36 @@ def decide(servers: Sequence[Server], room: Amount, per_wave: int | None = None)
         (one for one in servers if one is not anchor),
         key=lambda one: (one.group != anchor.group, one.group),
     )
-    for one in members:
-        room = room.at_least(anchor.needs.plus(one.needs))
     least = 2 if per_wave is None else max(2, -(-len(members) // (per_wave - 1)))
-    # As many waves as members fit: the room is that of the anchor and any of them
-    fitting = (
-        found
-        for count in range(least, len(members) + 1)
-        if (found := _dealt(anchor, members, count, room))
-    )
-    names = tuple(tuple(one.name for one in wave) for wave in next(fitting))
-    return Waves(anchor.name, names, because)
+    return Waves(anchor.name, _divided(anchor, members, room, least), because)
+
+
+def paired_anew(
+    planned: Waves, servers: Sequence[Server], room: Amount, able: Collection[str]
+) -> Waves | None:
+    """The waves with the next anchor by rule 2; None where no server is able to run.
+
+    Each server but the old anchor keeps its wave, unless a wave does not fit with the new one: then
+    all are divided again, into as many waves or more. What is not able to run needs nothing.
+    """
+    name = anchor_of(servers, able)
+    if name is None:
+        return None
+    found = planned.with_anchor(name)
+    runs = [one.name in able or one.is_again for one in servers]
+    needed = [
+        one if does_run else replace(one, needs=Amount())
+        for one, does_run in zip(servers, runs, strict=True)
+    ]
+    known = {one.name: one for one in needed}
+    totals = [
+        _total(known[one] for one in found.of(wave)) for wave in range(1, len(found.members) + 1)
+    ]
+    if not any(total.beyond(room) for total in totals):
+        return found
+    others = [one for one in needed if one.name != name]
+    members = _divided(known[name], others, room, len(planned.members))
+    return Waves(name, members, planned.because)
 
 
 def anchor_of(servers: Sequence[Server], able: Collection[str] | None = None) -> str | None:
@@ -191,6 +210,21 @@ def anchor_of(servers: Sequence[Server], able: Collection[str] | None = None) ->
         ),
     )  # in the given order where all three are the same
     return ordered[0].name if ordered else None
+
+
+def _divided(
+    anchor: Server, members: Sequence[Server], room: Amount, least: int
+) -> tuple[tuple[str, ...], ...]:
+    """The names of the members in `least` waves, or in as many more as fit."""
+    for one in members:
+        room = room.at_least(anchor.needs.plus(one.needs))
+    # As many waves as members fit: the room is that of the anchor and any of them
+    fitting = (
+        found
+        for count in range(least, len(members) + 1)
+        if (found := _dealt(anchor, members, count, room))
+    )
+    return tuple(tuple(one.name for one in wave) for wave in next(fitting))
 
 
 def _dealt(

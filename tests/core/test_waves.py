@@ -308,9 +308,9 @@ def test_an_anchor_that_does_not_run_is_replaced_before_anything_is_measured(
     campaign = Campaign.create(tmp_path, "one", head)
     able = {"poll", "select", "thread-per-connection"}
 
-    assert anchoring.changed(campaign, request, Json(), {*able, "epoll-lt"}) is None
-    assert anchoring.changed(campaign, request, Json(), ()) is None
-    found = anchoring.changed(campaign, request, Json(), able)
+    assert anchoring.changed(campaign, request, Json(), {*able, "epoll-lt"}, lambda: PLENTY) is None
+    assert anchoring.changed(campaign, request, Json(), (), lambda: PLENTY) is None
+    found = anchoring.changed(campaign, request, Json(), able, lambda: PLENTY)
 
     assert found is not None
     assert found.waves == Waves.of_campaign(campaign.head())
@@ -324,9 +324,33 @@ def test_an_anchor_that_does_not_run_is_replaced_before_anything_is_measured(
         "epoll-lt does not run here: the waves are paired through poll" in capsys.readouterr().err
     )
     campaign.append_cell({"cell": 0, "block": 0, "trial": "0-poll"})
-    assert anchoring.changed(campaign, found, Json(), {"select"}) is not None
+    assert anchoring.changed(campaign, found, Json(), {"select"}, lambda: PLENTY) is not None
     campaign.append_cell({"cell": 0, "block": 1, "trial": "1.1-poll"})
-    assert anchoring.changed(campaign, found, Json(), {"select"}) is None
+    assert anchoring.changed(campaign, found, Json(), {"select"}, lambda: PLENTY) is None
+
+
+def test_a_next_anchor_that_needs_more_divides_the_servers_again_where_they_do_not_fit() -> None:
+    small = [server(name, threads=1) for name in ("epoll-lt", "asio", "epoll-et", "select")]
+    large = server("poll", threads=3)
+    planned = Waves("epoll-lt", (("asio", "select"), ("epoll-et", "poll")))
+    able = {"asio", "epoll-et", "poll", "select"}
+    first = [small[0], large, *small[1:]]  # by rule 2 the next anchor
+
+    roomy = waves.paired_anew(planned, first, replace(PLENTY, threads=5), able)
+    tight = waves.paired_anew(planned, first, replace(PLENTY, threads=4), able)
+
+    assert roomy == planned.with_anchor("poll")
+    assert tight is not None
+    assert tight.anchor == "poll"
+    needs = {one.name: one.needs.threads for one in first if one.name in able}
+    totals = [
+        sum(needs.get(name, 0) for name in tight.of(wave + 1)) for wave in range(len(tight.members))
+    ]
+    assert max(totals) <= 4
+    assert sorted(name for names in tight.members for name in names) == [
+        *("asio", "epoll-et", "epoll-lt", "select")
+    ]
+    assert waves.paired_anew(planned, first, PLENTY, ()) is None
 
 
 def test_waves_are_kept_as_json_and_a_campaign_without_them_has_none() -> None:
