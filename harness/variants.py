@@ -281,17 +281,6 @@ def _directories(servers: Path) -> list[Path]:
         ) from None
 
 
-def discover(servers: Path) -> list[Variant]:
-    """Read all variants under the directory `servers`, sorted by name.
-
-    Raises:
-        UsageError: there are none, or one is wrong (all problems of all files are reported).
-    """
-    found = survey(servers)
-    found.require(found.broken)
-    return list(found.variants)
-
-
 def name_problem(name: str) -> str | None:
     """Why a directory of this name is no server; None where it may be one."""
     if not NAME_PATTERN.fullmatch(name):

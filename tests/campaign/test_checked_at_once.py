@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from command import C10k, is_forked, marked_processes, wait_for
+from discovering import discover
 from few_checks import variables
 from test_nonconforming import BUG, add
 
-from harness import cpus, judging, variants
+from harness import cpus, judging
 from harness.backends.process import ProcessBackend
 from harness.load import family
 from harness.lock import LOCK_VARIABLE
@@ -48,7 +49,7 @@ def test_a_server_that_fails_beside_others_is_checked_again_alone_and_so_are_the
     add(c10k, "a-right", "right.py")
     add(c10k, "b-wrong", f"{BUG}.py")
     backend, said = ProcessBackend(), list[str]()
-    prepared = [backend.prepare(one, 60) for one in variants.discover(c10k.servers)]
+    prepared = [backend.prepare(one, 60) for one in discover(c10k.servers)]
     splits = cpus.splits(cpus.cores_of(os.sched_getaffinity(0)), 1)[:1]
 
     found = judging.each(backend, prepared, "quick", splits, sharing=2, say=said.append)
@@ -67,7 +68,7 @@ def test_servers_that_pass_beside_each_other_are_checked_once(c10k: C10k) -> Non
     for name in names:
         add(c10k, name, "right.py")
     backend, said = ProcessBackend(), list[str]()
-    prepared = [backend.prepare(one, 60) for one in variants.discover(c10k.servers)]
+    prepared = [backend.prepare(one, 60) for one in discover(c10k.servers)]
     splits = cpus.splits(cpus.cores_of(os.sched_getaffinity(0)), 1)[:1]
 
     found = judging.each(backend, prepared, "quick", splits, sharing=3, say=said.append)

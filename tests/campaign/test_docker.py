@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 from command import ROOT, C10k
+from discovering import discover
 from faulty_servers import CRASHES_AT_START, echo
 
 from harness import cpus, groups, limits, lock, plan, variants
@@ -207,7 +208,7 @@ def asked_for_its_runtime(
     engine: docker.DockerClient, program: str, timeout_s: float = BUILD_TIMEOUT_S
 ) -> str:
     """What a server of this source tells, started as a variant's is."""
-    (variant,) = groups.select(variants.discover(variants.Path("servers")), ["epoll-lt"])
+    (variant,) = groups.select(discover(variants.Path("servers")), ["epoll-lt"])
     options = DockerBackend().alone("of-a-test") | {"entrypoint": ["python", "-c", program]}
     image = os.environ["C10K_HARNESS_IMAGE"]
     return images.runtime_of(engine, variant, image, timeout_s, **options)
@@ -261,7 +262,7 @@ def test_a_server_that_does_not_tell_its_runtime_is_refused_and_removed(
 
 def trial_of(backend: DockerBackend, name: str, nofile: int) -> TrialContext:
     """A trial of a shipped server, ready to be opened."""
-    (variant,) = groups.select(variants.discover(variants.Path("servers")), ["epoll-lt"])
+    (variant,) = groups.select(discover(variants.Path("servers")), ["epoll-lt"])
     profile = profiles.load("smoke")
     backend.prepare_load(BUILD_TIMEOUT_S)
     return TrialContext(

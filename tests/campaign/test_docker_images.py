@@ -8,8 +8,8 @@ from pathlib import Path
 import docker
 import pytest
 from command import C10k
+from discovering import discover
 
-from harness import variants
 from harness.backends import images
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -40,7 +40,7 @@ def test_an_updated_base_makes_a_new_image(
 ) -> None:
     directory = c10k.add_server("of-a-base", "")
     (directory / "Dockerfile").write_text(f'FROM {BASE}\nENTRYPOINT ["false"]\n')
-    (variant,) = variants.discover(c10k.servers)
+    (variant,) = discover(c10k.servers)
     (tmp_path / "base").mkdir()
 
     made = []

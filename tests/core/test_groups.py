@@ -11,6 +11,7 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
+from discovering import discover
 
 from harness import groups, variants
 from harness.cli import cli
@@ -18,7 +19,7 @@ from harness.errors import UsageError
 from harness.variants import VariantFile
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = variants.discover(ROOT / "servers")
+SHIPPED = discover(ROOT / "servers")
 LEAST = 'title = "mine"\narchitecture = "epoll-lt"\nsummary = "One."\n'
 
 
@@ -117,7 +118,7 @@ def test_a_group_leaves_out_disabled_servers_and_a_name_says_why(tmp_path: Path)
     add(tmp_path, "mine", 'language = "Perl"\n')
     add(tmp_path, "off", 'language = "Perl"\nstatus = "disabled"\nreason = "no runtime here"\n')
     add(tmp_path, "old", 'language = "C"\nstatus = "disabled"\nreason = "too old"\n')
-    found = variants.discover(tmp_path)
+    found = discover(tmp_path)
 
     assert names([], found) == names(["@runtimes"], found) == ["mine"]
     with pytest.raises(UsageError, match="no runtime here"):

@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from discovering import discover
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import interrupt, pool, variants
+from harness import interrupt, pool
 from harness.backends import building
 from harness.errors import Interrupted, ServerFault
 from harness.load import family
@@ -229,7 +230,7 @@ def test_a_build_that_takes_too_long_is_ended_with_what_it_printed(tmp_path: Pat
 
 def test_images_with_the_same_first_layers_have_one_place() -> None:
     images = pytest.importorskip("harness.backends.images")
-    found = {one.name: images.shared_layers(one) for one in variants.discover(ROOT / "servers")}
+    found = {one.name: images.shared_layers(one) for one in discover(ROOT / "servers")}
 
     assert found["poll"] == found["epoll-lt"]
     assert found["python-poll"] == found["python-select"]

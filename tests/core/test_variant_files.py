@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from discovering import discover
 
 from harness import groups, scaffold, schema, variants
 from harness.errors import UsageError
@@ -31,7 +32,7 @@ def test_a_directory_is_the_whole_registration(tmp_path: Path) -> None:
     add(tmp_path, "mine")
     (tmp_path / "common").mkdir()
 
-    found = variants.discover(tmp_path)
+    found = discover(tmp_path)
 
     assert [variant.name for variant in found] == ["mine"]
     assert found[0].file.workers == 1
@@ -73,7 +74,7 @@ def test_each_mistake_names_file_key_and_what_was_expected(
     add(tmp_path, "mine", text)
 
     with pytest.raises(UsageError) as raised:
-        variants.discover(tmp_path)
+        discover(tmp_path)
 
     assert "variant.toml" in raised.value.message
     for words in expected:
@@ -85,7 +86,7 @@ def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     add(tmp_path, "two", dockerfile=False)
 
     with pytest.raises(UsageError) as raised:
-        variants.discover(tmp_path)
+        discover(tmp_path)
 
     for words in ("`a1`", "`b2`", "two/Dockerfile: C120 missing"):
         assert words in raised.value.message
@@ -117,7 +118,7 @@ def test_a_reserved_word_is_no_name_for_a_server(tmp_path: Path, name: str) -> N
         scaffold.render(name, "empty", tmp_path)
     add(tmp_path, name)
     with pytest.raises(UsageError, match="it is reserved"):
-        variants.discover(tmp_path)
+        discover(tmp_path)
 
 
 def test_every_group_has_a_reserved_name() -> None:
@@ -129,7 +130,7 @@ def test_a_name_must_fit_everywhere_it_is_used(tmp_path: Path, name: str) -> Non
     add(tmp_path, name)
 
     with pytest.raises(UsageError, match="no name for a variant"):
-        variants.discover(tmp_path)
+        discover(tmp_path)
 
 
 def test_the_digest_follows_own_and_shared_sources_but_no_other_variant(tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ def test_every_problem_has_one_number(tmp_path: Path, text: str, codes: list[str
 
     told = []
     try:
-        variants.discover(tmp_path)
+        discover(tmp_path)
     except schema.FileProblems as error:
         told = [problem.code for problem in error.problems]
 
@@ -187,7 +188,7 @@ def test_what_is_wrong_with_name_files_and_keys_is_told_together(tmp_path: Path)
     (tmp_path / "other" / "variant.toml").write_bytes(b"\xff")
 
     with pytest.raises(schema.FileProblems) as raised:
-        variants.discover(tmp_path)
+        discover(tmp_path)
 
     told = [(problem.code, problem.path.name) for problem in raised.value.problems]
     mine = [("C101", "Mine"), ("C120", "Dockerfile"), ("C110", "variant.toml")]
@@ -205,7 +206,7 @@ def test_a_command_in_one_text_is_told_as_the_list_that_it_should_be(tmp_path: P
     )
 
     with pytest.raises(UsageError) as raised:
-        variants.discover(tmp_path)
+        discover(tmp_path)
 
     wanted = 'expected a list, as ["python3", "server.py"]; got \'python3 server.py\''
     assert wanted in raised.value.message
@@ -233,7 +234,7 @@ def test_the_schema_for_editors_is_the_one_that_is_used() -> None:
 
 
 def test_the_shipped_variants_are_valid() -> None:
-    found = variants.discover(Path(__file__).parents[2] / "servers")
+    found = discover(Path(__file__).parents[2] / "servers")
 
     names = {variant.name for variant in found}
     assert {"thread-per-connection", "select", "poll", "epoll-lt", "epoll-et"} <= names
