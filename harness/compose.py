@@ -53,7 +53,8 @@ def launch(client: docker.DockerClient, arguments: Sequence[str], reports: Path)
 
     Raises:
         HostNotFit: this is no container of Compose, or the engine refuses the campaign's.
-        Interrupted: Compose replaced this container; the campaign goes on.
+        Interrupted: Compose replaced this container, and the campaign goes on; or something else
+            removed the campaign's container.
     """
     own = _own(client)
     if own.labels[ONE_OFF] == "True":
@@ -65,14 +66,47 @@ def launch(client: docker.DockerClient, arguments: Sequence[str], reports: Path)
         output = client.api.attach(str(campaign.id), stream=True, logs=True, demux=True)
         threading.Thread(target=_show, args=(output, orders), daemon=True).start()
         campaign.start()
+        ending = Ending(campaign)
         while (number := orders.get()) is not None:
             if _is_replaced(client, own):
                 raise _left(campaign)
             with contextlib.suppress(docker.errors.APIError):  # it has ended
                 campaign.kill(signal.Signals(number).name)
-        code = int(campaign.wait()["StatusCode"])
+        code = ending.code()
         containers.remove(campaign)
     return code
+
+
+class Ending:
+    """Waits for a container's end from now on: what removes it then takes no exit code away."""
+
+    def __init__(self, campaign: Container) -> None:
+        self._campaign = campaign
+        self._found: queue.SimpleQueue[int | Exception] = queue.SimpleQueue()
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def code(self) -> int:
+        """The exit code, once the container has ended.
+
+        Raises:
+            Interrupted: it was removed before the engine was asked.
+            EngineGone: the engine stopped.
+        """
+        found = self._found.get()
+        if isinstance(found, docker.errors.NotFound):
+            raise Interrupted(
+                f"the campaign's container {self._campaign.name} was removed from outside",
+                hint="Its reports are kept: c10k run --resume CAMPAIGN goes on.",
+            )
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _wait(self) -> None:
+        try:
+            self._found.put(int(self._campaign.wait()["StatusCode"]))
+        except Exception as error:  # is raised where the code is asked for
+            self._found.put(error)
 
 
 def configuration(own: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import docker
 import pytest
 from command import C10k, wait_for
 
+from harness import compose
 from harness.backends import containers, images
 from harness.backends.base import LABEL
+from harness.errors import Interrupted
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 # The first build installs all dependencies from the network.
@@ -162,6 +165,28 @@ def test_lack_of_memory_is_told_from_a_kill(engine: docker.DockerClient, image: 
         hungry.remove(force=True)
 
     assert how == "exit 137, the kernel killed it for lack of memory (OOM)"
+
+
+def test_a_container_that_is_removed_as_it_ends_still_tells_its_exit_code(
+    engine: docker.DockerClient, image: str
+) -> None:
+    waits = {"entrypoint": ["python", "-c", "import sys; sys.exit(len(input()))"]}
+    options = {**waits, "stdin_open": True, "network_mode": "none"}
+    campaign, gone = (engine.containers.create(image, **options) for _ in range(2))
+    for one in (campaign, gone):
+        one.start()
+    gone.remove(force=True)
+
+    ending = compose.Ending(campaign)
+    time.sleep(1)  # a campaign takes longer
+    stdin = campaign.attach_socket(params={"stdin": 1, "stream": 1})
+    getattr(stdin, "_sock", stdin).sendall(b"seven..\n")
+    code = ending.code()
+    campaign.remove(force=True)
+
+    assert code == 7
+    with pytest.raises(Interrupted, match="was removed from outside"):
+        compose.Ending(gone).code()
 
 
 # Its first process ends with code 0, as a program does that puts itself into the background.
