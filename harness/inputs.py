@@ -51,6 +51,16 @@ def text(path: Path, bytes_max: int = BYTES_MAX) -> str:
         raise Unreadable(f"is not UTF-8: byte 0x{found:02x} at offset {error.start}") from None
 
 
+def require_readable(path: Path, bytes_max: int = BYTES_MAX) -> None:
+    """Raise what `text` raises, but for a file that is not UTF-8."""
+    try:
+        _content(path, bytes_max)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror}") from None
+
+
 def _content(path: Path, bytes_max: int) -> bytes:
     # O_NONBLOCK: a pipe without a writer would block open(2)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -21,7 +21,8 @@ from harness.errors import HostNotFit, UsageError
 
 LOCK_NAME = "c10k.lock"
 LOCK_VARIABLE = "C10K_LOCK"
-OWNER = re.compile(r".+, pid [0-9]+ on \S+\n", re.DOTALL)
+# A host may have no name.
+OWNER = re.compile(r".+, pid [0-9]+ on \S*\n", re.DOTALL)
 OWNER_BYTES_MAX = 4096
 
 
@@ -71,10 +72,12 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
                 hint=f"Wait until it ends, or stop it; the lock is {path}.",
             ) from None
         _require_no_content(descriptor, path)
-        text = f"{owner}, pid {os.getpid()} on {socket.gethostname()}\n"
+        end = os.fsencode(f", pid {os.getpid()} on {socket.gethostname()}\n")
+        # The end stays whole: without it the next campaign takes the text for other content
+        text = os.fsencode(owner)[: OWNER_BYTES_MAX - len(end)] + end
         os.ftruncate(descriptor, 0)
         with contextlib.suppress(OSError):  # a full disk: the lock holds without its owner's name
-            os.pwrite(descriptor, os.fsencode(text)[:OWNER_BYTES_MAX], 0)
+            os.pwrite(descriptor, text, 0)
         try:
             yield
         finally:

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from harness import schema
+from harness import inputs, schema
 from harness.errors import UsageError
 from harness.sources import Sources
 
@@ -304,9 +304,13 @@ def read(directory: Path) -> Variant:
     if (text := name_problem(name)) is not None:
         problems.append(schema.Problem("C101", directory, text))
     dockerfile = directory / "Dockerfile"
-    if not dockerfile.is_file():
+    try:
+        inputs.require_readable(dockerfile)
+    except FileNotFoundError:
         text = "missing: every variant needs a Dockerfile"
         problems.append(schema.Problem("C120", dockerfile, text))
+    except inputs.Unreadable as error:
+        problems.append(schema.Problem("C102", dockerfile, str(error)))
     try:
         file = schema.load(path, VariantFile)
     except schema.FileProblems as error:

@@ -41,10 +41,15 @@ class _Api(docker.APIClient):
         except requests.exceptions.ConnectionError as error:
             if any(isinstance(cause, ReadTimeoutError) for cause in error.args):
                 raise  # the engine is there, and takes its time
-            raise EngineGone(
-                f"the Docker engine at {address()} no longer answers: {_reason(error) or error}",
-                hint="Start it again, then repeat the command.",
-            ) from error
+            raise gone(error) from error
+
+
+def gone(error: Exception) -> EngineGone:
+    """The error of an engine that stopped answering."""
+    return EngineGone(
+        f"the Docker engine at {address()} no longer answers: {_reason(error) or error}",
+        hint="Start it again, then repeat the command.",
+    )
 
 
 def address() -> str:

@@ -17,9 +17,11 @@ from typing import Any
 import docker
 import docker.errors
 from docker.models.containers import Container
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from harness import built, interrupt
-from harness.backends import bases
+from harness.backends import bases, engine
 from harness.backends.base import tail, told_runtime
 from harness.errors import HostNotFit, ServerFault
 from harness.variants import Variant
@@ -284,7 +286,11 @@ def _pump(
     try:
         for message in client.api.build(rm=True, forcerm=True, decode=True, **arguments):
             messages.put(message)
-    except (OSError, ValueError, docker.errors.DockerException) as error:
+    except docker.errors.DockerException as error:
+        messages.put({"error": str(error)})
+    except (RequestException, HTTPError) as error:
+        messages.put(engine.gone(error))
+    except (OSError, ValueError) as error:
         messages.put({"error": str(error)})
     except Exception as error:  # an engine that is gone: the thread that waits raises it
         messages.put(error)

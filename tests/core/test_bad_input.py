@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,21 @@ def test_a_file_with_content_is_no_lock_and_keeps_it(
     path.write_text("c10k run --profile quick in /x, pid 7 on host\n")  # as a SIGKILL leaves it
     with lock.held("c10k"):
         assert "c10k, pid" in path.read_text()
+
+
+@pytest.mark.parametrize(("owner", "host"), [("c10k in /x", ""), (f"c10k in /{'é' * 4000}", "h")])
+def test_what_any_owner_leaves_in_the_lock_is_no_other_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str, host: str
+) -> None:
+    path = tmp_path / "lock"
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    with lock.held(owner, path):
+        left = path.read_bytes()
+    assert len(left) <= lock.OWNER_BYTES_MAX
+    path.write_bytes(left)  # as a SIGKILL leaves it
+
+    with lock.held(owner, path):
+        pass
 
 
 @pytest.mark.parametrize(

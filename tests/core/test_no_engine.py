@@ -7,13 +7,14 @@ import os
 import socket
 import tempfile
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from harness import host
-from harness.backends import engine
-from harness.errors import HostNotFit
+from harness import host, variants
+from harness.backends import engine, images
+from harness.errors import EngineGone, HostNotFit
 
 FORMS = "unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST"
 
@@ -137,3 +138,53 @@ def test_a_socket_that_refuses_this_user_is_told_from_one_without_an_engine(
     assert error.message == (
         f"the Docker engine at unix://{path} refuses user 65534: Permission denied"
     )
+
+
+class Stopping(BaseHTTPRequestHandler):
+    """An engine that stops in the middle of a build."""
+
+    def do_GET(self) -> None:
+        self.answer(b'{"ApiVersion": "1.43", "message": "No such image"}')
+
+    def do_POST(self) -> None:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while size := int(self.rfile.readline(), 16):
+                self.rfile.read(size + len(b"\r\n"))
+            self.rfile.readline()
+        else:
+            self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b'15\r\n{"stream": "Step 1"}\n\r\n20\r\n{"str')
+        self.close_connection = True
+
+    def answer(self, body: bytes) -> None:
+        is_image = "/images/" in self.path
+        self.send_response(404 if is_image else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_engine_that_stops_in_a_build_is_no_fault_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    directory = tmp_path / "mine"
+    directory.mkdir()
+    (directory / "Dockerfile").write_text("FROM scratch\n")
+    (directory / "variant.toml").write_text(
+        'title = "mine"\narchitecture = "poll"\nlanguage = "C"\nsummary = "One."\n'
+    )
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stopping) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_address[1]}")
+        client = engine.connected()
+
+        with pytest.raises(EngineGone, match="no longer answers"):
+            images.build_variant(client, variants.read(directory), 30)
+
+        server.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -240,3 +241,28 @@ def test_the_shipped_variants_are_valid() -> None:
     assert {"thread-per-connection", "select", "poll", "epoll-lt", "epoll-et"} <= names
     capped = {variant.name for variant in found if variant.file.limits}
     assert {"select-fdset", "python-select"} <= capped
+
+
+@pytest.mark.parametrize("kind", ["a directory", "a named pipe"])
+def test_a_dockerfile_that_is_no_file_is_called_what_it_is(tmp_path: Path, kind: str) -> None:
+    add(tmp_path, "mine")
+    dockerfile = tmp_path / "mine/Dockerfile"
+    dockerfile.unlink()
+    dockerfile.mkdir() if kind == "a directory" else os.mkfifo(dockerfile)
+
+    with pytest.raises(UsageError, match=f"Dockerfile: C102 is {kind}, expected a regular file"):
+        discover(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it becomes another user for a moment")
+def test_a_dockerfile_that_this_user_may_not_read_is_named() -> None:
+    with tempfile.TemporaryDirectory() as servers:
+        add(Path(servers), "mine")
+        Path(servers).chmod(0o755)
+        (Path(servers) / "mine/Dockerfile").chmod(0)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(UsageError, match="C102 cannot be read: Permission denied"):
+                discover(Path(servers))
+        finally:
+            os.seteuid(0)
