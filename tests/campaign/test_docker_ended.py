@@ -18,6 +18,7 @@ from command import C10k, wait_for
 from harness import compose
 from harness.backends import containers, images
 from harness.backends.base import LABEL
+from harness.backends.confinement import LAUNCHED
 from harness.errors import Interrupted
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -187,6 +188,30 @@ def test_a_container_that_is_removed_as_it_ends_still_tells_its_exit_code(
     assert code == 7
     with pytest.raises(Interrupted, match="was removed from outside"):
         compose.Ending(gone).code()
+
+
+def test_a_sweep_takes_launched_campaigns_only_once_their_launcher_is_gone(
+    engine: docker.DockerClient, image: str
+) -> None:
+    launcher = engine.containers.run(image, entrypoint=["sleep", "600"], detach=True)
+    made = [launcher]
+    try:
+        for owner in (str(launcher.id), "0" * 64):
+            label = {LAUNCHED: owner}
+            made.append(engine.containers.create(image, entrypoint=["true"], labels=label))
+        mine, orphan = made[1:]
+        mine.start()
+        mine.wait()
+        before = {one.id for one in containers.launched(engine)}
+        launcher.remove(force=True)
+        after = {one.id for one in containers.launched(engine)}
+    finally:
+        for one in made:
+            containers.remove(one)
+
+    assert orphan.id in before
+    assert mine.id not in before
+    assert {mine.id, orphan.id} <= after
 
 
 # Its first process ends with code 0, as a program does that puts itself into the background.
