@@ -1,46 +1,73 @@
 """Kill short campaigns at random moments. Is anything lost, or left behind?
 
-Each campaign has two servers and 100 connections. The script kills the harness, the load or a
-server by a random signal at a random moment, then cleans, then resumes. It checks these rules:
+Each campaign has two servers and 100 connections. The script sends a random signal at a random
+moment to the harness, the load, a server, or (with Docker) the engine. Then it cleans, and resumes
+the campaign. It checks these rules:
 
-1. The command ends with a documented exit code, and prints no traceback. No signal is lost.
+1. The run ends with an exit code that its kill explains (`ENDS`), and prints no traceback.
 2. No finished cell and no ended trial is lost or changed.
 3. After the next start no process, container, volume or control group of the campaign is left.
 4. The report is whole, after the clean and after the resume.
 5. The resume ends with 0 and runs exactly the trials that have no result. A server that was killed
-   has a result, since the campaign cannot know who killed it: then the resume ends with 4.
+   has a result, since the campaign cannot know what killed it: then the resume ends with 4.
+
+With Docker all campaigns run on an engine of their own (`private_engine.py`), which needs root.
+`--record` keeps a line for each kill, and `--only` runs a part of the plan of a seed:
+
+    bench/bench_kills.py --seed 7 --only 1-10 --record kills.jsonl
+    bench/bench_kills.py --table kills.jsonl
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
+import os
 import random
 import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import kill_table
 import killing
-from clients import warn_if_busy
+import private_engine
+from clients import ROOT, warn_if_busy
+from kill_table import Fault, Told
+from private_engine import PrivateEngine
 
+from harness import variants
 from harness.attempts import is_result
 from harness.errors import Exit
 from harness.store import Campaign
 
-Victim = Literal["harness", "load", "server"]
+Victim = Literal["harness", "load", "server", "engine"]
+Kind = tuple[Victim, signal.Signals]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-KINDS: tuple[tuple[Victim, signal.Signals], ...] = (
+PROCESS_KINDS: tuple[Kind, ...] = (
     *itertools.product(("harness", "load", "server"), SIGNALS),
     ("harness", signal.SIGHUP),
 )
-# How a run may end that was hit: by itself, or by what hit it before it could know
-ENDS = {int(code) for code in Exit} | {-by for _, by in KINDS}
+# A stopping engine ends its containers first; one that is killed leaves them running
+DOCKER_KINDS: tuple[Kind, ...] = (
+    *PROCESS_KINDS,
+    ("engine", signal.SIGTERM),
+    ("engine", signal.SIGKILL),
+)
+# How a run may end that was hit. Exit code 1 is a bug: no kill explains it.
+ENDS: dict[Victim, set[int]] = {
+    "harness": {Exit.INTERRUPTED},
+    "load": {Exit.OK, Exit.GATE_FAILED, Exit.INTERRUPTED},
+    "server": {Exit.OK, Exit.GATE_FAILED, Exit.SERVER_FAULT},
+    "engine": {Exit.OK, Exit.HOST_NOT_FIT, Exit.INTERRUPTED},
+}
+BUILD_S = 900.0
 # A busy host can disturb a trial, which a resume then runs again
 RESUMES_MAX = 3
 
@@ -78,15 +105,27 @@ class Kept:
         return {line["trial"] for line in self.outcomes if is_result(line)}
 
 
-def planned(count: int, seed: int) -> list[Kill]:
+def planned(count: int, seed: int, kinds: Sequence[Kind]) -> list[Kill]:
     """So many kills, each kind as often as any other, in random order at random moments."""
     chance = random.Random(seed)  # noqa: S311
-    kinds = [KINDS[number % len(KINDS)] for number in range(count)]
-    chance.shuffle(kinds)
+    chosen = [kinds[number % len(kinds)] for number in range(count)]
+    chance.shuffle(chosen)
     return [
         Kill(number, victim, by, chance.uniform(0.02, 0.95))
-        for number, (victim, by) in enumerate(kinds, start=1)
+        for number, (victim, by) in enumerate(chosen, start=1)
     ]
+
+
+def explained(kill: Kill, code: int, *, hit: bool) -> bool:
+    """Rule 1: whether the kill explains how the run ended.
+
+    A signal may end the harness before it listens; SIGKILL always does.
+    """
+    if not hit:
+        return code in (Exit.OK, Exit.GATE_FAILED)  # which a disturbed trial ends with
+    if kill.victim == "harness":
+        return code == -kill.by or (kill.by != signal.SIGKILL and code in ENDS["harness"])
+    return code in ENDS[kill.victim]
 
 
 def lost(before: Kept, after: Kept) -> list[str]:
@@ -124,75 +163,152 @@ def traced(ended: killing.Ended) -> list[str]:
     return [f"traceback: {ended.err}"]
 
 
-def survived(kill: Kill, place: killing.Place, usual_s: float) -> list[str]:
-    """Run a campaign, kill, clean, resume; what is wrong, in sentences."""
+def survived(
+    kill: Kill, place: killing.Place, usual_s: float, engine: PrivateEngine | None
+) -> Told:
+    """Run a campaign, kill, clean, resume; what came of it."""
     run = place.start()
     moment_s = time.monotonic() + kill.share * usual_s
     hit = place.hit(run, kill.victim, kill.by, moment_s)
     before = Kept.of(place.campaign())
     killed = run.finish()
+    if engine is not None and kill.victim == "engine" and hit:
+        engine.restart()
     marks = place.marks()
-    wrong = [] if killed.code in ENDS else [f"the run ended with {killed.code}"]
+    found: list[Fault] = []
+    if not explained(kill, killed.code, hit=hit):
+        found.append(Fault("end", f"the run ended with {killed.code}: {killed.err}"))
     cleaned = place.command("clean")
     if cleaned.code != Exit.OK:
-        wrong.append(f"`c10k clean` ended with {cleaned.code}: {cleaned.err}")
-    if hit and kill.victim == "harness" and killed.code in (Exit.OK, Exit.BUG):
-        wrong.append(f"the signal was lost: {killed.err}")
-    wrong += place.left_behind(marks)
-    wrong += traced(killed) + traced(cleaned)
+        found.append(Fault("left", f"`c10k clean` ended with {cleaned.code}: {cleaned.err}"))
+    found += [Fault("left", text) for text in place.left_behind(marks)]
+    found += [Fault("end", text) for text in traced(killed) + traced(cleaned)]
     campaign = place.campaign()
     if campaign is not None:
-        wrong += resumed(place, campaign, before)
-    told = "" if hit else "  (it had ended before)"
-    print(f"{kill}  ended with {killed.code}{told}  {'; '.join(wrong) or 'ok'}", flush=True)
-    return wrong
+        found += resumed(place, campaign, before)
+    told = Told(
+        backend="process" if engine is None else "docker",
+        number=kill.number,
+        victim=kill.victim,
+        by=kill.by.name,
+        share=kill.share,
+        hit=hit,
+        code=killed.code,
+        kept=len(before.cells),
+        faults=tuple(found),
+    )
+    said = "; ".join(fault.text for fault in found) or "ok"
+    late = "" if hit else "  (it had ended before)"
+    print(f"{kill}  ended with {killed.code}{late}  {said}", flush=True)
+    return told
 
 
-def resumed(place: killing.Place, campaign: Campaign, before: Kept) -> list[str]:
+def resumed(place: killing.Place, campaign: Campaign, before: Kept) -> list[Fault]:
     """What is wrong with the campaign that was killed, and with its resume."""
     stopped = Kept.of(campaign)
-    wrong = lost(before, stopped) + killing.unreadable(campaign)
+    missing, unreadable = lost(before, stopped), killing.unreadable(campaign)
     trials = [trial["id"] for trial in campaign.head()["plan"]]
     for _ in range(RESUMES_MAX):
         start = Kept.of(campaign)
         done = place.command("run", "--resume", campaign.name)
         ended = Kept.of(campaign)
-        wrong += lost(start, ended)
+        missing += lost(start, ended)
         if done.code != Exit.GATE_FAILED:  # which a disturbed trial ends with
             break
-    wrong += not_exactly(trials, start, ended)
+    wrong = not_exactly(trials, start, ended)
     if done.code not in codes_allowed(ended):
         wrong.append(f"the resume ended with {done.code}: {done.err or done.out[-500:]}")
-    return wrong + traced(done) + killing.unreadable(campaign) + place.left_behind(place.marks())
+    unreadable += killing.unreadable(campaign)
+    return [
+        *(Fault("lost", text) for text in missing),
+        *(Fault("resume", text) for text in wrong + traced(done)),
+        *(Fault("report", text) for text in unreadable),
+        *(Fault("left", text) for text in place.left_behind(place.marks())),
+    ]
+
+
+@contextmanager
+def private(root: Path) -> Iterator[PrivateEngine]:
+    """An engine of our own with all images of the campaigns, which all clients use meanwhile."""
+    from harness.backends import engine as engines
+    from harness.backends import images
+
+    client = engines.connected()
+    with contextlib.closing(client):
+        built = [images.harness_image(client, BUILD_S)]
+        for server in killing.SERVERS:
+            variant = variants.read(ROOT / "servers" / server)
+            built.append(images.build_variant(client, variant, BUILD_S))
+        # By their names, which the campaigns look for, and with the base that these names depend on
+        names = [images.base_image(), *(client.images.get(one).tags[0] for one in built)]
+    with private_engine.running(root) as engine:
+        engine.take_over(names)
+        with private_engine.used(engine):
+            os.environ["C10K_HARNESS_IMAGE"] = images.HARNESS_IMAGE
+            yield engine
+
+
+def part(text: str) -> range:
+    """`3-8` as the numbers of kills."""
+    first, last = text.split("-")
+    return range(int(first), int(last) + 1)
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backend", choices=("process", "docker"), default="process")
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
+    parser.add_argument("--only", type=part, help="run these kills of the plan, as in 1-10")
+    parser.add_argument("--record", type=Path, help="append a line for each kill to this file")
+    parser.add_argument("--table", type=Path, nargs="+", help="print the table of such files")
+    parser.add_argument("--keep", type=Path, help="keep the campaigns there")
+    parser.add_argument("--engine", type=Path, help="keep the private engine's images there")
+    return parser.parse_args()
 
 
 def main() -> int:
     """Print a line for each kill; 1 if one left something wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backend", choices=("process", "docker"), default="process")
-    parser.add_argument("--kills", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
-    parser.add_argument("--keep", type=Path, help="keep the campaigns there")
-    arguments = parser.parse_args()
+    given = arguments()
+    if given.table:
+        told = kill_table.read(given.table)
+        print("\n".join([kill_table.table(told), "", *kill_table.faults(told)]))
+        return 0
     warn_if_busy()
-    print(f"{arguments.kills} kills, backend {arguments.backend}, seed {arguments.seed}")
-    wrong: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as directory:
-        root = arguments.keep or Path(directory)
-        # The first one builds the servers
-        built, whole = (
-            killing.Place(root / name, arguments.backend) for name in ("first", "whole")
-        )
-        built.whole_s()
-        usual_s = whole.whole_s()
-        print(f"a whole campaign takes {usual_s:.1f} s", flush=True)
-        for kill in planned(arguments.kills, arguments.seed):
-            place = killing.Place(root / str(kill.number), arguments.backend)
-            if survived(kill, place, usual_s):
-                wrong[f"{kill.victim} {kill.by.name}"] += 1
-    told = ", ".join(f"{kind} ({count})" for kind, count in wrong.items())
-    print(f"{arguments.kills - wrong.total()} of {arguments.kills} left nothing wrong. {told}")
-    return 1 if wrong else 0
+    kinds = DOCKER_KINDS if given.backend == "docker" else PROCESS_KINDS
+    kills = planned(given.kills, given.seed, kinds)
+    if given.only:
+        kills = [kill for kill in kills if kill.number in given.only]
+    print(f"{len(kills)} of {given.kills} kills, backend {given.backend}, seed {given.seed}")
+    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as stack:
+        root = given.keep or Path(directory)
+        engine = None
+        if given.backend == "docker":
+            engine = stack.enter_context(private(given.engine or Path(directory) / "engine"))
+        told = run(kills, root, engine, given.record)
+    print("\n".join([kill_table.table(told), "", *kill_table.faults(told)]))
+    return 1 if any(one.faults for one in told) else 0
+
+
+def run(
+    kills: Sequence[Kill], root: Path, engine: PrivateEngine | None, record: Path | None
+) -> list[Told]:
+    """Do all kills, each in a campaign of its own below `root`."""
+    # The first one builds the servers
+    built, whole = (killing.Place(root / name, engine) for name in ("first", "whole"))
+    built.whole_s()
+    usual_s = whole.whole_s()
+    print(f"a whole campaign takes {usual_s:.1f} s", flush=True)
+    told = []
+    for kill in kills:
+        told.append(survived(kill, killing.Place(root / str(kill.number), engine), usual_s, engine))
+        if record:
+            with record.open("a") as file:
+                file.write(told[-1].line() + "\n")
+    return told
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clients import ROOT
+from private_engine import PrivateEngine
 
 from harness.backends.confinement import LOCK_LABEL
 from harness.backends.roster import SUFFIX
@@ -76,9 +77,11 @@ class Running:
 class Place:
     """A directory with its own reports and its own lock, by which all that it starts is found."""
 
-    def __init__(self, directory: Path, backend: str) -> None:
+    def __init__(self, directory: Path, engine: PrivateEngine | None) -> None:
+        """`engine` runs the campaign; without one it has the process backend."""
         directory.mkdir(parents=True)
-        self._backend = backend
+        self._engine = engine
+        self._backend = "docker" if engine else "process"
         self._lock = directory / "lock"
         self._reports = directory / "reports"
         self._profile = directory / "kill.toml"
@@ -135,7 +138,7 @@ class Place:
         for group in GROUPS.glob("**/c10k-*") if marks else ():
             if any(mark in group.name for mark in marks):
                 left.append(f"control group {group} is left")
-        if self._backend == "docker":
+        if self._engine is not None:
             left += [f"{one.name} is left" for one in (*self._containers(), *self._volumes())]
         return left
 
@@ -162,7 +165,10 @@ class Place:
         if victim == "harness":
             run.process.send_signal(by)
             return True
-        if self._backend == "docker":
+        if self._engine is not None:
+            if victim == "engine":
+                self._engine.end(by)
+                return True
             return self._send_inside(victim, by)
         for pid in self._victims(victim):
             with contextlib.suppress(ProcessLookupError):
