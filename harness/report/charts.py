@@ -1,8 +1,8 @@
 """A figure → static SVG whose colours are the page's CSS variables.
 
-Altair describes the chart, vl-convert renders it without a browser. Two things are ours: ticks in
-steps of 1-2-5 fitted to the data (whole decades waste half of a plot), and labels at the ends of
-the lines, where they cover neither each other nor another line.
+A chart is a specification of Vega-Lite, which vl-convert renders without a browser. Two things are
+ours: ticks in steps of 1-2-5 fitted to the data (whole decades waste half of a plot), and labels at
+the ends of the lines, where they cover neither each other nor another line.
 
 Rule 1: the same figure gives the same bytes: ids are numbered per chart, never per process.
 Rule 2: a series ends where its data ends, and a single point is still a dot.
@@ -13,9 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import altair as alt
 import vl_convert
-from altair.utils import schemapi
 
 from harness.report import hits, rows
 from harness.report.axes import (
@@ -30,7 +28,19 @@ from harness.report.axes import (
     logarithmic,
     percentile_axis,
 )
-from harness.report.encodings import FONT_PX, LABELS, Layered, Values, axis, chart, coloured, scaled
+from harness.report.encodings import (
+    FONT_PX,
+    LABELS,
+    Spec,
+    Values,
+    axis,
+    coloured,
+    layer,
+    layered,
+    name,
+    quantity,
+    scaled,
+)
 from harness.report.figures import Figure
 from harness.report.labels import Align, Box, free_box, segments
 from harness.report.rows import ROW_PX
@@ -56,32 +66,49 @@ NAMED_BESIDE_KINDS = (*DOTLESS_KINDS, "load")
 PADDING = {"left": 12, "right": 14, "top": 8, "bottom": 2}
 # 1 / (1 - p) as per cent: 1 is 0 %, 10 is 90 %, 1,000 is 99.9 %.
 PERCENT_LABELS = "format(100 * (1 - 1 / datum.value), '.5~g') + ' %'"
-VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+VEGA_LITE = "6.4"
+CONFIG: Spec = {
+    "background": "transparent",
+    "padding": PADDING,
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": "var(--muted)",
+        "titleColor": "var(--muted)",
+        "gridColor": "var(--rule)",
+        "domainColor": "var(--rule)",
+        "tickColor": "var(--rule)",
+        "labelFontSize": FONT_PX,
+        "titleFontSize": FONT_PX,
+        "titleFontWeight": "normal",
+        "titlePadding": 8,
+        "labelPadding": 5,
+        "aria": False,
+    },
+}
 
 
-def svg(figure: Figure, *, is_checked: bool = False) -> str:
-    """Render the chart; empty when the figure has nothing to draw.
-
-    `is_checked`: hold it against Vega-Lite's schema, which takes twice as long. Tests do so.
-    """
-    with schemapi.debug_mode(is_checked):
-        return _svg(figure)
-
-
-def _svg(figure: Figure) -> str:
-    if figure.bars:
-        return hits.over_rows(_rendered(rows.bars(figure), figure), rows.words(figure), ROW_PX)
-    if not figure.series:
+def svg(figure: Figure) -> str:
+    """Render the chart; empty when the figure has nothing to draw."""
+    drawn = spec(figure)
+    if drawn is None:
         return ""
-    if figure.kind == "dots":
-        return hits.over_rows(_rendered(rows.dots(figure), figure), rows.words(figure), ROW_PX)
-    x, y = scales(figure)
-    return hits.over_lines(_rendered(_lines(figure, x, y), figure), figure, x, y)
+    image = _inlined(vl_convert.vegalite_to_svg(drawn, vl_version=VEGA_LITE), figure)
+    if figure.bars or figure.kind == "dots":
+        return hits.over_rows(image, rows.words(figure), ROW_PX)
+    return hits.over_lines(image, figure, *scales(figure))
 
 
-def _rendered(chart: Layered, figure: Figure) -> str:
-    spec = _styled(chart).to_dict(validate=schemapi.DEBUG_MODE)
-    return _inlined(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE), figure)
+def spec(figure: Figure) -> Spec | None:
+    """The chart as a specification of Vega-Lite; None when the figure has nothing to draw."""
+    if figure.bars:
+        drawn = rows.bars(figure)
+    elif not figure.series:
+        return None
+    elif figure.kind == "dots":
+        drawn = rows.dots(figure)
+    else:
+        drawn = _lines(figure, *scales(figure))
+    return {**drawn, "config": CONFIG}
 
 
 def scales(figure: Figure) -> tuple[Scale, Scale]:
@@ -99,21 +126,21 @@ def scales(figure: Figure) -> tuple[Scale, Scale]:
     return connections_axis(sorted({point.x for point in points})), y
 
 
-def _lines(figure: Figure, x: Scale, y: Scale) -> Layered:
+def _lines(figure: Figure, x: Scale, y: Scale) -> Spec:
     layers = [*_marks(figure, x, y), *_labels(figure, x, y)]
     if figure.target:
         layers.insert(0, _target(figure.target))
-    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
+    return layered(layers, WIDTH, HEIGHT)
 
 
-def _axis_x(figure: Figure, x: Scale) -> alt.X:
+def _axis_x(figure: Figure, x: Scale) -> Spec:
     title = figure.x_title or X_TITLES.get(figure.kind, "open connections (log)")
     labels = PERCENT_LABELS if figure.kind == "percentiles" else LABELS
-    return alt.X("x:Q", title=title, scale=scaled(x), axis=axis(x, labels))
+    return quantity("x", title=title, scale=scaled(x), axis=axis(x, labels))
 
 
-def _axis_y(figure: Figure, y: Scale, field: str = "y") -> alt.Y:
-    return alt.Y(f"{field}:Q", title=_y_title(figure), scale=scaled(y), axis=axis(y))
+def _axis_y(figure: Figure, y: Scale, field: str = "y") -> Spec:
+    return quantity(field, title=_y_title(figure), scale=scaled(y), axis=axis(y))
 
 
 def _y_title(figure: Figure) -> str:
@@ -122,7 +149,7 @@ def _y_title(figure: Figure) -> str:
     return Y_TITLES[figure.kind]
 
 
-def _marks(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
+def _marks(figure: Figure, x: Scale, y: Scale) -> list[Spec]:
     values: Values = [
         {
             "line": f"{series.variant}/{point.segment}",
@@ -135,36 +162,22 @@ def _marks(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
         for series in figure.series
         for point in series.points
     ]
-    base = chart(values).encode(
-        x=_axis_x(figure, x), color=coloured(one.colour for one in figure.series), detail="line:N"
-    )
+    places = {
+        "x": _axis_x(figure, x),
+        "y": _axis_y(figure, y),
+        "color": coloured(one.colour for one in figure.series),
+    }
+    lines = {**places, "detail": name("line")}
     marks = []
-    banded = [value for value in values if value["low"] is not None]
-    if banded:
-        band = chart(banded).mark_area(opacity=0.15, aria=False)
-        marks.append(
-            band.encode(
-                x=_axis_x(figure, x),
-                y=_axis_y(figure, y, "low"),
-                y2="high:Q",
-                color=coloured(one.colour for one in figure.series),
-                detail="line:N",
-            )
-        )
-    marks.append(base.mark_line(strokeWidth=2, aria=False).encode(y=_axis_y(figure, y)))
+    if banded := [value for value in values if value["low"] is not None]:
+        band = {**lines, "y": _axis_y(figure, y, "low"), "y2": {"field": "high"}}
+        marks.append(layer(banded, "area", {"opacity": 0.15}, **band))
+    marks.append(layer(values, "line", {"strokeWidth": 2}, **lines))
     if figure.kind not in DOTLESS_KINDS:
-        dots = base.mark_point(filled=True, size=36, opacity=1, aria=False)
-        marks.append(dots.encode(y=_axis_y(figure, y)))
-    stops = _stops(figure)
-    if stops:
-        cross = chart(stops).mark_text(text="✕", fontSize=15, fontWeight="bold", aria=False)
-        marks.append(
-            cross.encode(
-                x=_axis_x(figure, x),
-                y=_axis_y(figure, y),
-                color=coloured(one.colour for one in figure.series),
-            )
-        )
+        marks.append(layer(values, "point", {"filled": True, "size": 36, "opacity": 1}, **lines))
+    if stops := _stops(figure):
+        look = {"text": "✕", "fontSize": 15, "fontWeight": "bold"}
+        marks.append(layer(stops, "text", look, **places))
     return marks
 
 
@@ -177,10 +190,10 @@ def _stops(figure: Figure) -> Values:
     ]
 
 
-def _labels(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
+def _labels(figure: Figure, x: Scale, y: Scale) -> list[Spec]:
     """Names at the ends of the lines; of one that ends inside the plot, where no line is."""
     ends: list[Label] = []
-    charts: list[alt.Chart] = []
+    charts: list[Spec] = []
     taken: list[Box] = []
     drawn = segments(figure.series, x, y)
     for series in figure.series:
@@ -207,54 +220,24 @@ def _labels(figure: Figure, x: Scale, y: Scale) -> list[alt.Chart]:
     return [*charts, _text(figure, x, y, apart(ends, y), "left", 9)] if ends else charts
 
 
-def _text(
-    figure: Figure, x: Scale, y: Scale, labels: list[Label], align: Align, dx: float
-) -> alt.Chart:
+def _text(figure: Figure, x: Scale, y: Scale, labels: list[Label], align: Align, dx: float) -> Spec:
     values = [
         {"text": label.text, "colour": label.colour, "x": label.x, "y": label.y} for label in labels
     ]
-    text = chart(values).mark_text(
-        align=align, baseline="middle", dx=dx, fontSize=FONT_PX, aria=False
-    )
-    named: alt.Chart = text.encode(
+    return layer(
+        values,
+        "text",
+        {"align": align, "baseline": "middle", "dx": dx, "fontSize": FONT_PX},
         x=_axis_x(figure, x),
         y=_axis_y(figure, y),
-        text="text:N",
+        text=name("text"),
         color=coloured(one.colour for one in figure.series),
     )
-    return named
 
 
-def _target(connections: int) -> alt.Chart:
-    rule: alt.Chart = (
-        chart([{"y": connections}])
-        .mark_rule(strokeDash=[4, 4], color="var(--muted)", aria=False)
-        .encode(y="y:Q")
-    )
-    return rule
-
-
-def _styled(chart: Layered) -> Layered:
-    # Set here: each `configure` method copies the whole chart
-    chart.config = alt.Config(
-        background="transparent",
-        padding=PADDING,
-        view=alt.ViewConfig(stroke=None),
-        axis=alt.AxisConfig(
-            labelColor="var(--muted)",
-            titleColor="var(--muted)",
-            gridColor="var(--rule)",
-            domainColor="var(--rule)",
-            tickColor="var(--rule)",
-            labelFontSize=FONT_PX,
-            titleFontSize=FONT_PX,
-            titleFontWeight="normal",
-            titlePadding=8,
-            labelPadding=5,
-            aria=False,
-        ),
-    )
-    return chart
+def _target(connections: int) -> Spec:
+    look = {"strokeDash": [4, 4], "color": "var(--muted)"}
+    return layer([{"y": connections}], "rule", look, y=quantity("y"))
 
 
 _ROOT = re.compile(r'<svg [^>]*?viewBox="(0 0 ([0-9.]+) [0-9.]+)"[^>]*>')

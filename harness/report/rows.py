@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import altair as alt
-
 from harness.analysis.results import MEMORY_KINDS
 from harness.report.axes import LETTER_PX, WIDTH, Scale, linear, logarithmic
-from harness.report.encodings import FONT_PX, Layered, Values, axis, chart, coloured, scaled
+from harness.report.encodings import (
+    FONT_PX,
+    Spec,
+    Values,
+    axis,
+    coloured,
+    layer,
+    layered,
+    name,
+    quantity,
+    scaled,
+)
 from harness.report.figures import Bar, Figure, Series
 
 ROW_PX = 22
@@ -22,7 +31,7 @@ def words(figure: Figure) -> tuple[tuple[int, str], ...]:
     return tuple(bars) or tuple(dots)
 
 
-def bars(figure: Figure) -> Layered:
+def bars(figure: Figure) -> Spec:
     """Memory per connection, its kinds stacked, with the total at the end of each bar."""
     values: Values = []
     totals: Values = []
@@ -36,21 +45,20 @@ def bars(figure: Figure) -> Layered:
         totals.append({"variant": bar.variant, "at": reached, "text": bar.label})
     names = [bar.variant for bar in figure.bars]
     x = linear(max(total["at"] for total in totals))
-    colour = alt.Color(
-        "kind:N",
-        legend=None,
-        scale=alt.Scale(
-            domain=list(MEMORY_KINDS), range=[f"var(--k-{kind})" for kind in MEMORY_KINDS]
-        ),
-    )
-    drawn = chart(values).mark_bar(size=ROW_PX - 8, aria=False)
-    drawn = drawn.encode(
-        x=_across("from", x, "KiB per connection"), x2="to:Q", y=_servers(names), color=colour
+    colours = [f"var(--k-{kind})" for kind in MEMORY_KINDS]
+    drawn = layer(
+        values,
+        "bar",
+        {"size": ROW_PX - 8},
+        x=_across("from", x, "KiB per connection"),
+        x2={"field": "to"},
+        y=_servers(names),
+        color=name("kind", legend=None, scale={"domain": list(MEMORY_KINDS), "range": colours}),
     )
     return _layered([drawn, _ends(totals, names)], names)
 
 
-def dots(figure: Figure) -> Layered:
+def dots(figure: Figure) -> Spec:
     """One dot per level, the last one filled, over its interval; the values stand at the end."""
     values, spans, ends = _dots(figure)
     names = [series.variant for series in figure.series]
@@ -59,16 +67,21 @@ def dots(figure: Figure) -> Layered:
     x = logarithmic(min(lows), max(highs)) if figure.is_log else linear(max(highs))
     title = f"{figure.y_title}{' (log)' if figure.is_log else ''}"
     colour = coloured(series.colour for series in figure.series)
-    dot = chart(values).mark_point(size=DOT_PX2, strokeWidth=2, opacity=1, aria=False)
-    fill = alt.condition("datum.is_last", colour, alt.value("var(--bg)"))
+    band = {"x": _across("low", x, title), "x2": {"field": "high"}, "y": _servers(names)}
+    fill = {"condition": {"test": "datum.is_last", **colour}, "value": "var(--bg)"}
+    dot = layer(
+        values,
+        "point",
+        {"size": DOT_PX2, "strokeWidth": 2, "opacity": 1},
+        x=_across("at", x, title),
+        y=_servers(names),
+        stroke=colour,
+        fill=fill,
+    )
     layers = [
-        _line(values, BAND_PX, 0.22).encode(
-            x=_across("low", x, title), x2="high:Q", y=_servers(names), color=colour
-        ),
-        _line(spans, SPAN_PX, 0.7).encode(
-            x=_across("low", x, title), x2="high:Q", y=_servers(names), color=colour
-        ),
-        dot.encode(x=_across("at", x, title), y=_servers(names), stroke=colour, fill=fill),
+        layer(values, "rule", _line(BAND_PX, 0.22), **band, color=colour),
+        layer(spans, "rule", _line(SPAN_PX, 0.7), **band, color=colour),
+        dot,
         _ends(ends, names),
     ]
     return _layered(layers, names)
@@ -100,39 +113,34 @@ def _dots(figure: Figure) -> tuple[Values, Values, Values]:
     return values, spans, ends
 
 
-def _line(values: Values, width_px: float, opacity: float) -> alt.Chart:
-    line: alt.Chart = chart(values).mark_rule(
-        strokeWidth=width_px, opacity=opacity, strokeCap="round", aria=False
-    )
-    return line
+def _line(width_px: float, opacity: float) -> Spec:
+    return {"strokeWidth": width_px, "opacity": opacity, "strokeCap": "round"}
 
 
-def _ends(values: Values, names: list[str]) -> alt.Chart:
-    text = chart(values).mark_text(
-        align="left", baseline="middle", dx=9, fontSize=FONT_PX, color="var(--ink)", aria=False
-    )
-    ends: alt.Chart = text.encode(x=alt.X("at:Q"), y=_servers(names), text="text:N")
-    return ends
+def _ends(values: Values, names: list[str]) -> Spec:
+    look = {
+        "align": "left",
+        "baseline": "middle",
+        "dx": 9,
+        "fontSize": FONT_PX,
+        "color": "var(--ink)",
+    }
+    return layer(values, "text", look, x=quantity("at"), y=_servers(names), text=name("text"))
 
 
-def _across(field: str, x: Scale, title: str) -> alt.X:
-    return alt.X(f"{field}:Q", title=title, scale=scaled(x), axis=axis(x))
+def _across(field: str, x: Scale, title: str) -> Spec:
+    return quantity(field, title=title, scale=scaled(x), axis=axis(x))
 
 
-def _servers(names: list[str]) -> alt.Y:
+def _servers(names: list[str]) -> Spec:
     """Room for the longest name as the page writes it, whose font the renderer does not know."""
     room = max(map(len, names)) * LETTER_PX
-    return alt.Y(
-        "variant:N",
-        sort=names,
-        title=None,
-        axis=alt.Axis(ticks=False, grid=False, minExtent=room, labelLimit=0),
-    )
+    sides = {"ticks": False, "grid": False, "minExtent": room, "labelLimit": 0}
+    return name("variant", sort=names, title=None, axis=sides)
 
 
-def _layered(layers: list[alt.Chart], names: list[str]) -> Layered:
-    layered: Layered = alt.layer(*layers).properties(width=WIDTH, height=ROW_PX * len(names))
-    return layered
+def _layered(layers: list[Spec], names: list[str]) -> Spec:
+    return layered(layers, WIDTH, ROW_PX * len(names))
 
 
 def _parts(bar: Bar) -> str:

@@ -128,7 +128,7 @@ def test_servers_lists_what_is_there_for_people_and_for_programs() -> None:
     }
 
 
-SLOW = ("pandas", "altair", "locust", "docker", "rich", "scipy")
+SLOW = ("pandas", "vl_convert", "locust", "docker", "rich", "scipy")
 
 
 @pytest.mark.parametrize(
