@@ -51,9 +51,9 @@ def stop(server: Container, waiting: Wait, *, asks: bool) -> ServerExit:
     return ServerExit(exit_code, said, waiting.spent, wrote.amount, died)
 
 
-def killed(container: Container, codes: frozenset[int] | set[int]) -> str:
+def killed(container: Container, codes: frozenset[int] | set[int], within_s: float = END_S) -> str:
     """Which signal ended a container that ended with one of `codes`, in words; else empty."""
-    ends_within(container, END_S)
+    ends_within(container, within_s)
     try:
         container.reload()
     except docker.errors.NotFound:

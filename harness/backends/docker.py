@@ -210,8 +210,8 @@ class DockerTrial:
         assert self._events is not None  # noqa: S101 (start_load() ran)
         assert self._load is not None  # noqa: S101
         event = self._events.next(timeout_s)
-        if event is None and (how := containers.killed(self._load, containers.SIGNALLED)):
-            raise Interrupted(f"the load's container {self._load.name} was ended: {how}")
+        if event is None:
+            self._require_not_killed(self._load)
         return event
 
     def reply(self, **members: Any) -> None:
@@ -255,6 +255,7 @@ class DockerTrial:
                 memswap_limit=self._memory_max,
             )
         except HostNotFit as error:
+            self._require_not_killed(self._load, within_s=0)  # no server joins what has ended
             variant = self._context.prepared.variant.name
             raise ServerFault(
                 f"{variant}: its container does not start: {error.message}", code="not-started"
@@ -310,6 +311,12 @@ class DockerTrial:
         if self._load_stdin is not None:
             with contextlib.suppress(OSError):
                 self._load_stdin.close()
+
+    @staticmethod
+    def _require_not_killed(load: Container, within_s: float = containers.END_S) -> None:
+        """Raises Interrupted where something other than the harness ended the load in that time."""
+        if how := containers.killed(load, containers.SIGNALLED, within_s):
+            raise Interrupted(f"the load's container {load.name} was ended: {how}")
 
     def _end(self, name: str, timeout_s: float, *, asks: bool = True) -> ServerExit:
         if name not in self._exits:

@@ -23,7 +23,7 @@ from harness.backends.base import LABEL, TrialContext
 from harness.backends.confinement import LOCK_LABEL, SERVER_UID
 from harness.backends.docker import DockerBackend
 from harness.backends.process import ProcessBackend
-from harness.errors import HostNotFit, ServerFault
+from harness.errors import HostNotFit, Interrupted, ServerFault
 from harness.load.waiting import Wait
 from harness.profiles import profile as profiles
 from harness.written import KEPT_BYTES
@@ -317,6 +317,24 @@ def test_a_server_whose_container_somebody_removed_has_ended(engine: docker.Dock
 
     assert ended is not None
     assert ended.exit_code is None
+    assert left_behind(engine) == []
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_load_that_ends_before_its_server_starts_interrupts_and_blames_no_server(
+    engine: docker.DockerClient, by: signal.Signals
+) -> None:
+    backend = DockerBackend()
+    context = trial_of(backend, "loadless", 1024)
+
+    with backend.open(context) as opened:
+        assert opened.next_event(60) is not None
+        load = engine.containers.get(f"c10k-loadless-{context.name}-load")
+        load.kill(signal=by.name)
+        load.wait()
+        with pytest.raises(Interrupted, match=f"-load was ended: exit {128 + by}, {by.name} from"):
+            opened.start_server()
+
     assert left_behind(engine) == []
 
 
