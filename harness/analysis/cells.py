@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
@@ -116,14 +118,20 @@ def _estimate(
 
 
 def _by_place(rows: pd.DataFrame, column: str) -> dict[Place, float]:
-    known = rows[["block", "wave", column]].dropna()
-    places = zip(known["block"].astype(int), known["wave"].astype(int), strict=True)
-    return dict(zip(places, map(float, known[column]), strict=True))
+    places = zip(rows["block"].tolist(), rows["wave"].tolist(), rows[column].tolist(), strict=True)
+    return {
+        (int(block), int(wave)): float(value) for block, wave, value in places if _is_known(value)
+    }
 
 
 def _median(rows: pd.DataFrame, column: str) -> float | None:
-    known = rows[column].dropna()
-    return float(known.median()) if len(known) else None
+    # In lists: a cell has few rows and many columns, and each step of pandas costs 0.1 ms
+    known = [float(value) for value in rows[column].tolist() if _is_known(value)]
+    return statistics.median(known) if known else None
+
+
+def _is_known(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)
 
 
 def _texts(column: Iterable[Any]) -> list[str]:
