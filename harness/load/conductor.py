@@ -26,7 +26,7 @@ from typing import Any
 
 import gevent
 
-from harness.load import accounting, discovery, problems, ready, record, xray
+from harness.load import accounting, discovery, problems, ready, record, sockets, xray
 from harness.load.address import parse
 from harness.load.events import Events
 from harness.load.figures import Status, Window, merge_ramp
@@ -84,6 +84,9 @@ def await_server(
     except discovery.Escaped as escaped:
         raise TrialFailed("escaped", str(escaped)) from None
     if server is None:
+        if not sockets.listeners(address):
+            gone = f"nobody listens on {address.text} any more"
+            raise TrialFailed("server-died", f"the server died after its first echo: {gone}")
         raise TrialFailed(
             "load-error",
             f"{address.text} echoes, but no process that may be looked into holds its listening "

@@ -2,7 +2,7 @@
 
 python frail_server.py PORT [--wrong | --silent | --corrupt-after BYTES | --hold CONNECTIONS
                                 | --drop-every CONNECTIONS | --drop-first | --delay SECONDS
-                                | --trickle | --once]
+                                | --trickle | --once | --deafens]
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ parser.add_argument("--drop-first", action="store_true", help="close the first a
 parser.add_argument("--delay", type=float, default=0.0, help="answer so many seconds later")
 parser.add_argument("--trickle", action="store_true", help="answer one byte every half second")
 parser.add_argument("--once", action="store_true", help="close each connection after one answer")
+parser.add_argument("--deafens", action="store_true", help="listen until the first connection")
 options = parser.parse_args()
 
 
 class Echo(asyncio.Protocol):
     """One connection."""
 
+    server: asyncio.Server
     held = 0
     accepted = 0
     owed = b""
@@ -41,6 +43,8 @@ class Echo(asyncio.Protocol):
         self.transport = transport
         Echo.held += 1
         Echo.accepted += 1
+        if options.deafens:
+            self.server.close()
         self.is_doomed = bool(options.drop_every and Echo.accepted % options.drop_every == 0)
         self.is_doomed |= options.drop_first and Echo.accepted == 1
         if options.hold is not None and Echo.held > options.hold:
@@ -87,7 +91,7 @@ async def serve() -> None:
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     listener = socket.create_server(("127.0.0.1", options.port), backlog=1024)
-    await loop.create_server(Echo, sock=listener)
+    Echo.server = await loop.create_server(Echo, sock=listener)
     await ended.wait()
 
 

@@ -213,6 +213,16 @@ def test_totals_are_not_told_where_an_attempt_at_readiness_was_given_up(run_load
     assert all(record["failure"] is None for record in run.of("cell"))
 
 
+def test_a_server_that_dies_right_after_its_first_echo_is_no_error_of_the_load(
+    run_load: Run,
+) -> None:
+    run = run_load(spec())
+    run.serve_frail("--deafens")
+    failure = run.to_end()
+    assert failure["code"] == "server-died"
+    assert failure["text"].endswith("nobody listens on tcp://127.0.0.1:7000 any more")
+
+
 def test_a_server_that_echoes_wrong_bytes_is_told_with_position_and_bytes(run_load: Run) -> None:
     run = run_load(spec())
     run.serve_frail("--wrong")
