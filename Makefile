@@ -10,7 +10,8 @@ unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
 
 .DEFAULT_GOAL := help
 .PHONY: help install bench test lint format bench-engine bench-independent bench-self \
-  bench-backends bench-accounts bench-profile bench-looks bench-inputs bench-kills lock clean
+  bench-backends bench-accounts bench-profile bench-looks bench-inputs bench-kills bench-around \
+  lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +61,9 @@ bench-inputs: install ## Feed 500 generated bad inputs to the command line
 
 bench-kills: install ## Kill short campaigns at random: is anything lost, or left behind?
 	$(BIN)/python bench/bench_kills.py $(ARGS)
+
+bench-around: install ## Time what surrounds a measurement: commands, report, image, smoke run
+	$(BIN)/python bench/bench_around.py $(ARGS)
 
 lock: $(VENV)/dependencies ## Pin the newest versions of all dependencies, with hashes
 	$(PIP) uv
