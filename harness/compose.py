@@ -31,7 +31,7 @@ import docker.errors
 from docker.models.containers import Container
 
 from harness import store
-from harness.backends import containers
+from harness.backends import containers, engine
 from harness.backends.confinement import LAUNCHED, NOT_COMPOSE, PROJECT, SERVICE
 from harness.errors import HostNotFit, Interrupted
 
@@ -169,7 +169,7 @@ def _show(
 ) -> None:
     """Copy the campaign's output to ours; its end is the last order."""
     try:
-        for out, err in output:
+        for out, err in engine.streamed(output):
             for data, stream in ((out, sys.stdout.buffer), (err, sys.stderr.buffer)):
                 if data:
                     with contextlib.suppress(OSError):  # the terminal is gone; the campaign is not

@@ -103,7 +103,7 @@ def _read(container: Container, **options: Any) -> Written:
     """What the engine kept of its output; it keeps no more than `confined()` allows."""
     written = Written()
     with contextlib.suppress(docker.errors.APIError):
-        for chunk in container.logs(stream=True, follow=False, **options):
+        for chunk in engine.streamed(container.logs(stream=True, follow=False, **options)):
             written.add(chunk)
     return written
 

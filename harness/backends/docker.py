@@ -201,9 +201,8 @@ class DockerTrial:
             tmpfs={"/tmp": "size=64m"},  # noqa: S108 (inside the container)
             **above_servers(self._context.module),
         )
-        self._events = EventStream(
-            self._load.attach(stdout=True, stderr=False, stream=True, logs=True)
-        )
+        output = self._load.attach(stdout=True, stderr=False, stream=True, logs=True)
+        self._events = EventStream(engine.streamed(output))
 
     def next_event(self, timeout_s: float) -> Event | None:
         """The load's next event."""
@@ -310,6 +309,7 @@ class DockerTrial:
             self._client.volumes.get(self._name).remove(force=True)
         if self._load_stdin is not None:
             with contextlib.suppress(OSError):
+                engine.end(self._load_stdin)
                 self._load_stdin.close()
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -50,6 +50,25 @@ def gone(error: Exception) -> EngineGone:
         f"the Docker engine at {address()} no longer answers: {_reason(error) or error}",
         hint="Start it again, then repeat the command.",
     )
+
+
+def streamed(stream: Any) -> Iterator[Any]:
+    """What a stream of the engine brings; closes it at its end, in the thread that reads it."""
+    try:
+        yield from stream
+    finally:
+        end(stream)
+
+
+def end(stream: Any) -> None:
+    """Close the response behind a stream, or a socket, of the engine.
+
+    The SDK leaves that to the garbage collector. Where that closes the socket first, the end of
+    the response fails, and Python 3.13 writes "Exception ignored" to standard error.
+    """
+    response = getattr(stream, "_response", None)
+    if response is not None:
+        response.close()
 
 
 def address() -> str:
