@@ -239,8 +239,9 @@ def private(root: Path) -> Iterator[PrivateEngine]:
         for server in killing.SERVERS:
             variant = variants.read(ROOT / "servers" / server)
             built.append(images.build_variant(client, variant, BUILD_S))
-        # By their names, which the campaigns look for, and with the base that these names depend on
-        names = [images.base_image(), *(client.images.get(one).tags[0] for one in built)]
+        # By their names, which the campaigns look for, and with the base that these depend on
+        tags = [tag for one in built for tag in client.images.get(one).tags]
+        names = [images.base_image(), *tags]
     with private_engine.running(root) as engine:
         engine.take_over(names)
         with private_engine.used(engine):
