@@ -38,11 +38,14 @@ class Drawn:
 def report(campaign: Campaign) -> Drawn:
     """Write `report.html` of one campaign and `index.html` beside all campaigns."""
     headroom.require()
-    # pandas and Altair take a second to import, which `c10k servers` must not wait for.
-    from harness.report import html, text
+    from harness.report import renderer
 
-    built = model_of(campaign)
-    path = campaign.write(REPORT_FILE, html.render(built))
+    with renderer.started() as render_chart:
+        # pandas takes half a second to import, which `c10k servers` must not wait for.
+        from harness.report import html, text
+
+        built = model_of(campaign)
+        path = campaign.write(REPORT_FILE, html.render(built, render_chart))
     index(campaign.directory.parent, f"c10k report {campaign.name}")
     unranked = built.analysis.unranked
     unproven = unranked is not None and unranked.code == proof.CODE

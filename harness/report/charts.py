@@ -1,8 +1,8 @@
 """A figure → static SVG whose colours are the page's CSS variables.
 
-A chart is a specification of Vega-Lite, which vl-convert renders without a browser. Two things are
-ours: ticks in steps of 1-2-5 fitted to the data (whole decades waste half of a plot), and labels at
-the ends of the lines, where they cover neither each other nor another line.
+A chart is a specification of Vega-Lite, which is rendered without a browser (renderer.py). Two
+things are ours: ticks in steps of 1-2-5 fitted to the data (whole decades waste half of a plot),
+and labels at the ends of the lines, where they cover neither each other nor another line.
 
 Rule 1: the same figure gives the same bytes: ids are numbered per chart, never per process.
 Rule 2: a series ends where its data ends, and a single point is still a dot.
@@ -13,9 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-import vl_convert
-
-from harness.report import hits, rows
+from harness.report import hits, renderer, rows
 from harness.report.axes import (
     HEIGHT,
     LINE_PX,
@@ -66,7 +64,6 @@ NAMED_BESIDE_KINDS = (*DOTLESS_KINDS, "load")
 PADDING = {"left": 12, "right": 14, "top": 8, "bottom": 2}
 # 1 / (1 - p) as per cent: 1 is 0 %, 10 is 90 %, 1,000 is 99.9 %.
 PERCENT_LABELS = "format(100 * (1 - 1 / datum.value), '.5~g') + ' %'"
-VEGA_LITE = "6.4"
 CONFIG: Spec = {
     "background": "transparent",
     "padding": PADDING,
@@ -87,12 +84,12 @@ CONFIG: Spec = {
 }
 
 
-def svg(figure: Figure) -> str:
+def svg(figure: Figure, render: renderer.Render = renderer.here) -> str:
     """Render the chart; empty when the figure has nothing to draw."""
     drawn = spec(figure)
     if drawn is None:
         return ""
-    image = _inlined(vl_convert.vegalite_to_svg(drawn, vl_version=VEGA_LITE), figure)
+    image = _inlined(render(drawn), figure)
     if figure.bars or figure.kind == "dots":
         return hits.over_rows(image, rows.words(figure), ROW_PX)
     return hits.over_lines(image, figure, *scales(figure))

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.findings import Finding, Name
-from harness.report import charts
+from harness.report import charts, renderer
 from harness.report.background import COLOURS
 from harness.report.data import data, rounded
 from harness.report.figures import Figure
@@ -32,7 +32,7 @@ _TABLE_GAPS = re.compile(r">\s+<(?=/?t[rdhb])")
 SCRIPT_HASH = f"'sha256-{_DIGEST}'"
 
 
-def render(model: Model) -> str:
+def render(model: Model, render_chart: renderer.Render = renderer.here) -> str:
     """The report as one HTML file."""
     variants = model.variants
     page = (
@@ -40,7 +40,7 @@ def render(model: Model) -> str:
         .get_template("report.html.j2")
         .render(
             model=model,
-            charts={figure.id: _svg(figure) for figure in model.figures},
+            charts={figure.id: _svg(figure, render_chart) for figure in model.figures},
             summary=_json(summary(model)),
             data=_json(data(model)),
             cells_csv=_data_uri("text/csv", cells_csv(model)),
@@ -140,8 +140,8 @@ def cells_csv(model: Model) -> str:
     return out.getvalue()
 
 
-def _svg(figure: Figure) -> Markup:
-    return Markup(charts.svg(figure))  # noqa: S704 (the renderer escapes what it draws)
+def _svg(figure: Figure, render_chart: renderer.Render) -> Markup:
+    return Markup(charts.svg(figure, render_chart))  # noqa: S704 (the renderer escapes what it draws)
 
 
 def _json(value: Any) -> Markup:
