@@ -207,7 +207,8 @@ class Place:
                     yield int(path.name), [word.decode(errors="replace") for word in words]
 
     def _containers(self) -> list[Any]:
-        return list(_engine().containers.list(all=True, filters=self._label))
+        found = _engine().containers.list(all=True, filters=self._label, ignore_removed=True)
+        return list(found)
 
     def _volumes(self) -> list[Any]:
         return list(_engine().volumes.list(filters=self._label))
