@@ -6,20 +6,15 @@ import base64
 import copy
 import hashlib
 import json
-import os
 import re
-import signal
 from html import unescape
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
-import altair
 import pytest
 import synthetic
-from jsonschema import ValidationError
 
-from harness.report import charts, html, model, renderer, text
+from harness.report import charts, html, model, text
 from harness.report.model import Model
 
 Lines = list[dict[str, Any]]
@@ -385,33 +380,3 @@ def test_the_command_repeats_the_campaign_with_its_seed(head: dict[str, Any]) ->
     assert command(["/opt/venv/bin/c10k", "run", "--seed", "7"]) == "c10k run --seed 7"
     assert command([]) == "c10k run --seed 7"
     assert command(["run", "--servers", "a b"]) == "c10k run --servers 'a b' --seed 7"
-
-
-def test_a_chart_is_the_same_from_a_process_of_its_own_and_without_one(built: Model) -> None:
-    figure = next(figure for figure in built.figures if charts.spec(figure))
-
-    with renderer.started() as render:
-        beside = charts.svg(figure, render)
-        os.kill(children()[-1], signal.SIGKILL)
-        alone = charts.svg(figure, render)
-
-    assert beside == alone == charts.svg(figure)
-    assert children() == []
-
-
-def children() -> list[int]:
-    """The processes that this one started."""
-    tasks = Path("/proc/self/task").glob("*/children")
-    return [int(pid) for task in tasks for pid in task.read_text().split()]
-
-
-def test_each_chart_is_what_the_schema_of_vega_lite_allows(built: Model) -> None:
-    assert f"v{renderer.VEGA_LITE}." in altair.SCHEMA_VERSION
-    specs = [spec for figure in built.figures if (spec := charts.spec(figure))]
-    assert specs
-    for spec in specs:
-        assert altair.LayerChart.from_dict(spec).to_dict()["layer"]
-
-    unknown = {**specs[0], "layers": []}
-    with pytest.raises(ValidationError):
-        altair.LayerChart.from_dict(unknown)
