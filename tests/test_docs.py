@@ -17,6 +17,7 @@ from harness import cli
 from harness.errors import EXIT_MEANINGS
 from harness.profiles import profile as profiles
 from harness.profiles.profile import Profile, ScenarioUse, Timeouts, Timing, Traffic
+from harness.report.glossary import GLOSSARY
 from harness.scenarios import CALIBRATION, SCENARIOS
 from harness.variants import VariantFile
 
@@ -188,12 +189,26 @@ def test_every_target_of_the_makefile_that_is_named_exists() -> None:
     assert named - targets == set()
 
 
-def test_every_link_between_pages_leads_somewhere() -> None:
+def test_the_glossary_of_the_docs_is_the_one_of_the_report() -> None:
+    header, _, *rows = re.findall(r"^\|.*\|$", PAGES["glossary.md"], re.MULTILINE)
+
+    assert header == "| term | meaning |"
+    assert rows == [f"| {term} | {meaning} |" for term, meaning in GLOSSARY]
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_link_between_pages_leads_to_a_file_and_to_a_heading_in_it() -> None:
     broken = []
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text("utf-8")):
-            if not (path.parent / target).exists():
-                broken.append(f"{path.name}: {target}")
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bench/results/*.md")]:
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", path.read_text("utf-8")):
+            page = path.parent / target if target else path
+            if not page.exists() or (anchor and anchor not in anchors(page)):
+                broken.append(f"{path.name}: {target}#{anchor}")
 
     assert not broken, "\n".join(broken)
 
