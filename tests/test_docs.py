@@ -151,7 +151,7 @@ def test_every_key_of_a_profile_is_documented_and_no_other() -> None:
     text = section("run")
     of_profile, of_scenario = (
         re.findall(r"^\| `(?:\[\[)?([a-z_]+)(?:\]\])?` \| (.*) \|$", table, re.MULTILINE)
-        for table in text.partition("A profile is a TOML file")[2].split("Those of each scenario:")
+        for table in text.partition("A profile is a TOML file")[2].split("Keys of each scenario:")
     )
 
     assert {key for key, _ in of_profile} == set(Profile.model_fields)
