@@ -6,7 +6,6 @@ A new campaign and a resumed one take the same path: what is already in the stor
 from __future__ import annotations
 
 import contextlib
-import functools
 import re
 import textwrap
 import time
@@ -31,6 +30,7 @@ from harness import (
 )
 from harness.admission import Admission
 from harness.backends.base import Backend, Prepared
+from harness.doctor.room import of_host
 from harness.errors import C10kError, EngineGone, Exit, Interrupted, Unproven, UsageError
 from harness.interrupt import shielded
 from harness.profiles import profile as profiles
@@ -211,8 +211,9 @@ def _run_missing(
     gate = Admission(campaign, backend, progress, splits, request.include_nonconforming)
     refused = gate.refused(prepared, request.profile.conformance)
     able = prepared.keys() - refused.keys()
-    read_room = functools.partial(host.room, backend.name)
-    changed = anchoring.changed(campaign, request, progress, able, read_room)
+    changed = anchoring.changed(
+        campaign, request, progress, able, lambda: of_host(host.limits(), backend.name)
+    )
     if changed is not None:
         request = changed
         rounds = Rounds(campaign, request, backend, progress, start_s)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import resource
-import subprocess
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness import built, cpus, host
+from harness import built, cpus, git, host
 from harness.cpus import CpuSplit
 
 # Trials measured under different values of these are not of one campaign.
@@ -69,7 +68,7 @@ def collect(
         **{f"backend_{name}": value for name, value in facts.items()},
         "harness": version("c10k"),
         "harness_source": built.harness_digest(),
-        "git": _git(),
+        "git": git.description(Path(__file__).parent),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
     }
@@ -144,19 +143,3 @@ def _read(path: str, default: str = "n/a") -> str:
         return Path(path).read_text().strip()
     except OSError:
         return default
-
-
-def _git() -> str | None:
-    """`git describe` of the harness's own tree; None where there is none (an image)."""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--tags"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except OSError:
-        return None
-    return done.stdout.strip() or None

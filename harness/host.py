@@ -17,14 +17,12 @@ from typing import Any
 from harness import cpus, headroom
 from harness.backends import isolation
 from harness.doctor.facts import UNLIMITED, Engine, Facts
-from harness.errors import HostNotFit
 
 PROC = Path("/proc")
 SYS = Path("/sys")
 # Long enough to tell a busy process by ticks of 10 ms.
 BUSY_INTERVAL_S = 0.5
 BUSY_SHARE_MIN = 0.02
-ENGINE_TIMEOUT_S = 5
 # linux/capability.h
 CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_RESOURCE, CAP_PERFMON = 19, 21, 24, 38
 # user_namespaces(7): what /proc/PID/uid_map has in the first one.
@@ -33,8 +31,10 @@ ALL_USERS = ["0", "0", "4294967295"]
 HOST_PIDS_INODE = 0xEFFFFFFC
 
 
-def read(reports: Path) -> Facts:
+def read(reports: Path, engine: Engine) -> Facts:
     """Take one reading for a campaign whose reports go to the directory `reports`.
+
+    `engine` is what a Docker engine said of itself (harness/backends/engine.py).
 
     Half a second of it is spent on watching what else runs.
     """
@@ -48,7 +48,7 @@ def read(reports: Path) -> Facts:
         has_strace=shutil.which("strace") is not None,
         has_perf=shutil.which("perf") is not None,
         has_tracepoints=has_tracepoints(),
-        engine=engine(),
+        engine=engine,
         **_processors(),
         **_shared_limits(),
         disk_free_bytes=_disk_free_bytes(reports),
@@ -74,25 +74,6 @@ def text(path: Path | str) -> str | None:
 def sysctl(name: str) -> str | None:
     """A sysctl's value by its dotted name."""
     return text(PROC / "sys" / name.replace(".", "/"))
-
-
-def engine() -> Engine:
-    """The Docker engine, or why there is none."""
-    try:
-        from harness.backends.engine import connected  # takes 0.2 s
-
-        client = connected(ENGINE_TIMEOUT_S)
-        version = client.version()
-        client.close()
-    except HostNotFit as error:
-        return Engine(error=error.message)
-    except OSError as error:
-        return Engine(error=f"the Docker engine does not say its version: {error}")
-    return Engine(
-        version=str(version.get("Version")),
-        api=str(version.get("ApiVersion")),
-        nofile_hard=_engine_nofile(),
-    )
 
 
 def is_first_user() -> bool:
@@ -315,7 +296,7 @@ def _upwards(directory: Path, base: Path) -> Iterator[Path]:
     yield base
 
 
-def _engine_nofile() -> int | None:
+def daemon_nofile() -> int | None:
     """What the engine's daemon can grant, where it runs beside us and may be looked at."""
     pid = text("/run/docker.pid") or ""
     if not pid.isdigit() or text(PROC / pid / "comm") != "dockerd":

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import environment, groups, growth, plan, stored, variants, waves
+from harness import environment, git, groups, growth, plan, stored, variants, waves
 from harness.backends.base import Backend
 from harness.campaign import Request, environment_now
 from harness.errors import UsageError
@@ -77,7 +77,8 @@ def as_it_was(variant: Variant, entry: Mapping[str, Any]) -> Variant:
     outputs, digest = entry.get("outputs") or (), entry.get("digest")
     if digest is None or variant.digest(outputs) == digest:
         return variant
-    without = replace(variant, added=variant.sources.products())
+    added = variant.sources.compiled() | git.ignored(variant.sources.context)
+    without = replace(variant, added=tuple(sorted(added)))
     return without if without.digest(outputs) == digest else variant
 
 

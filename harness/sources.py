@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ CACHE_TAG = "CACHEDIR.TAG"
 # How files begin that compilers write: ELF, archives of objects, classes of Java, Erlang's modules.
 COMPILED = (b"\x7fELF", b"!<arch>\n", b"\xca\xfe\xba\xbe", b"FOR1")
 COMPILED_SUFFIXES = (".pyc", ".pyo")
-GIT_S = 20.0
 # An engine takes seconds to read as much; `/` and a home directory have more.
 FILES_MAX = 20_000
 BYTES_MAX = 256 << 20
@@ -82,15 +80,14 @@ class Sources:
             for path, facts in self._found(())
         }
 
-    def products(self) -> tuple[str, ...]:
-        """The files that a compiler wrote or Git ignores, by their paths in the context.
+    def compiled(self) -> set[str]:
+        """The files that a compiler wrote, by their paths in the context.
 
         Raises:
             FileProblems: the context is too large, or a directory of it cannot be read.
         """
         context = self.context
-        found = {str(path.relative_to(context)) for path, _ in self._found(()) if _compiled(path)}
-        return tuple(sorted(found | _ignored(context)))
+        return {str(path.relative_to(context)) for path, _ in self._found(()) if _compiled(path)}
 
     def require_size(self) -> None:
         """Raise FileProblems where the context has too many files or bytes."""
@@ -107,9 +104,8 @@ class Sources:
     def _files(self, left_out: Collection[Path]) -> Iterator[tuple[Path, os.stat_result]]:
         """The regular files of the context that may be sources, the bounds held."""
         files, size_bytes = 0, 0
-        unread: list[
-            OSError
-        ] = []  # told at the end: a context that is too large is the first fault
+        # Raised at the end: a context that is too large is the first fault
+        unread: list[OSError] = []
         for top, directories, names in os.walk(self.context, onerror=unread.append):
             here = Path(top)
             directories[:] = [name for name in directories if _is_searched(here / name, left_out)]
@@ -154,19 +150,6 @@ def _compiled(path: Path) -> bool:
             return file.read(max(map(len, COMPILED))).startswith(COMPILED)
     except OSError:
         return False
-
-
-def _ignored(context: Path) -> set[str]:
-    """The files and directories that Git ignores; none where there is no repository, or no Git."""
-    listed = ("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
-    try:
-        done = subprocess.run(
-            ["git", *listed], cwd=context, capture_output=True, timeout=GIT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return set()
-    paths = os.fsdecode(done.stdout).split("\0") if done.returncode == 0 else []
-    return {path.rstrip("/") for path in paths if path}
 
 
 def _above(path: str) -> list[str]:

@@ -13,9 +13,12 @@ import docker.errors
 import requests
 from urllib3.exceptions import ReadTimeoutError
 
+from harness import host
+from harness.doctor.facts import Engine
 from harness.errors import EngineGone, HostNotFit
 
 API_TIMEOUT_S = 120
+ASKED_TIMEOUT_S = 5
 SOCKET = "unix:///var/run/docker.sock"
 SCHEMES = ("unix", "tcp", "http", "https", "ssh")
 FORMS = "unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST"
@@ -96,6 +99,23 @@ def connected(timeout_s: int = API_TIMEOUT_S) -> docker.DockerClient:
     ) as error:
         raise _unreachable(error) from None
     return client
+
+
+def facts() -> Engine:
+    """What the engine says of itself, or why there is none."""
+    try:
+        client = connected(ASKED_TIMEOUT_S)
+        version = client.version()
+        client.close()
+    except HostNotFit as error:
+        return Engine(error=error.message)
+    except OSError as error:
+        return Engine(error=f"the Docker engine does not say its version: {error}")
+    return Engine(
+        version=str(version.get("Version")),
+        api=str(version.get("ApiVersion")),
+        nofile_hard=host.daemon_nofile(),
+    )
 
 
 def _require_address(text: str) -> None:

@@ -57,6 +57,7 @@ def doctor(
     """
     from harness import doctor as doctors
     from harness import host
+    from harness.backends import engine
     from harness.doctor import text
 
     chosen = list(doctors.chosen(checks))
@@ -66,6 +67,6 @@ def doctor(
         click.echo(draw.as_json({"schema": 1, "checks": listed}) if as_json else plain)
         return Exit.OK
     ask = doctors.Ask(connections=connections, backend=backend)
-    answer = doctors.examine(host.read(reports), ask, checks)
+    answer = doctors.examine(host.read(reports, engine.facts()), ask, checks)
     click.echo(draw.as_json(answer.as_json()) if as_json else text.render(answer))
     return Exit.OK if answer.is_ready else Exit.HOST_NOT_FIT

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import doctor, host
+from harness.backends import engine
 from harness.doctor import Ask, Facts, Finding
 from harness.doctor.facts import UNLIMITED, Engine
 from harness.errors import Exit, HostNotFit
@@ -255,7 +256,7 @@ def test_the_answer_is_data_with_every_finding_and_its_scope() -> None:
 
 
 def test_every_fact_that_linux_tells_is_read_here() -> None:
-    read = host.read(ROOT)
+    read = host.read(ROOT, engine.facts())
 
     absent = {field.name for field in fields(Facts) if getattr(read, field.name) is None}
     # What a kernel need not have: modules that are not loaded, controls of real hardware, and what
@@ -291,7 +292,8 @@ def test_a_process_that_takes_a_cpu_is_seen_by_its_name(tmp_path: Path) -> None:
 SEEN = """
 from pathlib import Path
 from harness import host
-print(host.sees_all_processes(), host.read(Path("/")).busy, host.cpus_busy(0.5) > 0.1)
+from harness.doctor.facts import Engine
+print(host.sees_all_processes(), host.read(Path("/"), Engine()).busy, host.cpus_busy(0.5) > 0.1)
 """
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import cpus, host, limits, lock
+from harness import cpus, limits, lock
 from harness.backends import cgroups
+from harness.backends.engine import facts
 from harness.errors import HostNotFit, Interrupted
 from harness.interrupt import watched
 
@@ -109,10 +110,10 @@ def test_a_signal_is_not_taken_for_an_answer_of_the_engine(
             accepted.append(engine.accept())
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
-        asked = threading.Thread(target=interrupt)
+        asked = threading.Thread(target=interrupt, daemon=True)
         asked.start()
         with watched(), pytest.raises(Interrupted, match="SIGTERM"):
-            host.engine()
+            facts()
         asked.join(30)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import host, variants
+from harness import variants
 from harness.backends import engine, images
 from harness.errors import EngineGone, HostNotFit
 
@@ -44,7 +44,7 @@ def test_what_is_no_address_is_called_that(monkeypatch: pytest.MonkeyPatch, text
 
     expected = f"DOCKER_HOST is `{text}`, which is no address of an engine; expected {FORMS}"
     assert raised.value.message == expected
-    assert host.engine().error == expected
+    assert engine.facts().error == expected
 
 
 @pytest.mark.parametrize("files", [(), ("ca.pem",), ("ca.pem", "cert.pem", "key.pem")])
@@ -67,7 +67,7 @@ def test_certificates_that_are_missing_or_none_are_named(
     assert told.endswith(f"has no {', '.join(missing)}") or not missing
     assert "SSLError" not in told
     assert "HTTPSConnectionPool" not in told
-    assert host.engine().error == told
+    assert engine.facts().error == told
 
 
 def test_what_answers_and_is_no_engine_is_called_that(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_a_missing_socket_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     error = told(monkeypatch, path)
 
     assert error.message == f"no Docker engine answers at unix://{path}: No such file or directory"
-    assert host.engine().error == error.message
+    assert engine.facts().error == error.message
 
 
 def test_a_directory_in_its_place_is_called_one(
