@@ -15,12 +15,13 @@ import io
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from harness import headroom, output
-from harness.errors import EXIT_MEANINGS, C10kError, Exit, Interrupted, ending, lacking
+from harness.errors import EXIT_MEANINGS, C10kError, Exit, Interrupted, UsageError, ending, lacking
 from harness.printable import plain
 
 # Each is in the module of its name in harness/commands, which is imported when it is called: the
@@ -84,8 +85,19 @@ def cli(context: click.Context) -> None:
     c10k report CAMPAIGN              draw a report again from its data
     c10k compare A B                  say what changed between two campaigns
     """
+    _require_directory()
     if context.invoked_subcommand not in FRUGAL:
         headroom.require_imports()
+
+
+def _require_directory() -> None:
+    """Raise UsageError where the current directory was removed: relative paths lead nowhere."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError(
+            "the current directory does not exist any more", hint="`cd` to one that does."
+        ) from None
 
 
 def main() -> NoReturn:

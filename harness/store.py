@@ -193,12 +193,15 @@ def _as_text(head: Record) -> str:
 
 def campaigns(reports: Path) -> list[Campaign]:
     """All campaigns in `reports`, by name."""
-    return [Campaign(path.parent) for path in sorted(reports.glob(f"*/{CAMPAIGN_FILE}"))]
+    found = sorted(path.parent for path in reports.glob(f"*/{CAMPAIGN_FILE}"))
+    return [Campaign(directory) for directory in found if _is_campaign(directory)]
 
 
 def _places(reports: Path, name: str) -> list[Path]:
     """Where a campaign may be: a path may be that of another host, or inside a container."""
     path = Path(name)
+    if name and path.name in ("", ".."):  # `.`, in the campaign's own directory
+        return [path.resolve()]
     named = reports / path.name
     return [path, named] if len(path.parts) > 1 else [named]
 

@@ -191,3 +191,21 @@ def test_help_shows_examples_and_the_exit_codes() -> None:
 
 def test_version_is_the_packages() -> None:
     assert json.loads(c10k("version", "--json").stdout)["version"] in c10k("version").stdout
+
+
+@pytest.mark.parametrize("command", ["doctor --backend process", "version", "report kept"])
+def test_a_current_directory_that_is_gone_is_named(tmp_path: Path, command: str) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"cd {gone} && rmdir {gone} && exec {sys.executable} -m harness.cli {command}"
+    done = subprocess.run(
+        ["sh", "-c", script],
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == Exit.USAGE, done.stderr
+    assert "the current directory does not exist any more" in done.stderr
+    assert "Traceback" not in done.stderr

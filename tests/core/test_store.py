@@ -268,3 +268,26 @@ def test_an_interrupt_while_a_killed_campaign_is_drawn_ends_the_run(tmp_path: Pa
 
     with pytest.raises(Interrupted):
         mark_abandoned(tmp_path, redraw)
+
+
+def test_a_campaign_is_found_from_its_own_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Campaign.create(tmp_path / "reports", "one", {"schema": 1})
+    (tmp_path / "reports/one/charts").mkdir()
+    monkeypatch.chdir(tmp_path / "reports/one/charts")
+
+    assert Campaign.open(Path("reports"), "..").name == "one"
+    monkeypatch.chdir(tmp_path / "reports/one")
+    assert Campaign.open(Path("reports"), ".").name == "one"
+    with pytest.raises(UsageError, match="no campaign"):
+        Campaign.open(Path("reports"), "../..")
+
+
+def test_a_directory_of_the_name_of_its_file_is_no_campaign(tmp_path: Path) -> None:
+    (tmp_path / "mine/campaign.json").mkdir(parents=True)
+
+    with pytest.raises(UsageError, match="no campaign `mine`") as raised:
+        Campaign.open(tmp_path, "mine")
+
+    assert raised.value.hint == "There are none."
