@@ -66,7 +66,7 @@ class Campaign:
             HostNotFit: the directory cannot be written.
         """
         campaign = cls(reports / name)
-        _require_no_file(reports)
+        require_no_file(reports)
         try:
             reports.mkdir(parents=True, exist_ok=True)
             campaign.directory.mkdir()
@@ -95,7 +95,7 @@ class Campaign:
         Raises:
             UsageError: there is none, or `reports` is no directory.
         """
-        _require_no_file(reports)
+        require_no_file(reports)
         for directory in _places(reports, name):
             if NAME_PATTERN.fullmatch(directory.name) and _is_campaign(directory):
                 return cls(directory)
@@ -213,7 +213,7 @@ def _is_campaign(directory: Path) -> bool:
         return False
 
 
-def _require_no_file(reports: Path) -> None:
+def require_no_file(reports: Path) -> None:
     """Raise UsageError where a file, or anything but a directory, has the name of the directory."""
     try:
         kind = inputs.kind_of(reports.stat().st_mode) or "a file"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harness import groups, variants
+from harness import groups, store, variants
 from harness.errors import UsageError
 
 Command = Callable[..., Any]
@@ -27,6 +27,13 @@ def servers_dir(command: Command) -> Command:
     )(command)
 
 
+def _no_file(context: click.Context, _: click.Parameter, reports: Path) -> Path:
+    """Refuse a file in the place of the directory before the command does anything."""
+    if not context.resilient_parsing:
+        store.require_no_file(reports)
+    return reports
+
+
 def reports(command: Command) -> Command:
     """`--reports`: where the campaigns are."""
     return click.option(
@@ -34,6 +41,7 @@ def reports(command: Command) -> Command:
         type=click.Path(path_type=Path),
         default=Path("reports"),
         envvar="C10K_REPORTS",
+        callback=_no_file,
         show_default=True,
         help="Directory of the campaigns.",
     )(command)

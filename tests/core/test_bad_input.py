@@ -190,3 +190,13 @@ def test_an_unknown_campaign_is_answered_with_the_nearest_and_the_latest(tmp_pat
 
     refused(ended, "There are: 2026-1007, 2026-2999,", "and 1,994 more.")
     assert len(ended.err) < 500
+
+
+@pytest.mark.parametrize("command", ["clean", "check", "doctor", "new mine", "run", "report x"])
+def test_a_file_in_the_place_of_the_reports_is_refused_by_every_command(
+    tmp_path: Path, command: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("")
+
+    refused(c10k(*command.split(), "--reports", path), f"{path}: is a file, expected the directory")
