@@ -60,6 +60,7 @@ def campaign(c10k: C10k, name: str) -> Finished:
     return c10k.run(path)
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("name", SERVERS)
 def test_alone_a_server_is_at_fault(tmp_path: Path, name: str) -> None:
     for attempt in range(TRIES):
