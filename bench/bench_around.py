@@ -2,13 +2,15 @@
 
 Prints a table with a bound for each; the program ends with 1 where one is broken. `--before` names
 another checkout with its own `.venv`: then each run of this one is followed by one of that one.
-Run it on a host that does nothing else. With `--docker` it needs an engine, and builds the image.
+Beside each time is the CPU time of the command and of what it waited for; on a host that does other
+things only that means something. With `--docker` it needs an engine, and builds the image.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -29,6 +31,14 @@ LINE = "| {} | {} | {} | {} | {} |"
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """One run: what is bound, and its CPU time in seconds where the command has one."""
+
+    value: float
+    cpu_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """What is timed, its bound, and how often it runs. `once` gives the figure of one checkout."""
 
@@ -36,7 +46,7 @@ class Row:
     unit: str
     bound: float
     runs: int
-    once: Callable[[Path], float]
+    once: Callable[[Path], Figure]
 
 
 class Runs:
@@ -49,18 +59,19 @@ class Runs:
             "C10K_REPORTS": str(directory / "reports"),
         }
 
-    def wall_s(self, checkout: Path, *arguments: str) -> float:
+    def command(self, checkout: Path, *arguments: str) -> Figure:
         """How long `c10k ARGUMENTS` takes. Raises RuntimeError where it does not end with 0."""
-        return self._wall_s([str(checkout / ".venv/bin/c10k"), *arguments], checkout)
+        return self._timed([str(checkout / ".venv/bin/c10k"), *arguments], checkout)
 
-    def build_s(self, checkout: Path, *arguments: str) -> float:
+    def build(self, checkout: Path, *arguments: str) -> Figure:
         """How long the image of the harness takes to build."""
         base = os.environ.get("C10K_BASE", "debian:bookworm-slim")
         options = ["--quiet", "--build-arg", f"BASE={base}", "--tag", tag(checkout), *arguments]
-        return self._wall_s(["docker", "build", *options, str(checkout)], checkout)
+        built = self._timed(["docker", "build", *options, str(checkout)], checkout)
+        return Figure(built.value)  # the engine builds, not the command
 
-    def _wall_s(self, command: Sequence[str], directory: Path) -> float:
-        start_s = time.monotonic()
+    def _timed(self, command: Sequence[str], directory: Path) -> Figure:
+        start_s, start_cpu_s = time.monotonic(), cpu_s()
         done = subprocess.run(
             command,
             cwd=directory,
@@ -72,7 +83,13 @@ class Runs:
         )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: {done.returncode}: {done.stderr[-2000:]}")
-        return time.monotonic() - start_s
+        return Figure(time.monotonic() - start_s, cpu_s() - start_cpu_s)
+
+
+def cpu_s() -> float:
+    """CPU time of all processes that this one has waited for, and of those that they waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def tag(checkout: Path) -> str:
@@ -80,7 +97,7 @@ def tag(checkout: Path) -> str:
     return "c10k/around" if checkout == ROOT else "c10k/around-before"
 
 
-def size_mb(checkout: Path) -> float:
+def size_mb(checkout: Path) -> Figure:
     """What `docker images` shows for the image, its base included."""
     shown = subprocess.run(
         ["docker", "image", "inspect", "--format", "{{.Size}}", tag(checkout)],
@@ -88,55 +105,57 @@ def size_mb(checkout: Path) -> float:
         text=True,
         check=True,
     )
-    return int(shown.stdout) / MB
+    return Figure(int(shown.stdout) / MB)
 
 
 def rows(runs: Runs, campaign: Path | None, *, docker: bool) -> list[Row]:
     """All that is timed. `campaign` is the directory of one of the profile quick."""
     smoke = ("--profile", "smoke", "--servers", SERVERS, "--seed", "7")
     found = [
-        Row("`c10k --help`", "s", 0.3, SHORT_RUNS, lambda at: runs.wall_s(at, "--help")),
-        Row("`c10k servers`", "s", 0.5, SHORT_RUNS, lambda at: runs.wall_s(at, "servers")),
+        Row("`c10k --help`", "s", 0.3, SHORT_RUNS, lambda at: runs.command(at, "--help")),
+        Row("`c10k servers`", "s", 0.5, SHORT_RUNS, lambda at: runs.command(at, "servers")),
     ]
     if campaign is not None:
         report = ("report", campaign.name, "--reports", str(campaign.parent))
         text = "`c10k report` of a quick campaign"
-        found.append(Row(text, "s", 2.0, SHORT_RUNS, lambda at: runs.wall_s(at, *report)))
+        found.append(Row(text, "s", 2.0, SHORT_RUNS, lambda at: runs.command(at, *report)))
 
-    def run_s(backend: str) -> Callable[[Path], float]:
-        return lambda at: runs.wall_s(at, "run", "--backend", backend, *smoke)
+    def run(backend: str) -> Callable[[Path], Figure]:
+        return lambda at: runs.command(at, "run", "--backend", backend, *smoke)
 
     words = "smoke of two servers, built before"
-    found.append(Row(f"{words}, without Docker", "s", 30.0, LONG_RUNS, run_s("process")))
+    found.append(Row(f"{words}, without Docker", "s", 30.0, LONG_RUNS, run("process")))
     if docker:
         found += [
             Row(
                 "image, built from nothing",
                 *("s", 90.0, 1),
-                lambda at: runs.build_s(at, "--no-cache"),
+                lambda at: runs.build(at, "--no-cache"),
             ),
             Row("image", "MB", 350.0, 1, size_mb),
-            Row(f"{words}, with Docker", "s", 40.0, LONG_RUNS, run_s("docker")),
+            Row(f"{words}, with Docker", "s", 40.0, LONG_RUNS, run("docker")),
         ]
     return found
 
 
-def measured(row: Row, checkouts: Sequence[Path]) -> list[list[float]]:
+def measured(row: Row, checkouts: Sequence[Path]) -> list[list[Figure]]:
     """The figures of each checkout, of which one run follows the other."""
-    figures: list[list[float]] = [[] for _ in checkouts]
+    figures: list[list[Figure]] = [[] for _ in checkouts]
     for _ in range(row.runs):
         for place, checkout in enumerate(checkouts):
             figures[place].append(row.once(checkout))
     return figures
 
 
-def shown(figures: Sequence[float], unit: str) -> str:
-    """The median, with the lowest and the highest where there are several."""
+def shown(figures: Sequence[Figure], unit: str) -> str:
+    """The median, with the lowest and the highest where there are several, and the CPU time."""
     digits = 0 if unit == "MB" else 2
-    middle = f"{statistics.median(figures):.{digits}f} {unit}"
-    if len(figures) == 1:
-        return middle
-    return f"{middle} ({min(figures):.{digits}f}–{max(figures):.{digits}f})"
+    values = [figure.value for figure in figures]
+    text = f"{statistics.median(values):.{digits}f} {unit}"
+    if len(figures) > 1:
+        text += f" ({min(values):.{digits}f}–{max(values):.{digits}f})"
+    used = [figure.cpu_s for figure in figures if figure.cpu_s is not None]
+    return f"{text}; CPU {statistics.median(used):.2f} s" if used else text
 
 
 def main() -> int:
@@ -161,7 +180,7 @@ def main() -> int:
                 for checkout in checkouts:  # builds the servers
                     row.once(checkout)
             now, *before = measured(row, checkouts)
-            within = statistics.median(now) <= row.bound
+            within = statistics.median(figure.value for figure in now) <= row.bound
             broken |= not within
             told = shown(before[0], row.unit) if before else ""
             bound = f"{row.bound:g} {row.unit}"
