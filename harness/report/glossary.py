@@ -56,7 +56,8 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ),
     (
         "wave",
-        "Servers of a block that are up at the same time, where the host cannot hold all of them.",
+        "Servers of a block that are up at the same time. A block has several waves if the host "
+        "cannot hold all of its servers at once.",
     ),
     (
         "anchor",
@@ -95,10 +96,10 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
         "The rate at which the server's CPUs are at least 95 % busy. Where the load cannot reach "
         "it, the harness extrapolates it from the busy share.",
     ),
+    ("contract", "What every server must do: docs/add-a-server.md lists it."),
     (
         "conformance check",
-        "A test of the contract that every server must keep. The harness checks a server before "
-        "it measures it.",
+        "A test of one part of the contract. The harness checks a server before it measures it.",
     ),
     (
         "conforms",
