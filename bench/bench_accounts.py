@@ -28,9 +28,9 @@ from clients import ROOT
 from short_campaigns import CAMPAIGN_TIMEOUT_S, FINISHED
 
 from harness.backends.cpu_time import SOURCE_VARIABLE, V1, V2
-from harness.errors import Exit
-from harness.load.accounting import PROCESSES
-from harness.store import campaigns
+from harness.contract.errors import Exit
+from harness.host.cpu_accounting import PROCESSES
+from harness.store.campaign_store import campaigns
 
 sys.path.insert(0, str(ROOT / "tests" / "campaign"))
 from faulty_servers import echo

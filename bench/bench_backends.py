@@ -23,12 +23,14 @@ import agreement
 import clients
 import short_campaigns
 
-from harness import launch, lock, plan
 from harness.backends.base import Backend, Prepared, TrialContext
-from harness.campaign import Request
-from harness.interrupt import watched
-from harness.limits import Asked
-from harness.trial import TrialRun, in_turns
+from harness.campaign import launch
+from harness.campaign.campaign_run import Request
+from harness.campaign.trial_run import TrialRun, in_turns
+from harness.host import lock
+from harness.host.interrupt import watched
+from harness.plan import trial_plan
+from harness.plan.limits import Asked
 
 BACKENDS = ("docker", "process")
 SERVERS = ("thread-per-connection", "select", "select-fdset", "poll", "epoll-lt", "epoll-et")
@@ -79,7 +81,7 @@ class Rounds:
     @property
     def expected(self) -> list[tuple[str, int]]:
         """The cells that each round is to have: up to the ceiling that a server declares."""
-        steps = plan.steps_of(self._request.profile)
+        steps = trial_plan.steps_of(self._request.profile)
         ceilings = {one.name: one.file.limits for one in self._request.variants}
         return [
             (name, step.connections)
@@ -91,7 +93,7 @@ class Rounds:
     def _trial(
         self, number: int, variant: str, backend: str, records: list[dict[str, Any]]
     ) -> TrialRun:
-        (trial,) = plan.make(self._request.profile, [variant], self._request.seed + number)
+        (trial,) = trial_plan.make(self._request.profile, [variant], self._request.seed + number)
         context = TrialContext(
             campaign=f"bench-backends-{number}",
             trial=trial,

@@ -21,7 +21,7 @@ from pathlib import Path
 from bad_inputs import KINDS, Case, case
 from inprocess import Ended, Hang, c10k
 
-from harness.errors import Exit
+from harness.contract.errors import Exit
 
 DOCUMENTED = {code.value for code in Exit} - {Exit.BUG.value}
 

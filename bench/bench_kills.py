@@ -42,10 +42,10 @@ from clients import ROOT, warn_if_busy
 from kill_table import Fault, Told
 from private_engine import PrivateEngine
 
-from harness import variants
-from harness.attempts import is_result
-from harness.errors import Exit
-from harness.store import Campaign
+from harness.contract.errors import Exit
+from harness.gates.attempts import is_result
+from harness.store.campaign_store import Campaign
+from harness.variants import variant_files
 
 Victim = Literal["harness", "load", "server", "engine"]
 Kind = tuple[Victim, signal.Signals]
@@ -230,14 +230,14 @@ def resumed(place: killing.Place, campaign: Campaign, before: Kept) -> list[Faul
 @contextmanager
 def private(root: Path) -> Iterator[PrivateEngine]:
     """An engine of our own with all images of the campaigns, which all clients use meanwhile."""
-    from harness.backends import engine as engines
+    from harness.backends import docker_engine as engines
     from harness.backends import images
 
     client = engines.connected()
     with contextlib.closing(client):
         built = [images.harness_image(client, BUILD_S)]
         for server in killing.SERVERS:
-            variant = variants.read(ROOT / "servers" / server)
+            variant = variant_files.read(ROOT / "servers" / server)
             built.append(images.build_variant(client, variant, BUILD_S))
         # By their names, which the campaigns look for, and with the base that these depend on
         tags = [tag for one in built for tag in client.images.get(one).tags]

@@ -18,9 +18,9 @@ from pathlib import Path
 import clients
 import short_campaigns
 
-from harness import draw
 from harness.analysis.results import Contrast
-from harness.store import Campaign
+from harness.report import draw
+from harness.store.campaign_store import Campaign
 
 HALF_WIDTH_MAX = 0.05
 DIFFERENT_MAX = 1

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import host
-from harness.load import namespace
+from harness.host import namespace, survey
 
 ROOT = Path(__file__).resolve().parents[1]
 HOST, PORT = "127.0.0.1", 7000
@@ -65,7 +64,7 @@ def enter_namespace() -> None:
 
 def warn_if_busy() -> None:
     """Say what else runs: figures that were taken beside it are not worth much."""
-    busy = host.busy_processes()
+    busy = survey.busy_processes()
     if busy:
         named = ", ".join(f"{name} ({share:.0%} of a CPU)" for name, share in busy[:3])
         print(f"warning: not alone on this host: {named}", file=sys.stderr)

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import IO
 from unittest.mock import patch
 
-from harness import cli
+from harness.cli import main
 
 HANG_S = 30.0
 
@@ -49,7 +49,7 @@ def c10k(*arguments: str | Path, environment: Mapping[str, str] | None = None) -
         _limited(),
     ):
         try:
-            cli.main()
+            main.main()
         except SystemExit as ended:
             code = int(ended.code or 0)
         for stream in (sys.stdout, sys.stderr):

@@ -19,9 +19,10 @@ from private_engine import PrivateEngine
 
 from harness.backends.confinement import LOCK_LABEL
 from harness.backends.roster import SUFFIX
-from harness.load import family, forkserver
-from harness.lock import LOCK_VARIABLE
-from harness.store import REPORT_FILE, Campaign, campaigns
+from harness.host import server_processes
+from harness.host.lock import LOCK_VARIABLE
+from harness.load import forkserver
+from harness.store.campaign_store import REPORT_FILE, Campaign, campaigns
 
 SERVERS = ("poll", "epoll-lt")
 PROFILE = """
@@ -189,7 +190,7 @@ class Place:
     def _victims(self, victim: str) -> Iterator[int]:
         """Processes of one kind. A load is what a fork server forked."""
         seen = dict(self._processes())
-        parents = family.processes()
+        parents = server_processes.processes()
         for pid, words in seen.items():
             parent = parents[pid].parent if pid in parents else 0
             is_load = forkserver.__name__ in words and forkserver.__name__ in seen.get(parent, ())

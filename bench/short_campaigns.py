@@ -11,7 +11,7 @@ from pathlib import Path
 
 from clients import ROOT
 
-from harness.store import Campaign, campaigns
+from harness.store.campaign_store import Campaign, campaigns
 
 CAMPAIGN_TIMEOUT_S = 3600
 # 5: a cell is void, which the table shows by not having it.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import variants
+from harness.variants import variant_files
 
 
-def discover(servers: Path) -> list[variants.Variant]:
+def discover(servers: Path) -> list[variant_files.Variant]:
     """All servers under the directory, sorted by name.
 
     Raises:
         UsageError: there are none, or one is wrong (all problems of all files are reported).
     """
-    found = variants.survey(servers)
+    found = variant_files.survey(servers)
     found.require(found.broken)
     return list(found.variants)

@@ -13,13 +13,13 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from harness import cli
-from harness.errors import EXIT_MEANINGS
-from harness.profiles import profile as profiles
-from harness.profiles.profile import Profile, ScenarioUse, Timeouts, Timing, Traffic
-from harness.report.glossary import GLOSSARY
-from harness.scenarios import CALIBRATION, SCENARIOS
-from harness.variants import VariantFile
+from harness.cli import main
+from harness.contract.errors import EXIT_MEANINGS
+from harness.plan.profiles import profile as profiles
+from harness.plan.profiles.profile import Profile, ScenarioUse, Timeouts, Timing, Traffic
+from harness.plan.scenarios import CALIBRATION, SCENARIOS
+from harness.report.page.glossary import GLOSSARY
+from harness.variants.variant_files import VariantFile
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -83,14 +83,14 @@ def shown() -> list[str]:
 
 
 def command_named(name: str) -> click.Command:
-    found = cli.cli.get_command(click.Context(cli.cli), name)
+    found = main.cli.get_command(click.Context(main.cli), name)
     assert found is not None
     return found
 
 
 def options() -> Iterator[tuple[str, click.Option]]:
     """Every option of every command."""
-    for name in cli.COMMANDS:
+    for name in main.COMMANDS:
         for parameter in command_named(name).params:
             if isinstance(parameter, click.Option):
                 yield name, parameter
@@ -103,7 +103,7 @@ def section(command: str) -> str:
     return found[0]
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", main.COMMANDS)
 def test_every_command_is_documented_and_has_help(name: str) -> None:
     assert command_named(name).help
     assert f"| `c10k {name}" in PAGES["README.md"]

@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from harness import cli
+from harness.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -236,7 +236,7 @@ def test_what_runs_beside_the_server_knows_nothing_of_the_harness(
 def test_every_module_is_imported_or_an_entry_point() -> None:
     project = tomllib.loads(texts()["pyproject.toml"])["project"]
     used = {target.partition(":")[0] for target in project["scripts"].values()}
-    used |= {f"harness.commands.{name}" for name in cli.COMMANDS}
+    used |= {f"harness.cli.commands.{name}" for name in main.COMMANDS}
     for name, tree in modules().items():
         full = set(imported(tree)) - {name}
         used |= full | {parent.rpartition(".")[0] for parent in full}

@@ -11,8 +11,8 @@ from harness.analysis.frame import frame
 from harness.analysis.proven import proven
 from harness.analysis.ranking import barred, contrasts, headline, rank
 from harness.analysis.results import Analysis
-from harness.record import Record
-from harness.waves import Waves
+from harness.contract.record import Record
+from harness.plan.waves import Waves
 
 __all__ = ["Analysis", "analyse"]
 

@@ -14,16 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness import student
-from harness.analysis.intervals import (
-    CONFIDENCE,
-    TRIALS_MIN,
-    Comparison,
-    Interval,
-    outcome_of,
-)
+from harness.analysis.intervals import CONFIDENCE, TRIALS_MIN, Comparison, Interval, outcome_of
 from harness.analysis.results import Analysis, CellKey
-from harness.profiles.profile import ScenarioUse
+from harness.gates import student_t
+from harness.plan.profiles.profile import ScenarioUse
 
 # What has to be the same for a difference to mean the server. Changed code, images or kernels
 # are what a comparison is for: they are shown, not refused.
@@ -168,5 +162,5 @@ def welch(
     if error == 0:
         return math.exp(middle), Interval(math.exp(middle), math.exp(middle))
     freedom = error**4 / (share_one**2 / (len(one) - 1) + share_other**2 / (len(other) - 1))
-    half = error * student.critical(confidence, freedom)
+    half = error * student_t.critical(confidence, freedom)
     return math.exp(middle), Interval(math.exp(middle - half), math.exp(middle + half))

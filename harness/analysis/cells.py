@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from harness.analysis import explain
+from harness.analysis import echo_costs
 from harness.analysis.histograms import merged_latency
 from harness.analysis.intervals import Estimate, estimate
 from harness.analysis.results import (
@@ -24,8 +24,8 @@ from harness.analysis.results import (
     Reason,
 )
 from harness.analysis.series import Place, Series
-from harness.calibration import SATURATED_BUSY_MIN
 from harness.gates import USABLE
+from harness.gates.calibration import SATURATED_BUSY_MIN
 
 
 def cells(frame: pd.DataFrame, anchor: str | None = None) -> tuple[Cell, ...]:
@@ -73,7 +73,7 @@ def _cell(variant: str, key: CellKey, rows: pd.DataFrame, anchor: Mapping[Place,
         connect_p50_us=_median(usable, "churn_connect_p50_us"),
         connect_p99_us=_estimate(usable, "churn_connect_p99_us"),
         syscalls_tool=None,  # a text: mypy takes any field that is left for one of COLUMNS
-        **{name: _median(usable, name) for name in explain.COLUMNS},
+        **{name: _median(usable, name) for name in echo_costs.COLUMNS},
     )
 
 

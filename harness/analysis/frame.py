@@ -1,7 +1,7 @@
 """Records → one data frame, one row per planned or measured cell of each trial.
 
-Rule 1: a cell of a trial counts once: by the last attempt at it (harness/attempts.py). The others
-stay in the frame with `is_used` false.
+Rule 1: a cell of a trial counts once: by the last attempt at it (harness/gates/attempts.py). The
+others stay in the frame with `is_used` false.
 Rule 2: what was planned and not measured has a row too, with the reason.
 """
 
@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis import explain
+from harness.analysis import echo_costs
 from harness.analysis.results import MEMORY_KINDS, CellKey
-from harness.attempts import Attempts, attempt_of, is_void_by_host, trial_of
+from harness.contract.record import Record, VariantFacts, facts_of, load_busy, number
 from harness.gates import judge
+from harness.gates.attempts import Attempts, attempt_of, is_void_by_host, trial_of
 from harness.gates.cpu import SERVER_CPU_MS_MIN, server_cpu_ns
-from harness.record import Record, VariantFacts, facts_of, load_busy, number
 
 NOT_MEASURED = {
     "running": "not measured yet",
@@ -60,7 +60,7 @@ DERIVED = (
     "cpu_us_per_echo",
     "generator_busy",
     "held",
-    *explain.COLUMNS,
+    *echo_costs.COLUMNS,
     *MEMORY_COLUMNS,
 )
 
@@ -146,7 +146,7 @@ def _derived(record: Record) -> dict[str, float | None]:
         "efficiency": echoes_per_cpu_s,
         "cpu_us_per_echo": 1e6 / echoes_per_cpu_s if echoes_per_cpu_s else None,
         "generator_busy": load_busy(record),
-        **explain.columns(record),
+        **echo_costs.columns(record),
     }
     for kind in MEMORY_COLUMNS:
         used = number(record, "server", "memory_bytes", kind)

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness import student
 from harness.analysis.series import Series
+from harness.gates import student_t
 
 # With two, a t interval is 12.7 standard errors either way, and next to nothing can be told.
 TRIALS_MIN = 3
@@ -111,7 +111,7 @@ def log_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Int
         return None
     logs = [math.log(value) for value in values]
     middle = statistics.fmean(logs)
-    half = _standard_error(logs) * student.critical(confidence, len(logs) - 1)
+    half = _standard_error(logs) * student_t.critical(confidence, len(logs) - 1)
     return Interval(math.exp(middle - half), math.exp(middle + half))
 
 
@@ -124,7 +124,7 @@ def compare(one: Series, other: Series, confidence: float = CONFIDENCE) -> Compa
     if len(logs) < TRIALS_MIN:
         return None
     middle = statistics.fmean(logs)
-    half = _standard_error(logs) * student.critical(confidence, len(logs) - 1)
+    half = _standard_error(logs) * student_t.critical(confidence, len(logs) - 1)
     interval = Interval(math.exp(middle - half), math.exp(middle + half))
     ratio = math.exp(middle)
     return Comparison(ratio, interval, confidence, outcome_of(ratio, interval), len(logs))

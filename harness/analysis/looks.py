@@ -21,13 +21,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness import student
 from harness.analysis.intervals import CONFIDENCE, Comparison, Interval, compare, outcome_of
 from harness.analysis.series import Series
-from harness.attempts import trial_of
-from harness.plan import CALIBRATION_BLOCK, blocks_of
-from harness.profiles.profile import LOOK_STEP
-from harness.record import Record, number
+from harness.contract.record import Record, number
+from harness.gates import student_t
+from harness.gates.attempts import trial_of
+from harness.plan.profiles.profile import LOOK_STEP
+from harness.plan.trial_plan import CALIBRATION_BLOCK, blocks_of
 
 ALPHA = 1 - CONFIDENCE
 # A pair that none of so many later looks would settle lies near the bound between two outcomes.
@@ -132,7 +132,7 @@ def blocks_to_settle(found: Comparison, look: Look) -> int | None:
     """
     middle = math.log(found.ratio)
     half = math.log(found.interval.high / found.interval.low) / 2
-    error = half / student.critical(found.confidence, found.blocks - 1)
+    error = half / student_t.critical(found.confidence, found.blocks - 1)
     sd = error * math.sqrt(found.blocks)
     pairs = look.alpha / (1 - found.confidence)
     later = look
@@ -140,7 +140,7 @@ def blocks_to_settle(found: Comparison, look: Look) -> int | None:
         later = later.following
         more = later.blocks - look.blocks
         blocks = found.blocks + more
-        critical = student.critical(1 - later.alpha / pairs, blocks - 1)
+        critical = student_t.critical(1 - later.alpha / pairs, blocks - 1)
         half = sd / math.sqrt(blocks) * critical
         interval = Interval(math.exp(middle - half), math.exp(middle + half))
         if outcome_of(found.ratio, interval) != "inconclusive":

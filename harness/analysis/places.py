@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.analysis.looks import Look, blocks_to_settle
 from harness.analysis.results import Pair
-from harness.profiles.profile import LOOK_STEP
+from harness.plan.profiles.profile import LOOK_STEP
 
 
 @dataclass(frozen=True, slots=True)

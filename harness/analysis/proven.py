@@ -12,8 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import proof
-from harness.gates import USABLE
+from harness.gates import USABLE, proof_coverage
 
 # All columns that hold a time of a message or of connect(): the histogram is one as well.
 LATENCIES = (
@@ -28,16 +27,16 @@ LATENCIES = (
 def proven(campaign: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
     """The frame without what is not vouched for; the rows stay."""
     blocks = sorted(set(map(int, frame["block"])))
-    unranked = proof.without(campaign, "ranking", blocks)
-    untimed = proof.without(campaign, "latency", blocks)
+    unranked = proof_coverage.without(campaign, "ranking", blocks)
+    untimed = proof_coverage.without(campaign, "latency", blocks)
     if not unranked and not untimed:
         return frame
     found = frame.copy()
-    if not proof.why_none(campaign, "ranking"):
+    if not proof_coverage.why_none(campaign, "ranking"):
         usable = found["status"].isin(USABLE) & found["block"].isin(list(unranked))
-        found.loc[usable, "status"] = proof.UNPROVEN
+        found.loc[usable, "status"] = proof_coverage.UNPROVEN
         found["reasons"] = [
-            (*reasons, (proof.CODE, unranked[int(block)])) if is_out else reasons
+            (*reasons, (proof_coverage.CODE, unranked[int(block)])) if is_out else reasons
             for is_out, block, reasons in zip(usable, found["block"], found["reasons"], strict=True)
         ]
     is_untimed = found["block"].isin(list(untimed))

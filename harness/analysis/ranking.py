@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness import proof
 from harness.analysis.frame import planned_cells, profile_name
 from harness.analysis.intervals import TRIALS_MIN, Comparison, compare
 from harness.analysis.looks import Look, Looks, compare_all
 from harness.analysis.places import Place, places
 from harness.analysis.results import Cell, CellKey, Contrast, Headline, Pair, RankGroup, Row
 from harness.analysis.series import Series
-from harness.plan import CALIBRATION_BLOCK
-from harness.record import is_nonconforming
+from harness.contract.record import is_nonconforming
+from harness.gates import proof_coverage
+from harness.plan.trial_plan import CALIBRATION_BLOCK
 
 # The headline: many connections, of which few are active, as the C10K problem has it.
 HEADLINE_SCENARIO = "idle"
@@ -103,8 +103,8 @@ def _why_not(campaign: Mapping[str, Any], *, is_exact: bool) -> tuple[str, str, 
     if profile.get("ranked") is False:
         why = f"profile {profile_name(campaign)} is never ranked"
         return "profile", why, "Run one that ranks, such as `c10k run --profile quick`"
-    if because := proof.why_none(campaign, "ranking"):
-        return proof.CODE, because, proof.advice(campaign)
+    if because := proof_coverage.why_none(campaign, "ranking"):
+        return proof_coverage.CODE, because, proof_coverage.advice(campaign)
     if not is_exact:
         return "headline", f"the plan has no idle cell with {HEADLINE}", PLAN_IT
     blocks = {trial.get("block") for trial in campaign.get("plan") or ()} - {CALIBRATION_BLOCK}

@@ -12,12 +12,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness import proof
 from harness.analysis.intervals import TRIALS_MIN
 from harness.analysis.looks import Looks
 from harness.analysis.ranking import barred, before_the_first_look
 from harness.analysis.results import Cell, Headline, RankGroup, Row, Unranked
-from harness.gates import GATES
+from harness.gates import GATES, proof_coverage
 
 # What to do about the gates that most often void a whole campaign; `c10k explain` has the others.
 GATE_ADVICE: Mapping[str, str] = {
@@ -111,15 +110,15 @@ def _servers(able: Sequence[Sequence[Row]], bars: Mapping[str, str]) -> Reason |
 def _unproven(campaign: Mapping[str, Any], rows: Sequence[Row]) -> Reason | None:
     """Trials without a passed self-test next to them are what some server lacks."""
     for row in rows:
-        lost = row.cell.count(proof.UNPROVEN) if row.cell else 0
+        lost = row.cell.count(proof_coverage.UNPROVEN) if row.cell else 0
         if row.cell and _blocks(row) < TRIALS_MIN <= _blocks(row) + lost:
-            text = next(one.text for one in row.cell.reasons if one.code == proof.CODE)
+            text = next(one.text for one in row.cell.reasons if one.code == proof_coverage.CODE)
             trials = "trial" if lost == 1 else "trials"
             return (
-                proof.CODE,
+                proof_coverage.CODE,
                 f"ranking needs {TRIALS_MIN} usable trials of the headline cell, and of "
                 f"{row.variant} {lost} {trials} are left out ({text})",
-                proof.advice(campaign),
+                proof_coverage.advice(campaign),
             )
     return None
 

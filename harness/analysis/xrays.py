@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.analysis.results import Cell
-from harness.record import Record, number
+from harness.contract.record import Record, number
 
 # Calls that do nothing but wait for descriptors, and the one in which a ring does both.
 WAITS = frozenset(

@@ -20,19 +20,19 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import IO, Any, ClassVar, Protocol
 
-from harness import interrupt
-from harness.conformance.results import MAIN, how
-from harness.cpus import CpuSplit
-from harness.errors import C10kError, ServerFault
-from harness.limits import SYSCTLS, Asked
-from harness.load.accounting import Charged
-from harness.load.family import Tree
-from harness.load.spent import Reading, Spent
-from harness.plan import Trial
-from harness.printable import plain
-from harness.profiles.profile import Timeouts
-from harness.variants import Variant
-from harness.written import NO_OUTPUT, Amount
+from harness.conformance.suite_results import MAIN, how
+from harness.contract.errors import C10kError, ServerFault
+from harness.contract.printable import plain
+from harness.host import interrupt
+from harness.host.bounded_output import NO_OUTPUT, Amount
+from harness.host.cpu_accounting import Charged
+from harness.host.cpu_spent import Reading, Spent
+from harness.host.cpus import CpuSplit
+from harness.host.server_processes import Tree
+from harness.plan.limits import SYSCTLS, Asked
+from harness.plan.profiles.profile import Timeouts
+from harness.plan.trial_plan import Trial
+from harness.variants.variant_files import Variant
 
 ADDRESS = "tcp://127.0.0.1:7000"
 LISTEN = "tcp://0.0.0.0:7000"
@@ -258,7 +258,7 @@ class Backend(Protocol):
 
     def place(self, variant: Variant) -> str:
         """Where it is built. Builds of one place share files, or layers of images: the first one
-        runs alone (harness/pool.py)."""
+        runs alone (harness/campaign/worker_pool.py)."""
 
     def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
         """Build the variant. Several threads may call it at once.

@@ -13,8 +13,9 @@ from typing import Any
 
 from docker.types import LogConfig
 
-from harness import conformance, lock
+from harness import conformance
 from harness.backends.base import LABEL
+from harness.host import lock
 
 SERVER_UID = 7007
 # Of server and load: both write into the directory that they share.
@@ -30,7 +31,8 @@ LOCK_LABEL = "c10k.lock"
 LOG_FILE_SIZE = "16m"
 SECCOMP = Path(__file__).with_name("seccomp.json")
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
-# Marks a harness that was launched apart (harness/compose.py), by the id of what launched it.
+# Marks a harness that was launched apart (harness/campaign/launcher.py), by the id of what launched
+# it.
 LAUNCHED = "c10k.launched-by"
 # Compose labels the image that it builds, and containers inherit an image's labels: it would take
 # ours for parts of its project, and stop everything when a load ends.

@@ -10,13 +10,13 @@ import docker
 import docker.errors
 from docker.models.containers import Container
 
-from harness import counters
-from harness.backends import engine
+from harness.backends import docker_engine
 from harness.backends.base import ServerExit, tail
 from harness.backends.confinement import LAUNCHED
-from harness.load import killed as killing
-from harness.load.waiting import Wait
-from harness.written import Written
+from harness.contract import killed as killing
+from harness.contract import server_counters
+from harness.host.bounded_output import Written
+from harness.host.fair_wait import Wait
 
 # Status of a container whose process is gone
 ENDED = frozenset({"exited", "dead"})
@@ -42,11 +42,11 @@ def stop(server: Container, waiting: Wait, *, asks: bool) -> ServerExit:
     try:
         # The engine sends SIGKILL at once; the exit code is then 137.
         server.stop(timeout=0)
-        code = int(server.wait(timeout=engine.API_TIMEOUT_S)["StatusCode"])
+        code = int(server.wait(timeout=docker_engine.API_TIMEOUT_S)["StatusCode"])
     except docker.errors.APIError as error:
         return ServerExit(None, f"stopping it failed: {error.explanation}")
     wrote = _read(server, stdout=True, stderr=True)
-    said = tail(counters.condensed(wrote.text))
+    said = tail(server_counters.condensed(wrote.text))
     exit_code = None if code == KILLED else code
     return ServerExit(exit_code, said, waiting.spent, wrote.amount, died)
 
@@ -103,7 +103,7 @@ def _read(container: Container, **options: Any) -> Written:
     """What the engine kept of its output; it keeps no more than `confined()` allows."""
     written = Written()
     with contextlib.suppress(docker.errors.APIError):
-        for chunk in engine.streamed(container.logs(stream=True, follow=False, **options)):
+        for chunk in docker_engine.streamed(container.logs(stream=True, follow=False, **options)):
             written.add(chunk)
     return written
 

@@ -19,11 +19,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.backends import cgroups
-from harness.backends.cgroups import ROOT
-from harness.load import family, procfs
-from harness.load.accounting import Charged, clock_ns
-from harness.load.spent import Reading
+from harness.host import cgroups, procfs, server_processes
+from harness.host.cgroups import ROOT
+from harness.host.cpu_accounting import Charged, clock_ns
+from harness.host.cpu_spent import Reading
 
 V1 = "cgroup-v1"
 V2 = "cgroup-v2"
@@ -242,9 +241,9 @@ def group_ns(group: CpuGroup | None) -> int | None:
         return None
 
 
-def below_ns(pid: int, seen: family.Processes) -> int:
+def below_ns(pid: int, seen: server_processes.Processes) -> int:
     """CPU time in ns of a process and of all below it; of ended children in ticks of 10 ms."""
-    members = family.descendants(seen, [pid]) & seen.keys()
+    members = server_processes.descendants(seen, [pid]) & seen.keys()
     collected = sum(seen[one].collected_ticks for one in members)
     return sum(clock_ns(one) or 0 for one in members) + collected * STAT_TICK_NS
 

@@ -22,8 +22,7 @@ import docker.errors
 from docker.models.containers import Container
 from docker.types import Ulimit
 
-from harness import lock
-from harness.backends import cgroups, containers, cpu_time, engine, images
+from harness.backends import containers, cpu_time, docker_engine, images
 from harness.backends.base import (
     LABEL,
     LISTEN,
@@ -44,13 +43,14 @@ from harness.backends.confinement import (
     confined,
     labels,
 )
-from harness.conformance.results import MAIN
-from harness.errors import HostNotFit, Interrupted, ServerFault
-from harness.limits import BACKLOG, SYSCTLS
-from harness.load.accounting import Charged
-from harness.load.spent import Reading
-from harness.load.waiting import Wait
-from harness.variants import Variant
+from harness.conformance.suite_results import MAIN
+from harness.contract.errors import HostNotFit, Interrupted, ServerFault
+from harness.host import cgroups, lock
+from harness.host.cpu_accounting import Charged
+from harness.host.cpu_spent import Reading
+from harness.host.fair_wait import Wait
+from harness.plan.limits import BACKLOG, SYSCTLS
+from harness.variants.variant_files import Variant
 
 RUN_DIRECTORY = "/run/c10k"
 # Threads and processes of a server that is asked for its runtime only.
@@ -65,7 +65,7 @@ class DockerBackend:
     confines_cpus = True
 
     def __init__(self) -> None:
-        self.client = engine.connected()
+        self.client = docker_engine.connected()
         self._version = self.client.version()
         self._memory_max = self.client.info()["MemTotal"] // 2
         self._harness_image: str | None = None
@@ -202,7 +202,7 @@ class DockerTrial:
             **above_servers(self._context.module),
         )
         output = self._load.attach(stdout=True, stderr=False, stream=True, logs=True)
-        self._events = EventStream(engine.streamed(output))
+        self._events = EventStream(docker_engine.streamed(output))
 
     def next_event(self, timeout_s: float) -> Event | None:
         """The load's next event."""
@@ -309,7 +309,7 @@ class DockerTrial:
             self._client.volumes.get(self._name).remove(force=True)
         if self._load_stdin is not None:
             with contextlib.suppress(OSError):
-                engine.end(self._load_stdin)
+                docker_engine.end(self._load_stdin)
                 self._load_stdin.close()
 
     @staticmethod

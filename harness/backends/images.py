@@ -20,12 +20,12 @@ from docker.models.containers import Container
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
-from harness import built, interrupt
-from harness.backends import bases, engine
+from harness.backends import docker_engine, image_bases
 from harness.backends.base import tail, told_runtime
-from harness.errors import HostNotFit, ServerFault
-from harness.variants import Variant
-from harness.written import Written
+from harness.contract.errors import HostNotFit, ServerFault
+from harness.host import compilers, interrupt
+from harness.host.bounded_output import Written
+from harness.variants.variant_files import Variant
 
 BASE_DEFAULT = "debian:bookworm-slim"
 HARNESS_IMAGE = "c10k/harness"
@@ -92,7 +92,7 @@ def build_variant(client: docker.DockerClient, variant: Variant, timeout_s: floa
 
 def _tag(client: docker.DockerClient, variant: Variant) -> str:
     """Name of the image of these sources on the bases as they are here."""
-    ids = [_id(client, name) for name in bases.of(_text_of(variant), base_image())]
+    ids = [_id(client, name) for name in image_bases.of(_text_of(variant), base_image())]
     content = hashlib.sha256(os.fsencode(" ".join([variant.digest(), *ids]))).hexdigest()
     return f"c10k/{variant.name}:{content[:16]}"
 
@@ -150,7 +150,7 @@ def build_of(client: docker.DockerClient, image: str, **options: Any) -> str | N
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
             (member,) = archive.getmembers()
             content = archive.extractfile(member) if member.isfile() else None
-            return built.producer_in(content.read()) if content else None
+            return compilers.producer_in(content.read()) if content else None
     except docker.errors.APIError:
         return None  # no such file, for one: its start will fail, and say so
     finally:
@@ -289,7 +289,7 @@ def _pump(
     except docker.errors.DockerException as error:
         messages.put({"error": str(error)})
     except (RequestException, HTTPError) as error:
-        messages.put(engine.gone(error))
+        messages.put(docker_engine.gone(error))
     except (OSError, ValueError) as error:
         messages.put({"error": str(error)})
     except Exception as error:  # an engine that is gone: the thread that waits raises it

@@ -5,8 +5,8 @@
 
 `unshare`, `nsenter`, `taskset`, `prlimit` and `setpriv` are util-linux, which every Linux has. Only
 `unshare --pid` forks. `setpriv --pdeathsig` has the kernel kill the server when the harness dies,
-however it dies. The fork server (harness/backends/forked.py) ends with the harness, and the kernel
-kills the load with it.
+however it dies. The fork server (harness/backends/load_forks.py) ends with the harness, and the
+kernel kills the load with it.
 
 A server has a keeper, a PID namespace and a control group for its CPU time of its own, each where
 this user may make one: nothing that it forks is lost, neither to the accounts nor to the clean-up.
@@ -24,8 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from harness import built, counters, interrupt, sources
-from harness.backends import building, cgroups, cpu_time, isolation, sweeping
+from harness.backends import builds, cpu_time, sweeping
 from harness.backends.base import (
     ADDRESS,
     LISTEN,
@@ -39,22 +38,24 @@ from harness.backends.base import (
     reply_line,
     tail,
 )
-from harness.backends.forked import ForkServer
-from harness.backends.isolation import Namespaces
-from harness.backends.kept import KeptServer
-from harness.backends.recorded import Recorded
+from harness.backends.kept_server import KeptServer
+from harness.backends.load_forks import ForkServer
 from harness.backends.roster import Roster
-from harness.conformance.results import MAIN
-from harness.errors import HostNotFit, Interrupted, ServerFault
-from harness.limits import BACKLOG, SYSCTLS, clamp
-from harness.load import family, killed, sockets
-from harness.load.accounting import Charged
-from harness.load.address import Address, parse
-from harness.load.spent import Reading
-from harness.load.waiting import Wait
-from harness.schema import FileProblems
-from harness.variants import Variant
-from harness.written import WrittenPipe
+from harness.backends.trial_processes import Recorded
+from harness.conformance.suite_results import MAIN
+from harness.contract import killed, server_counters
+from harness.contract.address import Address, parse
+from harness.contract.errors import HostNotFit, Interrupted, ServerFault
+from harness.host import cgroups, compilers, interrupt, isolation, server_processes, sockets
+from harness.host.bounded_output import WrittenPipe
+from harness.host.cpu_accounting import Charged
+from harness.host.cpu_spent import Reading
+from harness.host.fair_wait import Wait
+from harness.host.isolation import Namespaces
+from harness.plan.limits import BACKLOG, SYSCTLS, clamp
+from harness.variants import sources
+from harness.variants.strict_toml import FileProblems
+from harness.variants.variant_files import Variant
 
 LOAD_STOP_S = 5.0
 # The kernel keeps the port of connections that a server without SO_REUSEADDR closed first for a
@@ -87,7 +88,7 @@ class ProcessBackend:
     def place(self, variant: Variant) -> str:
         """The directory that `make -C` of its build command works in, or its own."""
         build = variant.file.process.build if variant.file.process else ()
-        return str(building.make_directory(build, variant.directory))
+        return str(builds.make_directory(build, variant.directory))
 
     def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
         """Run the variant's build command in its directory."""
@@ -107,7 +108,7 @@ class ProcessBackend:
             )
         before = variant.sources.stamps()
         if run.build:
-            building.build(variant.name, run.build, variant.directory, timeout_s)
+            builds.build(variant.name, run.build, variant.directory, timeout_s)
         try:
             outputs = sources.written(before, variant.sources.stamps())
         except FileProblems as problems:
@@ -116,9 +117,9 @@ class ProcessBackend:
                 code="build-failed",
                 hint="Let it write into a directory `build`, which is no source.",
             ) from None
-        building.require_program(variant.name, run.command, variant.directory)
-        runtime = building.runtime_of(variant, timeout_s) if variant.file.runtime else None
-        build = built.producer(variant.directory / run.command[0])
+        builds.require_program(variant.name, run.command, variant.directory)
+        runtime = builds.runtime_of(variant, timeout_s) if variant.file.runtime else None
+        build = compilers.producer(variant.directory / run.command[0])
         what, digest = " ".join(run.command), variant.digest(outputs)
         return Prepared(variant, what, digest, runtime, build, outputs)
 
@@ -221,7 +222,7 @@ class ProcessTrial:
 
     def spent(self) -> Reading:
         """CPU time of the servers and of their CPUs so far."""
-        seen = family.processes()
+        seen = server_processes.processes()
         own_ns = sum(_own_ns(server, seen) for server in self._servers.values())
         return cpu_time.reading(own_ns, self._context.cpus.server)
 
@@ -289,7 +290,7 @@ class ProcessTrial:
             # Read first: afterwards a signal from elsewhere looks like ours
             died = self._killed(server.exit_code) if server.wait(0) else ""
             exit_code = server.stop(waiting, asks=asks)
-            log = tail(counters.condensed(server.log.text))
+            log = tail(server_counters.condensed(server.log.text))
             self._exits[name] = ServerExit(exit_code, log, waiting.spent, server.log.amount, died)
         return self._exits[name]
 
@@ -315,7 +316,7 @@ class ProcessTrial:
         )
 
 
-def _own_ns(server: KeptServer, seen: family.Processes) -> int:
+def _own_ns(server: KeptServer, seen: server_processes.Processes) -> int:
     """What its group counts, or its processes: the keeper is not in the group, and what the kernel
     dropped with a child that was not waited for is in no process."""
     return max(cpu_time.group_ns(server.group) or 0, cpu_time.below_ns(server.process.pid, seen))

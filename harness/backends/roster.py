@@ -37,9 +37,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import lock
-from harness.errors import HostNotFit
-from harness.load import procfs
+from harness.contract.errors import HostNotFit
+from harness.host import lock, procfs
 
 TOKEN_VARIABLE = "C10K_TRIAL_TOKEN"  # noqa: S105 (no password)
 SUFFIX = "started"

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from harness.backends.cpu_time import V2, CpuGroup
 from harness.backends.roster import TOKEN_VARIABLE, Entry, Identity, Roster
-from harness.load import family, procfs
-from harness.load.family import Processes
+from harness.host import procfs, server_processes
+from harness.host.server_processes import Processes
 
 # A process may fork just before it is killed; more generations than that are a fork bomb.
 ROUNDS_MAX = 100
@@ -79,8 +79,8 @@ def _covered(entries: Iterable[Entry]) -> list[Identity]:
 
     The kernel does not reuse a session's number while its leader lives.
     """
-    seen = family.processes()
-    spared = set(family.ancestors(seen, os.getpid()))
+    seen = server_processes.processes()
+    spared = set(server_processes.ancestors(seen, os.getpid()))
     alive = {pid: stat for pid, stat in seen.items() if stat.state not in ENDED}
     found = {
         pid

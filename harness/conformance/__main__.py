@@ -8,11 +8,11 @@ import sys
 import traceback
 from typing import NoReturn
 
-from harness.conformance import spec as specs
 from harness.conformance import suite
-from harness.conformance.turns import Alone, Shared
-from harness.load import namespace
-from harness.load.events import Events, ReaderGone
+from harness.conformance import suite_spec as specs
+from harness.conformance.cpu_turns import Alone, Shared
+from harness.contract.events import Events, ReaderGone
+from harness.host import namespace
 
 EXIT_USAGE = 2
 

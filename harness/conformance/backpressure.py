@@ -6,11 +6,11 @@ import socket
 import time
 from pathlib import Path
 
-from harness.conformance.check import Group
+from harness.conformance.definition import Group
 from harness.conformance.peers import Pattern
 from harness.conformance.pings import at_best, p99, ping
-from harness.conformance.results import Failed
 from harness.conformance.scene import Scene
+from harness.conformance.suite_results import Failed
 
 GROUP = Group("backpressure")
 

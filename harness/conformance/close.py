@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from harness.conformance.check import Group
+from harness.conformance.definition import Group
 from harness.conformance.peers import Pattern, Peer, exchange, message
 from harness.conformance.pings import at_best
-from harness.conformance.results import Failed
 from harness.conformance.scene import Scene
+from harness.conformance.suite_results import Failed
 from harness.conformance.target import until
 
 GROUP = Group("close")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from harness.conformance.spec import Spec
-from harness.load.address import Address, parse
+from harness.conformance.suite_spec import Spec
+from harness.contract.address import Address, parse
 
 # Much smaller than any default, so that a server that does not read BACKLOG is seen to
 SMALL_BACKLOG = 64

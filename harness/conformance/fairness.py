@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.conformance import flood as flooding
-from harness.conformance.check import Group
+from harness.conformance.definition import Group
 from harness.conformance.peers import SILENCE_S, Peer, exchange, finish_connects, message
 from harness.conformance.pings import at_best, p99, ping
-from harness.conformance.results import Failed
 from harness.conformance.scene import CONNECT_S, Scene
+from harness.conformance.suite_results import Failed
 
 GROUP = Group("fairness")
 

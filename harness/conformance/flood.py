@@ -12,7 +12,7 @@ import socket
 import sys
 from types import FrameType
 
-from harness.load.address import parse
+from harness.contract.address import parse
 
 CHUNK_BYTES = 1 << 18
 

@@ -12,20 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.conformance import extras
-from harness.conformance.check import Group
+from harness.conformance.definition import Group
 from harness.conformance.extras import Extra
-from harness.conformance.peers import (
-    SILENCE_S,
-    Pattern,
-    Peer,
-    exchange,
-    finish_connects,
-    message,
-)
-from harness.conformance.results import COUNTERS_COMPARED, MAIN, Failed, Skipped, Wrong
+from harness.conformance.peers import SILENCE_S, Pattern, Peer, exchange, finish_connects, message
 from harness.conformance.scene import Left, Scene
+from harness.conformance.suite_results import COUNTERS_COMPARED, MAIN, Failed, Skipped, Wrong
 from harness.conformance.target import Target, alive, send_signal, until
-from harness.load import procfs, sockets
+from harness.host import procfs, sockets
 
 GROUP = Group("lifecycle")
 

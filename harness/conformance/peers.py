@@ -16,8 +16,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from harness.conformance.results import Failed, Wrong
-from harness.load.address import Address
+from harness.conformance.suite_results import Failed, Wrong
+from harness.contract.address import Address
 
 # Generous: this is about "never", not about "late"
 SILENCE_S = 5.0

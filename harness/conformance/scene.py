@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.conformance import peers
+from harness.conformance.cpu_turns import Alone, Turns
 from harness.conformance.extras import PORTS, Extra
 from harness.conformance.peers import Peer
-from harness.conformance.results import Failed, NotServed
-from harness.conformance.spec import Spec
+from harness.conformance.suite_results import Failed, NotServed
+from harness.conformance.suite_spec import Spec
 from harness.conformance.target import Target, until
-from harness.conformance.turns import Alone, Turns
-from harness.load import sockets
-from harness.load.address import Address
+from harness.contract.address import Address
+from harness.host import sockets
 
 ALONE = Alone()
 CONNECT_S = 10.0

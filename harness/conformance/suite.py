@@ -8,19 +8,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 
-from harness.conformance import backpressure, close, data, extras, fairness, lifecycle, resources
-from harness.conformance.check import Check
-from harness.conformance.results import score
+from harness.conformance import (
+    backpressure,
+    close,
+    echo_data,
+    extras,
+    fairness,
+    lifecycle,
+    resources,
+)
+from harness.conformance.check_order import Schedule
+from harness.conformance.cpu_turns import Turns
+from harness.conformance.definition import Check
 from harness.conformance.scene import Facts, answers
-from harness.conformance.schedule import Schedule
-from harness.conformance.spec import Spec, SpecError
+from harness.conformance.suite_results import score
+from harness.conformance.suite_spec import Spec, SpecError
 from harness.conformance.target import Target, until
-from harness.conformance.turns import Turns
-from harness.load import sockets
-from harness.load.address import Address, parse
+from harness.contract.address import Address, parse
+from harness.host import sockets
 
 GROUPS = (
-    data.GROUP,
+    echo_data.GROUP,
     backpressure.GROUP,
     close.GROUP,
     fairness.GROUP,

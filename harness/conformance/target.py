@@ -1,6 +1,6 @@
 """The server as it is seen from beside: its processes, what they hold and use, and signals to them.
 
-It is found by its listening socket (`harness.load.discovery`). Its /proc can be read, and signals
+It is found by its listening socket (`harness.host.discovery`). Its /proc can be read, and signals
 and prlimit(2) reach it: it runs under the same uid, or the suite has the capabilities for it
 (harness/backends/confinement.py).
 """
@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from harness.conformance.results import Failed
-from harness.load import discovery, procfs, sockets
-from harness.load.accounting import clock_ns
-from harness.load.address import Address
+from harness.conformance.suite_results import Failed
+from harness.contract.address import Address
+from harness.host import discovery, procfs, sockets
+from harness.host.cpu_accounting import clock_ns
 
 POLL_S = 0.01
 STOPPED_S = 2.0

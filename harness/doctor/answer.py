@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.doctor import connections, figures, threads
-from harness.doctor.facts import Ask, Check, Facts, Finding
-from harness.errors import HostNotFit, UsageError
+from harness.contract.errors import HostNotFit, UsageError
+from harness.doctor import accuracy, connections, threads
+from harness.host.facts import Ask, Check, Facts, Finding
 
-CHECKS: tuple[Check, ...] = (*connections.CHECKS, *threads.CHECKS, *figures.CHECKS)
+CHECKS: tuple[Check, ...] = (*connections.CHECKS, *threads.CHECKS, *accuracy.CHECKS)
 SCHEMA = 1
 
 

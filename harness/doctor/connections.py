@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.doctor.facts import (
+from harness.host.facts import (
     UNLIMITED,
     Ask,
     Check,
@@ -16,7 +16,7 @@ from harness.doctor.facts import (
     sysctl,
     unknown,
 )
-from harness.limits import BACKLOG, NOFILE_MARGIN, SYSCTLS
+from harness.plan.limits import BACKLOG, NOFILE_MARGIN, SYSCTLS
 
 ROOT = "root on the host"
 STARTER = "whoever starts the harness, as root"

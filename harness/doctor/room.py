@@ -13,10 +13,10 @@ from harness.doctor.connections import (
     BYTES_PER_THREAD,
     ENDS,
 )
-from harness.doctor.facts import UNLIMITED, Facts
 from harness.doctor.threads import STACK_BYTES
-from harness.limits import NOFILE_MARGIN
-from harness.waves import Amount
+from harness.host.facts import UNLIMITED, Facts
+from harness.plan.limits import NOFILE_MARGIN
+from harness.plan.waves import Amount
 
 # The rest is for what other programs take until the last block.
 MEMORY_SHARE = 0.9

@@ -7,7 +7,7 @@ does need them, it is the host that stops it, and the finding says at how many.
 from __future__ import annotations
 
 from harness.doctor.connections import ROOT
-from harness.doctor.facts import (
+from harness.host.facts import (
     UNLIMITED,
     Ask,
     Check,
@@ -19,7 +19,7 @@ from harness.doctor.facts import (
     sysctl,
     unknown,
 )
-from harness.limits import NOFILE_MARGIN
+from harness.plan.limits import NOFILE_MARGIN
 
 # Each thread's stack is a mapping, and its guard page another (pthread_create); the rest is for
 # the program and its libraries.

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.gates.table import GATES, Gate, Status
-from harness.record import Record, VariantFacts
+from harness.contract.record import Record, VariantFacts
+from harness.gates.gate_table import GATES, Gate, Status
 
 __all__ = ["GATES", "USABLE", "Gate", "Status", "Verdict", "judge"]
 

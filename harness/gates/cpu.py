@@ -2,7 +2,7 @@
 
 The balance of a cell, from idle moment to idle moment: the server's CPUs were busy for as long as
 the server and others ran there. What the kernel charged to the server is in `server.charged`
-(harness/load/accounting.py); records from before it have the clocks of the processes that were
+(harness/host/cpu_accounting.py); records from before it have the clocks of the processes that were
 known, and ticks.
 """
 
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.record import Record, VariantFacts, number
+from harness.contract.record import Record, VariantFacts, number
 
-# Of `server.charged.source`: no control group counts for the server (harness/load/accounting.py).
+# Of `server.charged.source`: no control group counts for the server
+# (harness/host/cpu_accounting.py).
 PROCESSES = "processes"
 # The kernel counts CPU time of a CPU in ticks of 10 ms (USER_HZ = 100); ten of them make a busy
 # share good to a tenth, and give the run time in ns a thousand switches or more to average over.

@@ -6,9 +6,9 @@ of the gates `shared-cpu` and `load-waited`; time that the hypervisor took count
 
 from __future__ import annotations
 
+from harness.contract.record import Record, VariantFacts, failure_code
 from harness.gates.cpu import LOAD_WAIT_SHARE_MAX, OTHERS_SHARE_MAX, balance
-from harness.load.spent import Spent
-from harness.record import Record, VariantFacts, failure_code
+from harness.host.cpu_spent import Spent
 
 # Failures of a cell that a busy host can cause.
 TIMED_FAILURES = frozenset({"held-fewer", "not-settled", "not-reached"})

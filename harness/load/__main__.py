@@ -20,8 +20,10 @@ import traceback
 from importlib.metadata import version
 from typing import NoReturn
 
-from harness.load import namespace, tracer, trial
-from harness.load.events import Events, ReaderGone
+from harness.contract.events import Events, ReaderGone
+from harness.host import namespace
+from harness.load import trial_spec
+from harness.load.tracing import tracer
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 WORKER_END_S = 1.0
@@ -57,8 +59,8 @@ def _arguments() -> argparse.Namespace:
 
 def _conduct(events: Events) -> NoReturn:
     try:
-        plan = trial.parse(os.environ.get(trial.VARIABLE, ""))
-    except trial.TrialError as error:
+        plan = trial_spec.parse(os.environ.get(trial_spec.VARIABLE, ""))
+    except trial_spec.TrialError as error:
         print(error, file=sys.stderr)
         events.emit("failure", code="load-error", text=str(error))
         sys.exit(EXIT_USAGE)
@@ -70,20 +72,20 @@ def _conduct(events: Events) -> NoReturn:
         _leave()
 
 
-def _run(plan: trial.Trial, events: Events) -> None:
+def _run(plan: trial_spec.Trial, events: Events) -> None:
     """Conduct the trial to its last event. Raises ReaderGone."""
     _say_hello(plan, events)
     # Only now, since Locust takes half a second to import: the server starts meanwhile
-    from harness.load import conductor, record
-    from harness.load.fleet import FleetFault
-    from harness.load.killed import from_outside
+    from harness.contract.killed import from_outside
+    from harness.load import cell_records, conductor
+    from harness.load.locust.fleet import FleetFault
     from harness.load.problems import TrialFailed
 
     try:
         conductor.run(plan, events, _workers)
     except TrialFailed as failed:
         events.emit(
-            "failure", code=failed.code, text=failed.text, **record.wait_member(failed.spent)
+            "failure", code=failed.code, text=failed.text, **cell_records.wait_member(failed.spent)
         )
     except FleetFault as fault:
         for code in [worker.poll() for worker in _workers]:
@@ -98,7 +100,7 @@ def _run(plan: trial.Trial, events: Events) -> None:
         events.emit("failure", code="load-error", text=f"{type(error).__name__}: {error}")
 
 
-def _say_hello(plan: trial.Trial, events: Events) -> None:
+def _say_hello(plan: trial_spec.Trial, events: Events) -> None:
     if plan.prepare_namespace:
         namespace.prepare(plan.sysctls)
     cpus = namespace.pin(plan.load_cpus)
@@ -118,10 +120,10 @@ def _say_hello(plan: trial.Trial, events: Events) -> None:
 
 
 def _work(arguments: argparse.Namespace) -> None:
-    plan = trial.parse(os.environ[trial.VARIABLE])
+    plan = trial_spec.parse(os.environ[trial_spec.VARIABLE])
     namespace.pin([plan.load_cpus[arguments.worker % len(plan.load_cpus)]])
     namespace.raise_nofile()
-    from harness.load.runners import run_worker
+    from harness.load.locust.runners import run_worker
 
     run_worker(plan, arguments.worker, arguments.master_port)
 

@@ -26,23 +26,25 @@ from typing import Any
 
 import gevent
 
-from harness.load import accounting, discovery, problems, ready, record, sockets, xray
-from harness.load.address import parse
-from harness.load.events import Events
-from harness.load.figures import Status, Window, merge_ramp
-from harness.load.fleet import Fleet, FleetFault
-from harness.load.memory import Memory
-from harness.load.probe import Probe, ServerGone
+from harness.contract.address import parse
+from harness.contract.events import Events
+from harness.host import cpu_accounting, discovery, sockets
+from harness.host.cpu_spent import Reading, Spent
+from harness.host.fair_wait import Wait
+from harness.load import cell_records, problems, ready
+from harness.load.locust.fleet import Fleet, FleetFault
+from harness.load.locust.runners import local_fleet, master_fleet
+from harness.load.merged_figures import Status, Window, merge_ramp
+from harness.load.probe.counter_snapshots import Snapshots
+from harness.load.probe.memory_use import Memory
+from harness.load.probe.readings import Probe, ServerGone
+from harness.load.probe.unseen_server import Unseen
 from harness.load.problems import Failure, TrialFailed
-from harness.load.progress import Progress
-from harness.load.runners import local_fleet, master_fleet
-from harness.load.snapshots import Snapshots
-from harness.load.spent import Reading, Spent
-from harness.load.trial import Cell, Step, Trial
+from harness.load.progress_events import Progress
+from harness.load.tracing import call_counts
 from harness.load.trial_requests import TrialRequests
+from harness.load.trial_spec import Cell, Step, Trial
 from harness.load.turns import Traffic
-from harness.load.unseen import Unseen
-from harness.load.waiting import Wait
 from harness.load.watch import DEATH_S, Watch
 
 CLOSE_WAIT_S = 1.0
@@ -201,7 +203,7 @@ class Conductor:
             return run()
         except ServerGone as gone:
             death = problems.death(cell, str(gone), self._fleet.status())
-            self._emit(record.blank(cell) | {"failure": death})
+            self._emit(cell_records.blank(cell) | {"failure": death})
             raise problems.fatal(death) from None
 
     def _release(self, last: Cell) -> None:
@@ -274,7 +276,9 @@ class Conductor:
             # Memory first: reading 10,000 tasks leaves dentries and inodes of /proc in the slab
             memory = self._read_memory(step.opening)
             tasks_close = self._probe.tasks()
-            readings = record.Readings(first, last, tasks_open, tasks_close, memory, self._baseline)
+            readings = cell_records.Readings(
+                first, last, tasks_open, tasks_close, memory, self._baseline
+            )
             self._emit_ramp(step.opening, readings, before, status, kernel, problem)
         return problem
 
@@ -286,7 +290,7 @@ class Conductor:
     def _emit_ramp(
         self,
         cell: Cell,
-        readings: record.Readings,
+        readings: cell_records.Readings,
         before: Status,
         status: Status,
         kernel: int,
@@ -294,19 +298,19 @@ class Conductor:
     ) -> None:
         ramp = merge_ramp(status.ramps)
         failed = status.failed - before.failed
-        members = record.ramp_members(ramp, status.established, failed, problem is None)
+        members = cell_records.ramp_members(ramp, status.established, failed, problem is None)
         members |= {
             "connections_established_min": min(kernel, status.established),
-            **record.changes(before, status),
+            **cell_records.changes(before, status),
             "failure": problem,
-            **record.wait_member(self._opening),
+            **cell_records.wait_member(self._opening),
         }
-        self._emit(record.blank(cell) | members | self._observed(readings, None))
+        self._emit(cell_records.blank(cell) | members | self._observed(readings, None))
 
     def _emit_unreached(self, cell: Cell, problem: Failure, spent: Spent | None) -> None:
         """Tell a cell that was not run, because its step does not hold its connections."""
         if self._trial.xray:
-            self._emit_xray(cell, xray.not_counted(problem["text"]))
+            self._emit_xray(cell, call_counts.not_counted(problem["text"]))
             return
         self._emit_failed(cell, problems.not_run(problem), spent)
 
@@ -316,17 +320,17 @@ class Conductor:
         """Tell a cell that has no window; `spent` is of the wait that ended in vain."""
         established = self._fleet.status().established
         members |= {"connections_established_min": established, "failure": failure}
-        self._emit(record.blank(cell) | members | record.wait_member(spent))
+        self._emit(cell_records.blank(cell) | members | cell_records.wait_member(spent))
 
     # A cell whose system calls are counted
 
     def _xray_cell(self, cell: Cell) -> None:
         self._probe.refresh()
-        counted = xray.count(cell, self._trial, self._probe.pids, self._fleet, self._watch)
+        counted = call_counts.count(cell, self._trial, self._probe.pids, self._fleet, self._watch)
         self._emit_xray(cell, counted)
 
     def _emit_xray(self, cell: Cell, counted: dict[str, Any]) -> None:
-        self._events.emit("xray", **record.asked(cell), **counted)
+        self._events.emit("xray", **cell_records.asked(cell), **counted)
 
     # A cell with traffic
 
@@ -340,29 +344,31 @@ class Conductor:
         self._probe.refresh()
         problem = self._traffic.warm_up(cell)
         if problem is not None:
-            changes = record.changes(before, self._fleet.status())
+            changes = cell_records.changes(before, self._fleet.status())
             self._emit_failed(cell, problem, self._traffic.waited, **changes)
             return
         account = None if self._trial.unseen else partial(self._requests.account, cell.index)
         seen = self._traffic.run(cell, partial(self._rest, cell.index), account)
         after = self._fleet.status()
         strayed = problems.strayed(seen.tasks_open.cpus | seen.tasks_close.cpus, self._server_cpus)
-        readings = record.Readings(
+        readings = cell_records.Readings(
             *(seen.first, seen.last, seen.tasks_open, seen.tasks_close),
             *(self._read_memory(cell), self._baseline),
         )
-        members = record.window_members(seen.window) | {
+        members = cell_records.window_members(seen.window) | {
             "counters_asked": self._snapshots.asked(self._watch),
             "connections_established_min": seen.established_min,
-            **record.changes(before, after),
-            **record.churn_members(seen.window, after.cycles_failed - before.cycles_failed),
+            **cell_records.changes(before, after),
+            **cell_records.churn_members(seen.window, after.cycles_failed - before.cycles_failed),
             "failure": strayed or seen.problem,
-            **record.wait_member(self._traffic.waited),
+            **cell_records.wait_member(self._traffic.waited),
         }
         observed = self._observed(
-            readings, seen.window, accounting.account(seen.accounts, len(self._trial.server_cpus))
+            readings,
+            seen.window,
+            cpu_accounting.account(seen.accounts, len(self._trial.server_cpus)),
         )
-        self._emit(record.blank(cell) | members | observed)
+        self._emit(cell_records.blank(cell) | members | observed)
         if strayed is not None:
             raise problems.fatal(strayed)
 
@@ -370,7 +376,7 @@ class Conductor:
 
     def _observed(
         self,
-        readings: record.Readings,
+        readings: cell_records.Readings,
         window: Window | None,
         charged: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
@@ -378,14 +384,14 @@ class Conductor:
         first, last, cpus = readings.open, readings.close, self._trial.server_cpus
         seen = not self._trial.unseen
         return {
-            "server": record.server_members(readings, cpus, echoes_per_s, charged)
+            "server": cell_records.server_members(readings, cpus, echoes_per_s, charged)
             if seen
             else None,
-            "generator": record.generator_members(
+            "generator": cell_records.generator_members(
                 readings, self._trial.load_cpus, self._trial.workers, window, self._trial.may_spin
             ),
-            "tcp": record.tcp_members(first, last),
-            "host": record.host_members(first, last),
+            "tcp": cell_records.tcp_members(first, last),
+            "host": cell_records.host_members(first, last),
         }
 
     def _read_memory(self, cell: Cell) -> Memory | None:

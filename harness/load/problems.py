@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from harness.load.figures import Status, differences
-from harness.load.spent import Spent
-from harness.load.trial import Ceiling, Cell
+from harness.host.cpu_spent import Spent
+from harness.load.merged_figures import Status, differences
+from harness.load.trial_spec import Ceiling, Cell
 
 Failure = dict[str, str]
 

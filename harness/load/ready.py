@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import gevent
 from gevent import socket
 
-from harness.load import sockets
-from harness.load.address import Address
-from harness.load.waiting import Wait
+from harness.contract.address import Address
+from harness.host import sockets
+from harness.host.fair_wait import Wait
 
 # Each message is sent piece by piece and must come back whole before the next one.
 MESSAGES_BYTES = ((1,), (64,), (100, 900), (16384, 1), (20000, 20000))

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from harness.load.accounting import Charged
-from harness.load.requests import Requests
-from harness.load.spent import Reading
+from harness.contract.requests import Requests
+from harness.host.cpu_accounting import Charged
+from harness.host.cpu_spent import Reading
 
 
 class TrialRequests(Requests):

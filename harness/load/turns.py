@@ -7,7 +7,7 @@ Rule 1: what was between two turns is in no figure. Counters are summed over the
 are, so that every rate and share is one of the turns alone.
 Rule 2: a turn is `ROUND_TRIPS_MIN` round trips of its server long, or longer, so that its edges
 cut few of them. The warm-up measures how long one takes.
-Rule 3: the server is idle wherever its CPU time is accounted for (harness/load/accounting.py).
+Rule 3: the server is idle wherever its CPU time is accounted for (harness/host/cpu_accounting.py).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import Any
 
 import gevent
 
+from harness.host.cpu_accounting import Charged, Moment
+from harness.host.cpu_spent import Reading, Spent
+from harness.host.fair_wait import Wait
 from harness.load import problems
-from harness.load.accounting import Charged, Moment
-from harness.load.figures import Window, merge_turns
-from harness.load.fleet import Fleet, FleetFault
-from harness.load.probe import Edge, Probe, TaskSample
+from harness.load.locust.fleet import Fleet, FleetFault
+from harness.load.merged_figures import Window, merge_turns
+from harness.load.probe.counter_snapshots import Snapshots
+from harness.load.probe.readings import Edge, Probe, TaskSample
 from harness.load.problems import Failure
-from harness.load.snapshots import Snapshots
-from harness.load.spent import Reading, Spent
-from harness.load.trial import STRETCH_MAX, Cell, Trial
-from harness.load.waiting import Wait
+from harness.load.trial_spec import STRETCH_MAX, Cell, Trial
 from harness.load.watch import DEATH_S, Watch
 
 ESTABLISHED_INTERVAL_S = 1.0

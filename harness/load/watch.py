@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import gevent
 
-from harness.load.waiting import Wait
+from harness.host.fair_wait import Wait
 
 POLL_S = 0.01
 CHECK_INTERVAL_S = 0.5

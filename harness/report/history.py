@@ -14,8 +14,8 @@ from typing import Any
 
 from harness.analysis import wording
 from harness.analysis.results import Analysis
-from harness.report.axes import linear
-from harness.report.table import half_width
+from harness.report.charts.axes import linear
+from harness.report.sections.tables import half_width
 
 # Of the drawn line of one track, in pixels; a mark's letter stands above it.
 WIDTH, HEIGHT, MARGIN = 240, 44, 10

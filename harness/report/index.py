@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from harness import stored
-from harness.report import background, history
-from harness.report.html import SUMMARY_ID, environment, summary
+from harness.report import history
 from harness.report.model import Model
+from harness.report.page.html import SUMMARY_ID, environment, summary
+from harness.report.sections import background
+from harness.store import stored_shapes
 
 # The summary stands in the head of the page; its charts need not be read.
 HEAD_BYTES = 65_536
@@ -74,7 +75,7 @@ def summary_of(page: str) -> dict[str, Any] | None:
     """The summary inside a report; None when there is none that can be read."""
     found = _SUMMARY.search(page)
     try:
-        value = stored.parse(found.group(1)) if found else None
+        value = stored_shapes.parse(found.group(1)) if found else None
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
@@ -93,10 +94,10 @@ def _read(directory: Path) -> Entry:
 
 def _without_report(directory: Path) -> Entry:
     try:
-        campaign = stored.parse((directory / "campaign.json").read_text(encoding="utf-8"))
+        campaign = stored_shapes.parse((directory / "campaign.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         campaign = {}
-    if stored.problem(campaign, stored.Head) is not None:
+    if stored_shapes.problem(campaign, stored_shapes.Head) is not None:
         campaign = {}
     known = {
         "campaign": directory.name,

@@ -10,37 +10,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness import findings, limited, shapes
-from harness.analysis import Analysis, analyse
+from harness.analysis import Analysis, analyse, bottlenecks, findings
+from harness.analysis import expected_shapes as shapes
+from harness.analysis.expected_shapes import Row as ShapeRow
+from harness.analysis.findings import Finding
 from harness.analysis.frame import profile_name
-from harness.findings import Finding
-from harness.record import Record
-from harness.report import (
+from harness.contract.record import Record
+from harness.report import history
+from harness.report.charts import plots as figures
+from harness.report.charts.plots import Figure
+from harness.report.sections import (
     background,
-    checks,
     churn,
-    doctor,
-    figures,
-    history,
+    host_fitness,
     matrix,
     memory,
     opening,
     paced,
     proofs,
-    sections,
-    table,
+    tables,
     varied,
     why,
 )
-from harness.report.background import Fact, Limit, Variant
-from harness.report.checks import Banner, Check, Failure, Validity
-from harness.report.doctor import Fitness
-from harness.report.figures import Figure
-from harness.report.matrix import Matrix
-from harness.report.proofs import Attempt
-from harness.report.sections import Section
-from harness.report.table import CellRow, Group
-from harness.shapes import Row as ShapeRow
+from harness.report.sections import server_sections as sections
+from harness.report.sections import validation as checks
+from harness.report.sections.background import Fact, Limit, Variant
+from harness.report.sections.host_fitness import Fitness
+from harness.report.sections.matrix import Matrix
+from harness.report.sections.proofs import Attempt
+from harness.report.sections.server_sections import Section
+from harness.report.sections.tables import CellRow, Group
+from harness.report.sections.validation import Banner, Check, Failure, Validity
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,8 @@ def build(
         outcomes: the lines of `outcomes.jsonl`.
     """
     analysis = analyse(campaign, records, outcomes)
-    cells = table.cell_rows(analysis)
-    found = (*findings.find(campaign, analysis), *limited.find(campaign, analysis))
+    cells = tables.cell_rows(analysis)
+    found = (*findings.find(campaign, analysis), *bottlenecks.find(campaign, analysis))
     variants = background.variants(campaign, analysis)
     return Model(
         campaign=str(campaign.get("campaign") or "unnamed"),
@@ -141,8 +141,8 @@ def build(
         host=background.host(campaign),
         setting=background.setting(campaign),
         command=background.command(campaign),
-        caption=table.caption(analysis),
-        groups=table.groups(analysis, variants),
+        caption=tables.caption(analysis),
+        groups=tables.groups(analysis, variants),
         figures=(
             *figures.figures(analysis, variants),
             *varied.figures(analysis, variants),
@@ -158,7 +158,7 @@ def build(
         shapes=shapes.check(campaign, analysis),
         facts=(*background.facts(campaign), *background.accounts(records)),
         limits=background.limits(records),
-        fitness=doctor.fitness(campaign),
+        fitness=host_fitness.fitness(campaign),
         variants=variants,
         sections=sections.sections(variants, cells, records, outcomes),
         matrices=matrix.matrices(campaign, analysis),

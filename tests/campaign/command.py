@@ -23,8 +23,9 @@ from typing import Any
 import pytest
 
 from harness.backends.roster import TOKEN_VARIABLE
-from harness.load import forkserver, procfs
-from harness.lock import LOCK_VARIABLE
+from harness.host import procfs
+from harness.host.lock import LOCK_VARIABLE
+from harness.load import forkserver
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 180

@@ -18,7 +18,7 @@ from one_cell import lacking, profile, tripped
 
 from harness.backends import cpu_time
 from harness.backends.cpu_time import SOURCE_VARIABLE
-from harness.load.accounting import COLLECTED_EXACT_NS
+from harness.host.cpu_accounting import COLLECTED_EXACT_NS
 
 # A server, and whether each of its ended children was waited for.
 SERVERS = {

@@ -14,11 +14,11 @@ from discovering import discover
 from few_checks import variables
 from test_nonconforming import BUG, add
 
-from harness import cpus, judging
 from harness.backends.process import ProcessBackend
-from harness.load import family
-from harness.lock import LOCK_VARIABLE
-from harness.verdict import SuiteContext
+from harness.campaign import conformance_pool
+from harness.campaign.conformance_run import SuiteContext
+from harness.host import cpus, server_processes
+from harness.host.lock import LOCK_VARIABLE
 
 AT_ONCE = 3
 
@@ -37,7 +37,7 @@ def few_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def suites() -> int:
     """How many suites run under our lock: those that its fork servers forked."""
-    seen = family.processes()
+    seen = server_processes.processes()
     forked = {pid for pid in marked_processes() if is_forked(Path(f"/proc/{pid}"))}
     return sum(pid in seen and seen[pid].parent in forked for pid in forked)
 
@@ -52,7 +52,7 @@ def test_a_server_that_fails_beside_others_is_checked_again_alone_and_so_are_the
     prepared = [backend.prepare(one, 60) for one in discover(c10k.servers)]
     splits = cpus.splits(cpus.cores_of(os.sched_getaffinity(0)), 1)[:1]
 
-    found = judging.each(backend, prepared, "quick", splits, sharing=2, say=said.append)
+    found = conformance_pool.each(backend, prepared, "quick", splits, sharing=2, say=said.append)
     with closing(found):
         verdicts = {verdict.variant: verdict for verdict in found}
 
@@ -71,7 +71,7 @@ def test_servers_that_pass_beside_each_other_are_checked_once(c10k: C10k) -> Non
     prepared = [backend.prepare(one, 60) for one in discover(c10k.servers)]
     splits = cpus.splits(cpus.cores_of(os.sched_getaffinity(0)), 1)[:1]
 
-    found = judging.each(backend, prepared, "quick", splits, sharing=3, say=said.append)
+    found = conformance_pool.each(backend, prepared, "quick", splits, sharing=3, say=said.append)
     with closing(found):
         verdicts = list(found)
 

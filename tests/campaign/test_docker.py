@@ -17,16 +17,18 @@ from command import ROOT, C10k
 from discovering import discover
 from faulty_servers import CRASHES_AT_START, echo
 
-from harness import cpus, groups, limits, lock, plan, variants
 from harness.backends import containers, images
 from harness.backends.base import LABEL, TrialContext
 from harness.backends.confinement import LOCK_LABEL, SERVER_UID
 from harness.backends.docker import DockerBackend
 from harness.backends.process import ProcessBackend
-from harness.errors import HostNotFit, Interrupted, ServerFault
-from harness.load.waiting import Wait
-from harness.profiles import profile as profiles
-from harness.written import KEPT_BYTES
+from harness.contract.errors import HostNotFit, Interrupted, ServerFault
+from harness.host import cpus, lock
+from harness.host.bounded_output import KEPT_BYTES
+from harness.host.fair_wait import Wait
+from harness.plan import limits, trial_plan
+from harness.plan.profiles import profile as profiles
+from harness.variants import groups, variant_files
 
 pytestmark = pytest.mark.docker
 SHIPPED = "epoll-lt,thread-per-connection"
@@ -208,7 +210,7 @@ def asked_for_its_runtime(
     engine: docker.DockerClient, program: str, timeout_s: float = BUILD_TIMEOUT_S
 ) -> str:
     """What a server of this source tells, started as a variant's is."""
-    (variant,) = groups.select(discover(variants.Path("servers")), ["epoll-lt"])
+    (variant,) = groups.select(discover(variant_files.Path("servers")), ["epoll-lt"])
     options = DockerBackend().alone("of-a-test") | {"entrypoint": ["python", "-c", program]}
     image = os.environ["C10K_HARNESS_IMAGE"]
     return images.runtime_of(engine, variant, image, timeout_s, **options)
@@ -262,12 +264,12 @@ def test_a_server_that_does_not_tell_its_runtime_is_refused_and_removed(
 
 def trial_of(backend: DockerBackend, name: str, nofile: int) -> TrialContext:
     """A trial of a shipped server, ready to be opened."""
-    (variant,) = groups.select(discover(variants.Path("servers")), ["epoll-lt"])
+    (variant,) = groups.select(discover(variant_files.Path("servers")), ["epoll-lt"])
     profile = profiles.load("smoke")
     backend.prepare_load(BUILD_TIMEOUT_S)
     return TrialContext(
         campaign=name,
-        trial=plan.make(profile, ["epoll-lt"], 7)[0],
+        trial=trial_plan.make(profile, ["epoll-lt"], 7)[0],
         prepared=backend.prepare(variant, 600),
         cpus=cpus.CpuSplit(server=(1,), load=(0,)),
         asked=dataclasses.replace(limits.Asked.for_connections(100), nofile=nofile),

@@ -15,11 +15,11 @@ import docker
 import pytest
 from command import C10k, wait_for
 
-from harness import compose
 from harness.backends import containers, images
 from harness.backends.base import LABEL
 from harness.backends.confinement import LAUNCHED
-from harness.errors import Interrupted
+from harness.campaign import launcher as compose
+from harness.contract.errors import Interrupted
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 # The first build installs all dependencies from the network.

@@ -8,11 +8,12 @@ import docker
 import pytest
 from command import Finished, commands
 
-from harness import host, selftest
-from harness.analysis import explain, xrays
+from harness.analysis import echo_costs, xrays
 from harness.backends import images
-from harness.doctor.figures import PTRACE_SCOPE_MAX
-from harness.errors import Exit
+from harness.contract.errors import Exit
+from harness.doctor.accuracy import PTRACE_SCOPE_MAX
+from harness.gates import generator_fitness
+from harness.host import survey
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 BUILD_TIMEOUT_S = 900
@@ -41,8 +42,10 @@ def test_the_generator_is_proven_in_a_container_and_its_figures_are_kept(
     kept = finished.head()["selftest"]
     attempts = [*kept["earlier"], kept]
     for attempt in attempts:
-        assert {check["id"] for check in attempt["checks"]} == {one.id for one in selftest.CHECKS}
-        assert set(attempt["figures"]) >= {one.scene for one in selftest.CHECKS}
+        assert {check["id"] for check in attempt["checks"]} == {
+            one.id for one in generator_fitness.CHECKS
+        }
+        assert set(attempt["figures"]) >= {one.scene for one in generator_fitness.CHECKS}
     # A busy host may fail a check of times and be given further attempts; it miscounts in none
     corrupt = [attempt["figures"]["corrupt"] for attempt in attempts]
     drop = [attempt["figures"]["drop"] for attempt in attempts]
@@ -70,7 +73,7 @@ def calls_per_echo(
 
     That cell may be void on a busy host: how many calls it takes does not depend on time.
     """
-    scope = int(host.sysctl("kernel.yama.ptrace_scope") or 0)
+    scope = int(survey.sysctl("kernel.yama.ptrace_scope") or 0)
     if scope > PTRACE_SCOPE_MAX:
         pytest.skip(f"kernel.yama.ptrace_scope is {scope}: no container may attach to another")
     (line,) = (one for one in finished.lines("xray.jsonl") if one["variant"] == variant)
@@ -79,7 +82,7 @@ def calls_per_echo(
     (cell,) = (
         one for one in finished.cells if (one["variant"], one["scenario"]) == (variant, "idle")
     )
-    return *xrays.calls_per_echo(line), explain.columns(cell)
+    return *xrays.calls_per_echo(line), echo_costs.columns(cell)
 
 
 def test_a_thread_in_a_container_is_seen_to_receive_and_to_send_and_to_do_nothing_else(

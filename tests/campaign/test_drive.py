@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from harness import drive, gates
-from harness.errors import Exit, HostNotFit
-from harness.profiles import profile as profiles
-from harness.record import VariantFacts
+from harness import gates
+from harness.campaign import drive_run
+from harness.contract.errors import Exit, HostNotFit
+from harness.contract.record import VariantFacts
+from harness.plan.profiles import profile as profiles
 
 ROOT = Path(__file__).parents[2]
 FRAIL = ROOT / "tests" / "load" / "frail_server.py"
@@ -304,17 +305,17 @@ def test_too_few_open_files_are_the_hosts_fault(tmp_path: Path) -> None:
 
 def test_too_few_local_ports_are_the_hosts_fault(tmp_path: Path) -> None:
     profile = profiles.load(profile_in(tmp_path, connections=70_000))
-    target = drive.target_of("[::1]:7000", is_owned=False)
+    target = drive_run.target_of("[::1]:7000", is_owned=False)
 
     with pytest.raises(HostNotFit, match="70,000 connections need as many local ports"):
-        drive.request_of(target, "few", profile, 1)
+        drive_run.request_of(target, "few", profile, 1)
 
 
 def test_shares_of_a_capacity_are_left_out_and_told(tmp_path: Path) -> None:
     profile = profiles.load(profile_in(tmp_path, rate="rate_share"))
-    target = drive.target_of("127.0.0.1:7000", is_owned=False)
+    target = drive_run.target_of("127.0.0.1:7000", is_owned=False)
 
-    request = drive.request_of(target, "few", profile, 1)
+    request = drive_run.request_of(target, "few", profile, 1)
 
     assert [cell.scenario for cell in request.trial.cells] == ["ramp", "idle"]
     assert request.left_out == ("paced at 40, 50% of the server's capacity",)
@@ -334,7 +335,7 @@ def cell(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_server_that_is_not_looked_into_voids_nothing_by_that() -> None:
-    assert gates.judge(cell(), drive.FACTS) == gates.Verdict("valid", ())
+    assert gates.judge(cell(), drive_run.FACTS) == gates.Verdict("valid", ())
 
 
 def test_the_same_cell_of_a_campaign_is_void_for_want_of_evidence() -> None:
@@ -359,7 +360,7 @@ def test_the_same_cell_of_a_campaign_is_void_for_want_of_evidence() -> None:
 def test_all_other_gates_judge_a_driven_cell(
     code: str, status: str, changes: dict[str, Any]
 ) -> None:
-    verdict = gates.judge(cell(**changes), drive.FACTS)
+    verdict = gates.judge(cell(**changes), drive_run.FACTS)
 
     assert verdict.status == status
     assert code in dict(verdict.reasons)

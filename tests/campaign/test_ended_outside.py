@@ -11,7 +11,7 @@ from command import C10k, is_forked, marked_processes, wait_for
 from faulty_servers import echo
 
 from harness.backends import keeper
-from harness.load import procfs
+from harness.host import procfs
 
 
 def children(pid: int) -> list[int]:

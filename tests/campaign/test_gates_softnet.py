@@ -8,7 +8,7 @@ from command import C10k
 from faulty_servers import echo
 from one_cell import lacking, measured, run, tripped
 
-from harness.backends import isolation
+from harness.host import isolation
 
 # What is sent on loopback is received on the CPU that sent it, before the next one: no queue grows.
 # Here another CPU has to receive it (receive packet steering), and 150 sockets hear each broadcast:

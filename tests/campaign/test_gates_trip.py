@@ -20,8 +20,8 @@ from faulty_servers import (
 )
 from one_cell import cpus_of, lacking, measured, profile, run, status_by, tripped
 
-from harness.backends import isolation
 from harness.gates import GATES
+from harness.host import isolation
 
 pytestmark = pytest.mark.timing
 

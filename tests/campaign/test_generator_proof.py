@@ -12,13 +12,13 @@ import pytest
 from command import C10k, Finished
 from faulty_servers import echo
 
-from harness import proof, selftest
+from harness.gates import generator_fitness, proof_coverage
 
 NO_BYTE_CHECK = ("prlimit", "--nofile=203:203")
 
 
 def kept(done: Finished) -> list[dict[str, Any]]:
-    return selftest.attempts(done.head()["selftest"])
+    return generator_fitness.attempts(done.head()["selftest"])
 
 
 def failed(attempt: dict[str, Any]) -> set[str]:
@@ -28,10 +28,14 @@ def failed(attempt: dict[str, Any]) -> set[str]:
 def taken_again_after(done: Finished) -> list[int]:
     """The blocks after which the self-test ran; those, and only those, had no pass next to them."""
     attempts = kept(done)
-    places = [one[proof.AFTER_BLOCK] for one in attempts if one[proof.AFTER_BLOCK]]
+    places = [
+        one[proof_coverage.AFTER_BLOCK] for one in attempts if one[proof_coverage.AFTER_BLOCK]
+    ]
     for block in sorted({cell["block"] for cell in done.cells}):
-        known = [one for one in attempts if one[proof.AFTER_BLOCK] < block]
-        lacks = not all(proof.is_vouched(known, part, block) for part in selftest.PARTS)
+        known = [one for one in attempts if one[proof_coverage.AFTER_BLOCK] < block]
+        lacks = not all(
+            proof_coverage.is_vouched(known, part, block) for part in generator_fitness.PARTS
+        )
         assert places.count(block) == lacks
     return places
 
@@ -51,7 +55,7 @@ def test_a_failing_byte_check_stops_a_campaign_and_a_resume_may_go_on_without_a_
     assert "nothing can be ranked: the generator failed its self-test" in stopped.out
     assert "--keep-going" in stopped.err
     assert all("corrupt" in failed(one) for one in kept(stopped))
-    assert [one[proof.AFTER_BLOCK] for one in kept(stopped)] == [0] * len(kept(stopped))
+    assert [one[proof_coverage.AFTER_BLOCK] for one in kept(stopped)] == [0] * len(kept(stopped))
     assert sum(one["duration_s"] for one in kept(stopped)) <= 60
     page = (stopped.directory / "report.html").read_text()
     assert "The campaign was stopped: its load generator failed the self-test." in page

@@ -14,7 +14,7 @@ import pytest
 from command import C10k, Finished
 from faulty_servers import echo
 
-from harness.backends.isolation import pid_namespace_command
+from harness.host.isolation import pid_namespace_command
 
 ATTACKS = """
 import ctypes, json, signal

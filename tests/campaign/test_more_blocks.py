@@ -9,7 +9,7 @@ from command import C10k
 from faulty_servers import echo
 
 from harness.analysis import analyse, settling
-from harness.plan import blocks_of
+from harness.plan.trial_plan import blocks_of
 
 HEADLINE = """
 summary = "The headline, for a moment."

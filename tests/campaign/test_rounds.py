@@ -7,7 +7,7 @@ from command import Finished, commands
 from faulty_servers import echo
 from test_gates_trip import OVERFLOWS
 
-from harness.attempts import Attempts
+from harness.gates.attempts import Attempts
 
 pytestmark = pytest.mark.slow
 

@@ -19,8 +19,8 @@ from faulty_servers import echo
 
 from harness.backends.process import ProcessBackend
 from harness.backends.roster import TOKEN_VARIABLE, Roster
-from harness.load import family
-from harness.lock import LOCK_VARIABLE
+from harness.host import server_processes
+from harness.host.lock import LOCK_VARIABLE
 
 WAIT_S = 20.0
 CLEAN = ("clean", "--backend", "process")
@@ -60,7 +60,7 @@ def running(*command: str, **variables: str) -> Iterator[subprocess.Popen[bytes]
 
 
 def is_alive(pid: int) -> bool:
-    stat = family.processes().get(pid)
+    stat = server_processes.processes().get(pid)
     return stat is not None and stat.state not in "ZX"
 
 
@@ -125,7 +125,9 @@ def test_the_control_groups_of_a_killed_campaign_are_removed(c10k: C10k, seconds
 def test_a_load_and_a_server_that_outlived_their_harness_are_swept() -> None:
     with running("setsid", "sleep", "300") as load, running("setsid", "sleep", "300") as server:
         wait_for(
-            lambda: all(family.processes()[one.pid].session == one.pid for one in (load, server))
+            lambda: all(
+                server_processes.processes()[one.pid].session == one.pid for one in (load, server)
+            )
         )
         roster = Roster()
         token = roster.begin()

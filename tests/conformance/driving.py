@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.conformance.results import MAIN, REFUSAL_S, CheckResult, End, conclude
-from harness.limits import BACKLOG, SYSCTLS
-from harness.written import Amount, Written
+from harness.conformance.suite_results import MAIN, REFUSAL_S, CheckResult, End, conclude
+from harness.host.bounded_output import Amount, Written
+from harness.plan.limits import BACKLOG, SYSCTLS
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_S = 3.0

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from driving import ROOT, Case, Subject, Verdict
 
-from harness.conformance.results import score
 from harness.conformance.suite import every_check
+from harness.conformance.suite_results import score
 
 DIRECTORY = ROOT / "tests/bad_servers"
 BUGS: dict[str, dict[str, Any]] = tomllib.loads((DIRECTORY / "bugs.toml").read_text())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from driving import ROOT, Case, Subject, Verdict
 
-from harness.variants import Variant, discover
+from harness.variants.variant_files import Variant, discover
 
 pytestmark = pytest.mark.timing
 

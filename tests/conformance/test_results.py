@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from harness import counters
 from harness.backends.base import Prepared
-from harness.commands.check import summary
-from harness.conformance.results import CheckResult, End, Score, conclude, score
-from harness.conformance.spec import SpecError
-from harness.conformance.spec import read as read_spec
-from harness.variants import read
-from harness.verdict import Cache, Verdict
-from harness.written import Amount
+from harness.campaign.conformance_run import Cache, Verdict
+from harness.cli.commands.check import summary
+from harness.conformance.suite_results import CheckResult, End, Score, conclude, score
+from harness.conformance.suite_spec import SpecError
+from harness.conformance.suite_spec import read as read_spec
+from harness.contract import server_counters
+from harness.host.bounded_output import Amount
+from harness.variants.variant_files import read
 
 ROOT = Path(__file__).parents[2]
 
@@ -140,7 +140,7 @@ def test_counters_have_to_agree_with_the_clients(log: str, status: str, words: s
 
 
 def test_the_last_line_of_counters_counts() -> None:
-    assert counters.last(f"{LINE}\n" + LINE.replace("11", "12")) == {
+    assert server_counters.last(f"{LINE}\n" + LINE.replace("11", "12")) == {
         **{name: 12 if value == 11 else value for name, value in COUNTERS.items()},
         "waits": 7,
         "events": 9,

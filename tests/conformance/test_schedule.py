@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from harness.conformance.check import Check
-from harness.conformance.results import Failed, Skipped
+from harness.conformance.check_order import Schedule
+from harness.conformance.definition import Check
 from harness.conformance.scene import Facts, Left, Scene
-from harness.conformance.schedule import Schedule
-from harness.load.address import Address
+from harness.conformance.suite_results import Failed, Skipped
+from harness.contract.address import Address
 
 HUNG_S = 0.3
 

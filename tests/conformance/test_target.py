@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from harness.conformance.target import Target, alive, until
-from harness.load import procfs
-from harness.load.address import parse
+from harness.contract.address import parse
+from harness.host import procfs
 
 # Listens, forks once per byte that it reads, and opens descriptors with a gap in their numbers.
 FORKS = """

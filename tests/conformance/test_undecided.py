@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
-from harness.commands.check import exit_code, summary
-from harness.conformance.results import CheckResult, End, Failed, Wrong, conclude, score, undecided
-from harness.errors import Exit
-from harness.record import is_nonconforming
-from harness.verdict import Verdict
+from harness.campaign.conformance_run import Verdict
+from harness.cli.commands.check import exit_code, summary
+from harness.conformance.suite_results import (
+    CheckResult,
+    End,
+    Failed,
+    Wrong,
+    conclude,
+    score,
+    undecided,
+)
+from harness.contract.errors import Exit
+from harness.contract.record import is_nonconforming
 
 OTHERS = "other processes used 48 % of the server's CPU"
 

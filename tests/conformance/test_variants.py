@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from driving import ROOT, Case, Subject, Verdict
 
-from harness.conformance.results import score
-from harness.groups import select
-from harness.variants import Variant, discover
+from harness.conformance.suite_results import score
+from harness.variants.groups import select
+from harness.variants.variant_files import Variant, discover
 
 IN_FULL = ("epoll-et", "thread-per-connection")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.attempts import Attempts, has_disturbed, left_out, spent, to_repeat
+from harness.gates.attempts import Attempts, has_disturbed, left_out, spent, to_repeat
 
 
 def cell(number: int, attempt: int, status: str = "valid") -> dict[str, Any]:

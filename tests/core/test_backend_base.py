@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from harness.backends import base, building, images
+from harness.backends import base, builds, images
 from harness.backends.base import Event, LoadSilent, OpenTrial, ServerExit, await_event
-from harness.errors import ServerFault
+from harness.contract.errors import ServerFault
 
 READY: Event = {"event": "ready"}
 
@@ -124,11 +124,11 @@ def test_what_an_image_starts_is_told_by_what_of_its_configuration_is_there(
 )
 def test_the_end_of_a_build_is_told_in_words(tmp_path: Path, script: str, words: str) -> None:
     with pytest.raises(ServerFault, match=re.escape(f"in {tmp_path}: {words}")):
-        building.build("mine", ["sh", "-c", script], tmp_path, 60)
+        builds.build("mine", ["sh", "-c", script], tmp_path, 60)
 
 
 def test_an_escape_sequence_of_a_build_is_shown_and_not_obeyed(tmp_path: Path) -> None:
     with pytest.raises(ServerFault) as fault:
-        building.build("mine", ["sh", "-c", r"printf '\033[31mred'; exit 1"], tmp_path, 60)
+        builds.build("mine", ["sh", "-c", r"printf '\033[31mred'; exit 1"], tmp_path, 60)
 
     assert fault.value.log == "�[31mred"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from inprocess import Ended, c10k
 
-from harness import lock
-from harness.errors import Exit, UsageError
-from harness.lock import LOCK_VARIABLE
-from harness.store import Campaign
+from harness.contract.errors import Exit, UsageError
+from harness.host import lock
+from harness.host.lock import LOCK_VARIABLE
+from harness.store.campaign_store import Campaign
 
 PROFILE = """
 summary = "One."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.backends import bases
+from harness.backends import image_bases
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from harness.backends import bases
     ],
 )
 def test_images_are_found_and_stages_are_none(dockerfile: str, expected: list[str]) -> None:
-    assert bases.of(dockerfile, "mine:1") == expected
+    assert image_bases.of(dockerfile, "mine:1") == expected

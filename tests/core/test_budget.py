@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import budget, campaign, launch, plan, resuming
 from harness.backends.process import ProcessBackend
-from harness.budget import BLOCKS_MAX
-from harness.errors import UsageError
-from harness.profiles import profile as profiles
+from harness.campaign import campaign_run, launch, resuming
+from harness.contract.errors import UsageError
+from harness.plan import budget, trial_plan
+from harness.plan.budget import BLOCKS_MAX
+from harness.plan.profiles import profile as profiles
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,7 +118,7 @@ def test_a_profile_that_ranks_nothing_may_have_one_block() -> None:
 
 
 def test_a_profile_has_a_budget_of_its_own_which_a_flag_replaces(tmp_path: Path) -> None:
-    text = (ROOT / "harness/profiles/quick.toml").read_text("utf-8")
+    text = (ROOT / "harness/plan/profiles/quick.toml").read_text("utf-8")
     path = tmp_path / "mine.toml"
     path.write_text("budget_s = 900\n" + text)
 
@@ -130,7 +131,7 @@ def test_a_profile_has_a_budget_of_its_own_which_a_flag_replaces(tmp_path: Path)
 
 def test_a_resumed_campaign_keeps_the_blocks_that_its_budget_chose(tmp_path: Path) -> None:
     begun = replace(request("quick", ["poll"], 600), reports=tmp_path)
-    created = campaign.create(begun, ProcessBackend())
+    created = campaign_run.create(begun, ProcessBackend())
 
     resumed = resuming.request_of(
         created.name,
@@ -148,17 +149,19 @@ def test_a_resumed_campaign_keeps_the_blocks_that_its_budget_chose(tmp_path: Pat
 
 
 def test_no_trial_is_repeated_that_the_budget_has_no_time_for() -> None:
-    trials = plan.make(profiles.load("quick"), ["poll", "epoll-lt"], 7)
+    trials = trial_plan.make(profiles.load("quick"), ["poll", "epoll-lt"], 7)
 
     def may(left_s: float | None) -> bool:
-        return plan.may_repeat(trials, {}, 1, left_s=left_s, needed_s=60)
+        return trial_plan.may_repeat(trials, {}, 1, left_s=left_s, needed_s=60)
 
     assert [may(left_s) for left_s in (None, 600, 60, 59.9, 0, -5)] == [
         *(True, True, True),
         *(False, False, False),
     ]
-    assert not plan.may_repeat(trials, {1: 99}, 1, left_s=600, needed_s=60)
-    assert not plan.may_repeat(trials, {}, plan.CALIBRATION_BLOCK, left_s=0, needed_s=60)
+    assert not trial_plan.may_repeat(trials, {1: 99}, 1, left_s=600, needed_s=60)
+    assert not trial_plan.may_repeat(
+        trials, {}, trial_plan.CALIBRATION_BLOCK, left_s=0, needed_s=60
+    )
 
 
 def test_a_dry_run_shows_blocks_budget_and_estimate() -> None:

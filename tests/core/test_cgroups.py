@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from harness.backends import cgroups
+from harness.host import cgroups
 
 COME_AND_GO = "while :; do mkdir -p docker/{1..40}/inner; rm -r docker; done"
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import cli, ends, lock
-from harness.errors import Exit, HostNotFit, UsageError
+from harness.campaign import trial_ends
+from harness.cli import main
+from harness.contract.errors import Exit, HostNotFit, UsageError
+from harness.host import lock
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,7 +92,7 @@ def test_every_error_becomes_its_exit_code(
     def fail() -> None:
         raise error
 
-    assert cli._exit_code(fail) == code
+    assert main._exit_code(fail) == code
     if isinstance(error, UsageError):
         assert "what" in (told := capsys.readouterr().err)
         assert "do this" in told
@@ -107,9 +109,9 @@ def test_the_trials_that_failed_name_their_servers_and_what_ends_no_campaign_doe
         told("1-io-uring", "io-uring", "failed", "not-available"),
     ]
 
-    assert ends.failed(outcomes) == {"select": "nonconforming"}
-    assert ends.exit_code(outcomes) == Exit.SERVER_FAULT
-    assert ends.exit_code(outcomes[:2]) == Exit.OK
+    assert trial_ends.failed(outcomes) == {"select": "nonconforming"}
+    assert trial_ends.exit_code(outcomes) == Exit.SERVER_FAULT
+    assert trial_ends.exit_code(outcomes[:2]) == Exit.OK
 
 
 def test_servers_lists_what_is_there_for_people_and_for_programs() -> None:
@@ -133,7 +135,10 @@ SLOW = ("pandas", "vl_convert", "locust", "docker", "rich", "scipy")
 
 @pytest.mark.parametrize(
     ("argument", "unwanted"),
-    [("servers", SLOW), ("--help", (*SLOW, "pydantic", "harness.draw", "harness.commands"))],
+    [
+        ("servers", SLOW),
+        ("--help", (*SLOW, "pydantic", "harness.report.draw", "harness.cli.commands")),
+    ],
 )
 def test_listing_does_not_wait_for_what_it_does_not_need(
     argument: str, unwanted: tuple[str, ...]
@@ -182,7 +187,7 @@ def test_environment_variables_stand_for_flags_and_flags_win() -> None:
 
 
 def test_help_shows_examples_and_the_exit_codes() -> None:
-    shown = CliRunner().invoke(cli.cli, ["--help"]).output
+    shown = CliRunner().invoke(main.cli, ["--help"]).output
 
     assert "c10k run --profile smoke" in shown
     for code in Exit:

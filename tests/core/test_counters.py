@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness import counters
-from harness.ledger import Ledger
+from harness.campaign.counter_lines import Ledger
+from harness.contract import server_counters
 
 
 def line(waits: int, size: int = 0) -> str:
@@ -72,13 +72,13 @@ def test_a_server_that_was_not_asked_has_neither_counters_nor_a_reason() -> None
 def test_a_log_keeps_the_last_lines_of_counters() -> None:
     log = "\n".join([line(1), "cannot accept", line(2), line(3)])
 
-    assert counters.condensed(log) == log
-    assert counters.condensed(log, keep=1) == f"cannot accept\n{line(3)}"
-    assert counters.condensed("no counters") == "no counters"
-    assert counters.last("no counters") is None
+    assert server_counters.condensed(log) == log
+    assert server_counters.condensed(log, keep=1) == f"cannot accept\n{line(3)}"
+    assert server_counters.condensed("no counters") == "no counters"
+    assert server_counters.last("no counters") is None
 
 
 def test_what_is_no_line_of_counters_is_passed_over() -> None:
     log = "\n".join(['{"counters": 7}', '{"counters": {"waits": "many"}}', line(5)])
 
-    assert [one["waits"] for one in counters.lines(log)] == [5]
+    assert [one["waits"] for one in server_counters.lines(log)] == [5]

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor, host
-from harness.backends import engine
+from harness import doctor
+from harness.backends import docker_engine
+from harness.contract.errors import Exit, HostNotFit
 from harness.doctor import Ask, Facts, Finding
-from harness.doctor.facts import UNLIMITED, Engine
-from harness.errors import Exit, HostNotFit
+from harness.host import survey
+from harness.host.facts import UNLIMITED, Engine
 
 ROOT = Path(__file__).parents[2]
 GIB = 1 << 30
@@ -256,7 +257,7 @@ def test_the_answer_is_data_with_every_finding_and_its_scope() -> None:
 
 
 def test_every_fact_that_linux_tells_is_read_here() -> None:
-    read = host.read(ROOT, engine.facts())
+    read = survey.read(ROOT, docker_engine.facts())
 
     absent = {field.name for field in fields(Facts) if getattr(read, field.name) is None}
     # What a kernel need not have: modules that are not loaded, controls of real hardware, and what
@@ -265,10 +266,10 @@ def test_every_fact_that_linux_tells_is_read_here() -> None:
         *("net_core_netdev_max_backlog", "net_ipv4_tcp_max_orphans", "tcp_mem_pages"),
         *("conntrack_max", "conntrack_count", "kernel_yama_ptrace_scope", "turbo"),
         *("kernel_io_uring_disabled", "isolated", "softnet_dropped"),
-        "cpus_busy" if host.sees_all_processes() else "busy",
+        "cpus_busy" if survey.sees_all_processes() else "busy",
         *("pids_left", "cgroup_memory_left_bytes", "cgroup_version", "clocksource"),
     }
-    assert read.nofile_hard == host._limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    assert read.nofile_hard == survey._limit(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     assert sum(map(len, read.cores)) == len(os.sched_getaffinity(0))
 
 
@@ -280,7 +281,7 @@ def test_a_process_that_takes_a_cpu_is_seen_by_its_name(tmp_path: Path) -> None:
     try:
         names: set[str] = set()
         while "busy-neighbour" not in names and time.monotonic() < give_up:
-            names = {name for name, _ in host.busy_processes(0.5)}
+            names = {name for name, _ in survey.busy_processes(0.5)}
     finally:
         loop.kill()
         loop.wait()
@@ -292,7 +293,7 @@ def test_a_process_that_takes_a_cpu_is_seen_by_its_name(tmp_path: Path) -> None:
 SEEN = """
 from pathlib import Path
 from harness import host
-from harness.doctor.facts import Engine
+from harness.host.facts import Engine
 print(host.sees_all_processes(), host.read(Path("/"), Engine()).busy, host.cpus_busy(0.5) > 0.1)
 """
 
@@ -348,7 +349,7 @@ def test_the_doctor_changes_nothing() -> None:
 
     assert done.returncode in (Exit.OK, Exit.HOST_NOT_FIT), done.stderr
     # Counters and random numbers among them change by themselves; what the doctor names must not.
-    named = [f"/proc/sys/{name.replace('.', '/')}" for name in host.NUMBERS.values()]
+    named = [f"/proc/sys/{name.replace('.', '/')}" for name in survey.NUMBERS.values()]
     named += ["/proc/sys/net/ipv4/ip_local_port_range", "/proc/sys/net/ipv4/tcp_mem"]
     steady = [path for path in named if "conntrack_count" not in path]
     assert {path: before.get(path) for path in steady} == {path: after.get(path) for path in steady}

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor, launch
+from harness import doctor
+from harness.campaign import launch
+from harness.contract.errors import HostNotFit
 from harness.doctor import Ask, Facts, Finding
-from harness.errors import HostNotFit
 
 ALONE = Ask(connections=10_000, backend="process")
 SEVEN = replace(ALONE, servers=7)

@@ -6,14 +6,14 @@ import socket
 
 import pytest
 
-from harness import drive
-from harness.errors import UsageError
+from harness.campaign import drive_run
+from harness.contract.errors import UsageError
 
 
 def test_another_host_is_taken_with_the_flag() -> None:
-    target = drive.target_of("192.0.2.1:7", is_owned=True)
+    target = drive_run.target_of("192.0.2.1:7", is_owned=True)
 
-    assert target == drive.Target("tcp://192.0.2.1:7", has_many_sources=False, has_ports=True)
+    assert target == drive_run.Target("tcp://192.0.2.1:7", has_many_sources=False, has_ports=True)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_another_host_is_taken_with_the_flag() -> None:
     ],
 )
 def test_every_form_of_an_address_is_read(text: str, address: str) -> None:
-    assert drive.target_of(text, is_owned=False).address == address
+    assert drive_run.target_of(text, is_owned=False).address == address
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_every_form_of_an_address_is_read(text: str, address: str) -> None:
 )
 def test_what_is_no_address_is_told_with_the_forms_there_are(text: str) -> None:
     with pytest.raises(UsageError) as raised:
-        drive.target_of(text, is_owned=True)
+        drive_run.target_of(text, is_owned=True)
 
     assert "unix:///PATH" in raised.value.hint
 
@@ -51,8 +51,8 @@ def test_a_name_stands_for_its_first_address_that_accepts(monkeypatch: pytest.Mo
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
         port = listener.getsockname()[1]
-        six = drive.target_of(f"localhost:{port}", is_owned=False)
-    nobody = drive.target_of(f"localhost:{port}", is_owned=False)
+        six = drive_run.target_of(f"localhost:{port}", is_owned=False)
+    nobody = drive_run.target_of(f"localhost:{port}", is_owned=False)
 
     assert six.address == f"tcp://[::1]:{port}"
     assert nobody.address == f"tcp://127.0.0.1:{port}"

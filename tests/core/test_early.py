@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import Exit
+from harness.contract.errors import Exit
 
 # Imported by the command line itself, and by a command
-IMPORTED = ("click", "harness.output", "harness.commands.servers", "harness.groups")
+IMPORTED = (
+    "click",
+    "harness.cli.output",
+    "harness.cli.commands.servers",
+    "harness.variants.groups",
+)
 
 
 @pytest.mark.parametrize("module", IMPORTED)

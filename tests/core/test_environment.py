@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import built, cpus, environment
+from harness.campaign import environment
+from harness.host import compilers, cpus
 
 VULNERABILITIES = Path("/sys/devices/system/cpu/vulnerabilities")
 
@@ -44,7 +45,7 @@ def test_the_facts_that_make_one_host_another_are_there() -> None:
     sysctls = found["sysctls"]
     assert isinstance(sysctls, dict)
     assert sysctls["kernel.pid_max"] == Path("/proc/sys/kernel/pid_max").read_text().strip()
-    assert found["harness_source"] == built.harness_digest()
+    assert found["harness_source"] == compilers.harness_digest()
     assert any(name in str(found["engine_build"]) for name in ("GNU C++", "GCC", "clang"))
 
 
@@ -82,14 +83,14 @@ def test_a_binary_says_its_compiler_and_its_flags(tmp_path: Path) -> None:
     command = ["g++", "-std=c++20", "-g", "-O1", "-o", str(binary), str(library), str(source)]
     subprocess.run(command, check=True, timeout=60)
 
-    told = built.producer(binary)
+    told = compilers.producer(binary)
 
     assert told is not None
     assert told.startswith("GNU C++20")
     assert "-O1" in told
     subprocess.run(["strip", str(binary)], check=True, timeout=60)
-    stripped = built.producer(binary)
+    stripped = compilers.producer(binary)
     assert stripped is not None
     assert stripped.startswith("GCC: (")
-    assert built.producer(source) is None
-    assert built.producer(tmp_path / "missing") is None
+    assert compilers.producer(source) is None
+    assert compilers.producer(tmp_path / "missing") is None

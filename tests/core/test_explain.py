@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import cli, explanations, gates, schema
+from harness import gates
+from harness.cli import explanations, main
 from harness.conformance.suite import every_check
-from harness.errors import Exit, UsageError
-from harness.faults import SERVER_CODES
+from harness.contract.errors import Exit, UsageError
+from harness.gates.server_faults import SERVER_CODES
+from harness.variants import strict_toml
 
 ROOT = Path(__file__).parents[2]
 # Calls whose first argument, or whose keyword `code`, is a code; and pairs that become failures.
@@ -70,7 +72,7 @@ def test_every_code_in_the_sources_is_explained() -> None:
 
 def test_every_gate_check_problem_and_exit_code_is_explained() -> None:
     codes = {gate.code for gate in gates.GATES} | {check.id for check in every_check()}
-    codes |= SERVER_CODES | schema.CODES.keys() | {str(code.value) for code in Exit}
+    codes |= SERVER_CODES | strict_toml.CODES.keys() | {str(code.value) for code in Exit}
 
     assert codes - explained() == set()
 
@@ -90,10 +92,10 @@ def test_an_explanation_says_something(one: explanations.Explanation) -> None:
 
 
 def test_the_command_explains_in_text_and_json_and_suggests() -> None:
-    told = CliRunner().invoke(cli.cli, ["explain", "t5"], standalone_mode=False)
-    data = CliRunner().invoke(cli.cli, ["explain", "corrupt", "--json"], standalone_mode=False)
-    listed = CliRunner().invoke(cli.cli, ["explain"], standalone_mode=False)
-    wrong = CliRunner().invoke(cli.cli, ["explain", "noncoforming"], standalone_mode=False)
+    told = CliRunner().invoke(main.cli, ["explain", "t5"], standalone_mode=False)
+    data = CliRunner().invoke(main.cli, ["explain", "corrupt", "--json"], standalone_mode=False)
+    listed = CliRunner().invoke(main.cli, ["explain"], standalone_mode=False)
+    wrong = CliRunner().invoke(main.cli, ["explain", "noncoforming"], standalone_mode=False)
 
     assert "T5 (conformance, close): half-close" in told.output
     kinds = [one["kind"] for one in json.loads(data.output)["codes"]]

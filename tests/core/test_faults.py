@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from harness import ends, gates
-from harness.errors import Exit
-from harness.faults import DISTURBED, FAULTS, SERVER_CODES, fault_of, judged
+from harness import gates
+from harness.campaign import trial_ends
+from harness.contract.errors import Exit
+from harness.contract.record import VariantFacts
 from harness.gates.disturbed import HIDDEN, evidence, reason
-from harness.load.spent import Spent
-from harness.record import VariantFacts
+from harness.gates.server_faults import DISTURBED, FAULTS, SERVER_CODES, fault_of, judged
+from harness.host.cpu_spent import Spent
 
 S = 1_000_000_000
 METHOD = Path(__file__).parents[2] / "docs/method.md"
@@ -191,4 +192,4 @@ def ended(trial: str, outcome: str, code: str = "") -> dict[str, Any]:
 def test_only_a_server_s_fault_is_exit_code_4(
     outcomes: list[dict[str, Any]], expected: Exit
 ) -> None:
-    assert ends.exit_code(outcomes) is expected
+    assert trial_ends.exit_code(outcomes) is expected

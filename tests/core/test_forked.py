@@ -17,9 +17,9 @@ from typing import IO, Any
 
 import pytest
 
-from harness.backends import isolation
-from harness.backends.forked import ForkServer, LoadProcess
-from harness.errors import HostNotFit
+from harness.backends.load_forks import ForkServer, LoadProcess
+from harness.contract.errors import HostNotFit
+from harness.host import isolation
 
 WAIT_S = 10.0
 TELLER = """
@@ -183,7 +183,7 @@ def test_the_fork_server_ends_with_its_harness(tmp_path: Path) -> None:
     (tmp_path / "teller.py").write_text(TELLER)
     harness = (
         "import os, signal, sys, tempfile\n"
-        "from harness.backends.forked import ForkServer\n"
+        "from harness.backends.load_forks import ForkServer\n"
         "server = ForkServer(())\n"
         "process = server.fork('teller', {'TOLD': '1'}, tempfile.TemporaryFile().fileno(), "
         "has_network=False)\n"

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from harness.backends import isolation
+from harness.host import isolation
 
 # In a network namespace of its own, so that no other program has the port.
 ENDS_WITH = """
 import socket
 from harness.backends.process import _require_free_port
-from harness.errors import HostNotFit
+from harness.contract.errors import HostNotFit
 from harness.load import namespace
 namespace.loopback_up()
 listener = socket.socket()

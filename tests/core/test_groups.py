@@ -13,10 +13,10 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 from discovering import discover
 
-from harness import groups, variants
-from harness.cli import cli
-from harness.errors import UsageError
-from harness.variants import VariantFile
+from harness.cli.main import cli
+from harness.contract.errors import UsageError
+from harness.variants import groups, variant_files
+from harness.variants.variant_files import VariantFile
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = discover(ROOT / "servers")
@@ -27,7 +27,7 @@ def group_of(text: str) -> str:
     return groups.of(VariantFile.model_validate(tomllib.loads(LEAST + text))).name
 
 
-def names(wanted: list[str], found: list[variants.Variant] = SHIPPED) -> list[str]:
+def names(wanted: list[str], found: list[variant_files.Variant] = SHIPPED) -> list[str]:
     return [variant.name for variant in groups.select(found, wanted)]
 
 
@@ -139,7 +139,7 @@ def with_a_broken_one(tmp_path: Path) -> Path:
 def test_a_broken_server_stops_no_run_that_does_not_name_it(
     with_a_broken_one: Path, wanted: list[str]
 ) -> None:
-    found = variants.survey(with_a_broken_one)
+    found = variant_files.survey(with_a_broken_one)
 
     assert [one.name for one in groups.pick(found, wanted)] == ["mine"]
     told = groups.left_out(found, wanted)
@@ -150,7 +150,7 @@ def test_a_broken_server_stops_no_run_that_does_not_name_it(
 def test_a_run_that_asks_for_a_broken_server_is_told_all_its_problems(
     with_a_broken_one: Path, wanted: list[str]
 ) -> None:
-    found = variants.survey(with_a_broken_one)
+    found = variant_files.survey(with_a_broken_one)
 
     with pytest.raises(UsageError, match="`wrokers`") as error:
         groups.pick(found, wanted)

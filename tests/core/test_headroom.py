@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import headroom
-from harness.errors import Exit, HostNotFit, lacking
+from harness.contract.errors import Exit, HostNotFit, lacking
+from harness.host import headroom
 
 GIB = 1 << 30
 

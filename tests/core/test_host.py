@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import cpus, limits, lock
-from harness.backends import cgroups
-from harness.backends.engine import facts
-from harness.errors import HostNotFit, Interrupted
-from harness.interrupt import watched
+from harness.backends.docker_engine import facts
+from harness.contract.errors import HostNotFit, Interrupted
+from harness.host import cgroups, cpus, lock
+from harness.host.interrupt import watched
+from harness.plan import limits
 
 CONTAINER = "ab" * 32
 

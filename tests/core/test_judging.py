@@ -11,16 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import cpus, interrupt, judging, variants
 from harness.backends.base import Prepared
-from harness.conformance.results import CheckResult
-from harness.errors import HostNotFit, Interrupted
-from harness.judging import Cores, Judged
-from harness.turn import Turn
-from harness.verdict import Verdict
+from harness.campaign import conformance_pool
+from harness.campaign.conformance_pool import Cores, Judged
+from harness.campaign.conformance_run import Verdict
+from harness.campaign.suite_turn import Turn
+from harness.conformance.suite_results import CheckResult
+from harness.contract.errors import HostNotFit, Interrupted
+from harness.host import cpus, interrupt
+from harness.variants import variant_files
 
 ROOT = Path(__file__).resolve().parents[2]
-POLL = variants.read(ROOT / "servers/poll")
+POLL = variant_files.read(ROOT / "servers/poll")
 HERE, THERE = (Cores(cpus.CpuSplit((cpu + 1,), (cpu,))) for cpu in (0, 2))
 
 
@@ -48,7 +50,7 @@ def test_a_pass_counts_unless_a_server_failed_beside_it_on_its_cores(
 ) -> None:
     one = judged(passes=True)
 
-    assert judging.counts(one, [one, other]) is expected
+    assert conformance_pool.counts(one, [one, other]) is expected
 
 
 def test_a_server_that_is_not_available_here_counts_and_disturbs_none() -> None:
@@ -56,15 +58,15 @@ def test_a_server_that_is_not_available_here_counts_and_disturbs_none() -> None:
     gone = replace(judged(passes=True), verdict=verdict)
     right = judged(passes=True)
 
-    assert judging.counts(gone, [gone, right])
-    assert judging.counts(right, [gone, right])
+    assert conformance_pool.counts(gone, [gone, right])
+    assert conformance_pool.counts(right, [gone, right])
 
 
 def test_a_failure_beside_others_never_counts() -> None:
     one = judged(passes=False)
 
-    assert not judging.counts(one, [one])
-    assert not judging.counts(one, [one, judged(passes=True)])
+    assert not conformance_pool.counts(one, [one])
+    assert not conformance_pool.counts(one, [one, judged(passes=True)])
 
 
 @given(st.integers(2, 64), st.integers(1, 4))

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.backends.isolation import pid_namespace_command
-from harness.backends.kept import KeptServer
-from harness.backends.recorded import Recorded
+from harness.backends.kept_server import KeptServer
 from harness.backends.roster import Roster
-from harness.load import family, procfs
-from harness.load.accounting import TICK_NS
-from harness.load.waiting import Wait
-from harness.written import KEPT_BYTES
+from harness.backends.trial_processes import Recorded
+from harness.host import procfs, server_processes
+from harness.host.bounded_output import KEPT_BYTES
+from harness.host.cpu_accounting import TICK_NS
+from harness.host.fair_wait import Wait
+from harness.host.isolation import pid_namespace_command
 
 WITHIN_S = 10.0
 # A user who reaches this Python as root does
@@ -67,8 +67,8 @@ def until(condition: Callable[[], bool]) -> None:
 
 def kept(server: KeptServer) -> frozenset[int]:
     """All processes from the one that was started down, those that ended left out."""
-    seen = family.processes()
-    below = family.descendants(seen, [server.process.pid])
+    seen = server_processes.processes()
+    below = server_processes.descendants(seen, [server.process.pid])
     return frozenset(pid for pid in below if pid in seen and seen[pid].state not in "ZX")
 
 
@@ -174,13 +174,13 @@ def test_an_orphan_ends_with_its_keeper_and_not_with_its_server(start: Start) ->
 
     server.end()
 
-    until(lambda: not any(pid in family.processes() for pid in left))
+    until(lambda: not any(pid in server_processes.processes() for pid in left))
 
 
 def test_the_cpu_time_of_an_orphan_that_ended_is_its_keepers(start: Start) -> None:
     server = start(ORPHAN.format(cpu_s=0.3, then="os._exit(0)"))
     until(lambda: "forked" in said(server))
-    seen = family.processes()
+    seen = server_processes.processes()
     (main,) = [
         pid
         for pid in kept(server)
@@ -192,7 +192,7 @@ def test_the_cpu_time_of_an_orphan_that_ended_is_its_keepers(start: Start) -> No
     ][:1]
     keeper = seen[main].parent
 
-    until(lambda: family.processes()[keeper].collected_ticks * TICK_NS >= 0.29e9)
+    until(lambda: server_processes.processes()[keeper].collected_ticks * TICK_NS >= 0.29e9)
 
 
 def test_a_control_group_counts_the_server_and_is_gone_after_it(start: Start) -> None:

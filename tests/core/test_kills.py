@@ -21,7 +21,7 @@ from bench_kills import (
 )
 from kill_table import Fault, Told
 
-from harness.errors import Exit
+from harness.contract.errors import Exit
 
 
 def outcome(trial: str, code: str = "") -> dict[str, Any]:

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from harness.cpus import keep_to
-from harness.errors import HostNotFit, lacking
+from harness.contract.errors import HostNotFit, lacking
+from harness.host.cpus import keep_to
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from harness import plan
-from harness.profiles import profile as profiles
-from harness.rounds import Rounds
-from harness.store import Campaign
+from harness.campaign.schedule import Rounds
+from harness.plan import trial_plan
+from harness.plan.profiles import profile as profiles
+from harness.store.campaign_store import Campaign
 
 PROFILE = """
 summary = "Rates of one's own."
@@ -44,18 +44,18 @@ class Store:
         path = directory / "mine.toml"
         path.write_text(PROFILE)
         profile = profiles.load(str(path))
-        self.trials = plan.make(profile, ["poll"], 1)
+        self.trials = trial_plan.make(profile, ["poll"], 1)
         self.campaign = Campaign.create(directory, "one", {})
         request = SimpleNamespace(profile=profile, trials=self.trials, budget_s=None)
         nothing = cast("Any", None)
         self.rounds = Rounds(self.campaign, cast("Any", request), nothing, nothing)
 
-    def cell(self, trial: plan.Trial, number: int, **facts: Any) -> None:
+    def cell(self, trial: trial_plan.Trial, number: int, **facts: Any) -> None:
         place = {"trial": trial.id, "variant": "poll", "cell": number, "attempt": 1}
         fact = {"scenario": "paced", "status": "valid"} | facts
         self.campaign.append_cell(place | fact)
 
-    def end(self, trial: plan.Trial, code: str = "", repeats: Sequence[int] = ()) -> None:
+    def end(self, trial: trial_plan.Trial, code: str = "", repeats: Sequence[int] = ()) -> None:
         place = {"trial": trial.id, "block": trial.block, "attempt": 2 if repeats else 1}
         end = {"outcome": "failed" if code else "done", "code": code, "repeats": list(repeats)}
         self.campaign.append_outcome(place | end)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import variants
-from harness.backends import engine, images
-from harness.errors import EngineGone, HostNotFit
+from harness.backends import docker_engine, images
+from harness.contract.errors import EngineGone, HostNotFit
+from harness.variants import variant_files
 
 FORMS = "unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST"
 
@@ -22,7 +22,7 @@ FORMS = "unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST"
 def told(monkeypatch: pytest.MonkeyPatch, path: Path) -> HostNotFit:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
     with pytest.raises(HostNotFit) as raised:
-        engine.connected()
+        docker_engine.connected()
     return raised.value
 
 
@@ -40,11 +40,11 @@ def test_what_is_no_address_is_called_that(monkeypatch: pytest.MonkeyPatch, text
     monkeypatch.setenv("DOCKER_HOST", text)
 
     with pytest.raises(HostNotFit) as raised:
-        engine.connected()
+        docker_engine.connected()
 
     expected = f"DOCKER_HOST is `{text}`, which is no address of an engine; expected {FORMS}"
     assert raised.value.message == expected
-    assert engine.facts().error == expected
+    assert docker_engine.facts().error == expected
 
 
 @pytest.mark.parametrize("files", [(), ("ca.pem",), ("ca.pem", "cert.pem", "key.pem")])
@@ -56,18 +56,18 @@ def test_certificates_that_are_missing_or_none_are_named(
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
     with pytest.raises(HostNotFit, match="DOCKER_TLS_VERIFY asks for TLS, but DOCKER_HOST is not"):
-        engine.connected()
+        docker_engine.connected()
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
 
     with pytest.raises(HostNotFit) as raised:
-        engine.connected()
+        docker_engine.connected()
 
-    missing = [name for name in engine.TLS_FILES if name not in files]
+    missing = [name for name in docker_engine.TLS_FILES if name not in files]
     told = raised.value.message
     assert told.endswith(f"has no {', '.join(missing)}") or not missing
     assert "SSLError" not in told
     assert "HTTPSConnectionPool" not in told
-    assert engine.facts().error == told
+    assert docker_engine.facts().error == told
 
 
 def test_what_answers_and_is_no_engine_is_called_that(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_what_answers_and_is_no_engine_is_called_that(monkeypatch: pytest.Monkey
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{listener.getsockname()[1]}")
 
         with pytest.raises(HostNotFit, match="what answers there is no Docker engine"):
-            engine.connected()
+            docker_engine.connected()
 
 
 def test_a_missing_socket_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_missing_socket_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     error = told(monkeypatch, path)
 
     assert error.message == f"no Docker engine answers at unix://{path}: No such file or directory"
-    assert engine.facts().error == error.message
+    assert docker_engine.facts().error == error.message
 
 
 def test_a_directory_in_its_place_is_called_one(
@@ -182,9 +182,9 @@ def test_an_engine_that_stops_in_a_build_is_no_fault_of_the_server(
     with ThreadingHTTPServer(("127.0.0.1", 0), Stopping) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_address[1]}")
-        client = engine.connected()
+        client = docker_engine.connected()
 
         with pytest.raises(EngineGone, match="no longer answers"):
-            images.build_variant(client, variants.read(directory), 30)
+            images.build_variant(client, variant_files.read(directory), 30)
 
         server.shutdown()

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from harness import others, others_read
-from harness.load.accounting import TICK_NS
-from harness.load.procfs import ProcessStat
-from harness.others import Key, Program, Snapshot, Used, between, listed, sentence
-from harness.store import Campaign
-from harness.watching import Watching
+from harness.campaign import other_programs_read
+from harness.campaign.other_programs_watch import Watching
+from harness.gates import other_programs
+from harness.gates.other_programs import Key, Program, Snapshot, Used, between, listed, sentence
+from harness.host.cpu_accounting import TICK_NS
+from harness.host.procfs import ProcessStat
+from harness.store.campaign_store import Campaign
 
 S = 1_000_000_000
 
@@ -112,8 +113,8 @@ def test_the_share_of_the_servers_cpus_is_that_of_all_cells() -> None:
         times = {"cpu_ns": round(server_s * S), "busy_ns": round(busy_s * S)}
         return {"server": {"charged": times | {"span_ns": S, "cpus": 1}}}
 
-    assert others.server_share([cell(0.5, 0.9), cell(0.5, 0.5), {"server": None}]) == 0.2
-    assert others.server_share([{}]) is None
+    assert other_programs.server_share([cell(0.5, 0.9), cell(0.5, 0.5), {"server": None}]) == 0.2
+    assert other_programs.server_share([{}]) is None
 
 
 class Shown:
@@ -181,11 +182,11 @@ def busy() -> Iterator[None]:
 
 
 def test_a_busy_process_of_this_host_is_seen(busy: None) -> None:
-    before = others_read.snapshot()
+    before = other_programs_read.snapshot()
     if before.view != "processes":
         pytest.skip("this host does not show its processes here")
     time.sleep(0.5)
-    found = between(before, others_read.snapshot())
+    found = between(before, other_programs_read.snapshot())
 
     assert found.cpu_s["noisy-neighbour"] > 0.05
     assert not [key for key in before.programs if key[0] == os.getpid()]
@@ -219,7 +220,7 @@ def test_control_groups_without_groups_below_have_the_names_of_their_containers(
             write(path, 3 * S)
     write(session / "editor.scope", 2 * S)
 
-    found: dict[Key, Program] = dict(others_read._groups(tmp_path))
+    found: dict[Key, Program] = dict(other_programs_read._groups(tmp_path))
 
     assert {program.name: program.cpu_ns for program in found.values()} == {
         "cron.service": 20 * S,
@@ -229,7 +230,7 @@ def test_control_groups_without_groups_below_have_the_names_of_their_containers(
 
 
 def groups(second: float, root: Path) -> Snapshot:
-    return Snapshot(round(second * S), "groups", dict(others_read._groups(root)))
+    return Snapshot(round(second * S), "groups", dict(other_programs_read._groups(root)))
 
 
 def test_removed_containers_of_the_campaign_are_not_named_as_groups_of_others(
@@ -266,7 +267,9 @@ def process(name: str, parent: int, own: int = 0, collected: int = 0) -> Process
 def looked(second: float, **added: ProcessStat) -> Snapshot:
     """A host with containers; the keys of what else runs on it are `_PID`."""
     seen = {int(pid[1:]): stat for pid, stat in added.items()}
-    return Snapshot(round(second * S), "processes", dict(others_read._processes(seen, {50})))
+    return Snapshot(
+        round(second * S), "processes", dict(other_programs_read._processes(seen, {50}))
+    )
 
 
 @pytest.mark.parametrize(

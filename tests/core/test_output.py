@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import Exit
+from harness.contract.errors import Exit
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "harness.cli")

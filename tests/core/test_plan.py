@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import calibration, plan
-from harness.capacity import Capacity
-from harness.errors import UsageError
-from harness.profiles import profile as profiles
+from harness.contract.errors import UsageError
+from harness.gates import calibration
+from harness.plan import trial_plan
+from harness.plan.capacity import Capacity
+from harness.plan.profiles import profile as profiles
 
 NAMES = ["poll", "select", "epoll-lt", "epoll-et"]
 
@@ -22,14 +23,14 @@ NAMES = ["poll", "select", "epoll-lt", "epoll-et"]
 def test_each_block_holds_every_variant_once(seed: int, trials: int) -> None:
     profile = profiles.load("quick").model_copy(update={"trials": trials})
 
-    made = plan.make(profile, NAMES, seed)
+    made = trial_plan.make(profile, NAMES, seed)
 
     assert len({trial.id for trial in made}) == len(made) == trials * len(NAMES)
     for block in range(trials):
         part = made[block * len(NAMES) : (block + 1) * len(NAMES)]
         assert {trial.variant for trial in part} == set(NAMES)
         assert {trial.block for trial in part} == {block + 1}
-    assert made == plan.make(profile, NAMES, seed)
+    assert made == trial_plan.make(profile, NAMES, seed)
 
 
 def test_the_order_differs_between_blocks_and_between_seeds() -> None:
@@ -38,7 +39,7 @@ def test_the_order_differs_between_blocks_and_between_seeds() -> None:
     orders = {
         tuple(trial.variant for trial in made[start : start + len(NAMES)])
         for seed in range(3)
-        for made in [plan.make(profile, NAMES, seed)]
+        for made in [trial_plan.make(profile, NAMES, seed)]
         for start in range(0, len(made), len(NAMES))
     }
 
@@ -46,7 +47,7 @@ def test_the_order_differs_between_blocks_and_between_seeds() -> None:
 
 
 def test_cells_that_share_their_connections_share_a_step_and_the_opening_comes_first() -> None:
-    steps = plan.steps_of(profiles.load("quick"))
+    steps = trial_plan.steps_of(profiles.load("quick"))
 
     assert [step.connections for step in steps] == [100, 1000, 10_000]
     for step in steps[1:]:
@@ -78,7 +79,7 @@ rate_per_s = [1000, 2500.5]
 """
     )
 
-    (first, second) = plan.steps_of(profiles.load(str(path)))
+    (first, second) = trial_plan.steps_of(profiles.load(str(path)))
 
     assert [cell.payload_bytes for cell in first.cells] == [64, 4096]
     assert [(cell.scenario, cell.active, cell.rate_per_s) for cell in second.cells] == [
@@ -110,7 +111,7 @@ def test_a_scenario_may_be_measured_in_some_of_the_blocks_only(tmp_path: Path) -
     path.write_text(SOME_BLOCKS.replace("BLOCKS", "3"))
     profile = profiles.load(str(path))
 
-    made = plan.make(profile, NAMES, 1)
+    made = trial_plan.make(profile, NAMES, 1)
 
     having = {trial.block for trial in made if "active" in {cell.scenario for cell in trial.cells}}
     assert having == {1, 4, 7}
@@ -122,7 +123,7 @@ def test_some_of_the_blocks_are_as_many_as_asked_at_even_distances(trials: int, 
     part = min(part, trials)
     use = profiles.ScenarioUse(name="idle", connections=(100,), blocks=part)
 
-    having = [block for block in range(1, 40) if plan.is_in_block(use, trials, block)]
+    having = [block for block in range(1, 40) if trial_plan.is_in_block(use, trials, block)]
 
     assert len(having) == part
     assert having[0] == 1
@@ -136,9 +137,9 @@ def test_a_plan_of_more_blocks_begins_with_one_of_fewer(tmp_path: Path) -> None:
     path.write_text(SOME_BLOCKS.replace("BLOCKS", "8"))
     profile = profiles.load(str(path))
 
-    more = plan.make(profile, NAMES, 1, 12)
+    more = trial_plan.make(profile, NAMES, 1, 12)
 
-    assert more[: 8 * len(NAMES)] == plan.make(profile, NAMES, 1)
+    assert more[: 8 * len(NAMES)] == trial_plan.make(profile, NAMES, 1)
     assert {trial.block for trial in more} == set(range(1, 13))
     late = {cell.scenario for trial in more if trial.block > 8 for cell in trial.cells}
     assert late == {"idle"}
@@ -167,7 +168,7 @@ def test_blocks_that_a_profile_does_not_have_are_refused(
 def test_churn_comes_after_everything_in_steps_of_its_own() -> None:
     standard = profiles.load("standard")
 
-    steps = plan.steps_of(standard)
+    steps = trial_plan.steps_of(standard)
 
     assert [step.connections for step in steps] == [100, 1000, 10_000, 100]
     *others, last = steps
@@ -204,7 +205,7 @@ def capacity(connections: int, echoes_per_s: float) -> Capacity:
 
 
 def test_shares_of_a_capacity_are_measured_after_it_in_blocks_of_their_own(tmp_path: Path) -> None:
-    made = plan.make(shares(tmp_path), ["select", "poll"], 1)
+    made = trial_plan.make(shares(tmp_path), ["select", "poll"], 1)
 
     assert [(trial.id, trial.block) for trial in made[:2]] == [("0-select", 0), ("0-poll", 0)]
     (cell,) = made[0].cells
@@ -217,22 +218,22 @@ def test_shares_of_a_capacity_are_measured_after_it_in_blocks_of_their_own(tmp_p
 def test_a_variant_that_runs_twice_is_calibrated_once_and_planned_in_each_block(
     tmp_path: Path,
 ) -> None:
-    made = plan.make(shares(tmp_path), ["select", "poll"], 1)
+    made = trial_plan.make(shares(tmp_path), ["select", "poll"], 1)
 
     for block in (1, 2):
         names = {trial.variant for trial in made if trial.block == block}
         assert names == {"select", "poll", "poll.again"}
-    assert plan.program_of("poll.again") == "poll"
-    alone = plan.make(shares(tmp_path), ["select"], 1)
+    assert trial_plan.program_of("poll.again") == "poll"
+    alone = trial_plan.make(shares(tmp_path), ["select"], 1)
     assert {trial.variant for trial in alone} == {"select"}
 
 
 def test_a_share_becomes_a_rate_of_three_digits_and_the_common_rate_stays(tmp_path: Path) -> None:
-    made = plan.make(shares(tmp_path), ["poll"], 1)
+    made = trial_plan.make(shares(tmp_path), ["poll"], 1)
     known = {"poll": [capacity(100, 1.0), capacity(200, 123_456.0)]}
 
     for trial in made[1:]:
-        cells = plan.resolve(trial, known).cells
+        cells = trial_plan.resolve(trial, known).cells
         assert [(cell.rate_share, cell.rate_per_s) for cell in cells if cell.rate_per_s] == [
             (None, 500.0),
             (0.3, 37_000.0),
@@ -243,9 +244,9 @@ def test_a_share_becomes_a_rate_of_three_digits_and_the_common_rate_stays(tmp_pa
 def test_a_share_of_an_unknown_capacity_is_left_out_and_the_others_keep_their_places(
     tmp_path: Path,
 ) -> None:
-    trial = plan.make(shares(tmp_path), ["poll"], 1)[-1]
+    trial = trial_plan.make(shares(tmp_path), ["poll"], 1)[-1]
 
-    resolved = plan.resolve(trial, {"poll": [capacity(100, 5.0)]})
+    resolved = trial_plan.resolve(trial, {"poll": [capacity(100, 5.0)]})
 
     assert [cell.scenario for cell in trial.cells] == ["ramp", "ramp", "paced", "paced", "paced"]
     assert [cell.rate_share for cell in resolved.cells] == [None] * 3
@@ -253,10 +254,10 @@ def test_a_share_of_an_unknown_capacity_is_left_out_and_the_others_keep_their_pl
 
 
 def test_a_part_of_a_trial_holds_the_wanted_cells_under_their_numbers(tmp_path: Path) -> None:
-    trial = plan.make(shares(tmp_path), ["poll"], 1)[-1]
+    trial = trial_plan.make(shares(tmp_path), ["poll"], 1)[-1]
 
-    some = plan.part(trial, {1, 4})
-    one = plan.part(some, {4})
+    some = trial_plan.part(trial, {1, 4})
+    one = trial_plan.part(some, {4})
 
     assert [step.connections for step in some.steps] == [200]
     assert [(some.number(i), cell) for i, cell in enumerate(some.cells)] == [
@@ -269,26 +270,26 @@ def test_a_part_of_a_trial_holds_the_wanted_cells_under_their_numbers(tmp_path: 
 def test_at_most_a_third_of_the_trials_is_spent_again_and_each_block_has_its_share(
     tmp_path: Path,
 ) -> None:
-    trials = plan.make(profiles.load("quick"), NAMES, 1, blocks=3)
+    trials = trial_plan.make(profiles.load("quick"), NAMES, 1, blocks=3)
 
     assert len(trials) == 12
-    left = [plan.may_repeat(trials, {1: done}, 3) for done in (0, 3, 4, 9)]
+    left = [trial_plan.may_repeat(trials, {1: done}, 3) for done in (0, 3, 4, 9)]
     assert left == [True, True, False, False]
     for block, share in ((1, 2), (2, 3), (3, 4)):
-        assert plan.may_repeat(trials, {1: share - 1}, block)
-        assert not plan.may_repeat(trials, {1: share - 1, 2: 1}, block)
+        assert trial_plan.may_repeat(trials, {1: share - 1}, block)
+        assert not trial_plan.may_repeat(trials, {1: share - 1, 2: 1}, block)
     # Four that run side by side are measured again together or not at all
-    assert [plan.may_repeat(trials, {}, block, together=4) for block in (1, 2, 3)] == [
+    assert [trial_plan.may_repeat(trials, {}, block, together=4) for block in (1, 2, 3)] == [
         *(False, False, True)
     ]
     # Calibrations neither have a share nor use up one
-    calibrated = plan.make(shares(tmp_path), NAMES, 1)
-    assert calibrated[0].block == plan.CALIBRATION_BLOCK
-    assert plan.may_repeat(calibrated, {0: 99, 1: 99}, plan.CALIBRATION_BLOCK)
-    blocks = [trial.block for trial in calibrated if trial.block != plan.CALIBRATION_BLOCK]
+    calibrated = trial_plan.make(shares(tmp_path), NAMES, 1)
+    assert calibrated[0].block == trial_plan.CALIBRATION_BLOCK
+    assert trial_plan.may_repeat(calibrated, {0: 99, 1: 99}, trial_plan.CALIBRATION_BLOCK)
+    blocks = [trial.block for trial in calibrated if trial.block != trial_plan.CALIBRATION_BLOCK]
     budget = len(blocks) // 3
-    assert plan.may_repeat(calibrated, {0: 99, 1: budget - 1}, max(blocks))
-    assert not plan.may_repeat(calibrated, {0: 99, 1: budget}, max(blocks))
+    assert trial_plan.may_repeat(calibrated, {0: 99, 1: budget - 1}, max(blocks))
+    assert not trial_plan.may_repeat(calibrated, {0: 99, 1: budget}, max(blocks))
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from discovering import discover
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import interrupt, pool
-from harness.backends import building
-from harness.errors import Interrupted, ServerFault
-from harness.load import family
+from harness.backends import builds
+from harness.campaign import worker_pool
+from harness.contract.errors import Interrupted, ServerFault
+from harness.host import interrupt, server_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,7 +33,7 @@ def test_of_a_place_without_a_success_one_item_runs_at_a_time(
     places: list[int], opened: set[int], running: list[int]
 ) -> None:
     items = list(enumerate(places))
-    found = pool.startable(items, lambda item: item[1], opened, running)
+    found = worker_pool.startable(items, lambda item: item[1], opened, running)
 
     for where in set(places):
         here = [item for item in items if item[1] == where]
@@ -58,7 +58,7 @@ def test_work_is_done_at_once_up_to_the_bound_and_each_result_comes_once() -> No
             at_work -= 1
         return number * 2
 
-    with contextlib.closing(pool.each(range(6), work, at_once=3)) as results:
+    with contextlib.closing(worker_pool.each(range(6), work, at_once=3)) as results:
         found = {done.item: done.result for done in results}
 
     assert found == {number: number * 2 for number in range(6)}
@@ -85,7 +85,9 @@ def test_work_runs_on_the_cpus_given_and_leaves_those_of_the_main_thread(
 
     os.sched_setaffinity(0, own)
     try:
-        with contextlib.closing(pool.each(names, work, at_once=at_once, cpus=allowed)) as results:
+        with contextlib.closing(
+            worker_pool.each(names, work, at_once=at_once, cpus=allowed)
+        ) as results:
             between = [os.sched_getaffinity(0) for _ in results]
         after = os.sched_getaffinity(0)
     finally:
@@ -108,7 +110,9 @@ def test_a_failed_first_build_of_a_place_is_followed_by_another_one_alone() -> N
         if number < 2:
             raise ServerFault(f"{number} does not build", code="build-failed")
 
-    results = pool.each(range(5), work, at_once=4, place=lambda _: "here", begin=begun.append)
+    results = worker_pool.each(
+        range(5), work, at_once=4, place=lambda _: "here", begin=begun.append
+    )
     with contextlib.closing(results):
         failed = [done.item for done in results if isinstance(done.result, ServerFault)]
 
@@ -134,7 +138,7 @@ def test_an_error_while_a_result_is_looked_at_ends_the_other_work_first() -> Non
             ended.set()
 
     def fail() -> None:
-        with contextlib.closing(pool.each([0, 1], work, at_once=2)) as results:
+        with contextlib.closing(worker_pool.each([0, 1], work, at_once=2)) as results:
             for _ in results:
                 raise ZeroDivisionError
 
@@ -169,7 +173,7 @@ def test_a_signal_while_several_build_leaves_nothing(
 import contextlib, pathlib, sys
 from harness import interrupt, pool, variants
 from harness.backends import building
-from harness.errors import Interrupted
+from harness.contract.errors import Interrupted
 
 def work(name):
     script = f'echo $$ > {tmp_path}/{{name}}; (sleep 300) & sleep 300'
@@ -202,7 +206,9 @@ except Interrupted as error:
     assert process.returncode == 130
     assert output.decode().strip() == f"interrupted by {number.name}"
     assert time.monotonic() - start_s < 3
-    sessions = {one.session for one in family.processes().values() if one.state not in "ZX"}
+    sessions = {
+        one.session for one in server_processes.processes().values() if one.state not in "ZX"
+    }
     assert not sessions & {int(group) for group in groups}
 
 
@@ -217,12 +223,12 @@ except Interrupted as error:
     ],
 )
 def test_builds_of_one_makefile_have_one_place(build: list[str], where: str) -> None:
-    assert building.make_directory(build, ROOT / "servers/mine") == ROOT / where
+    assert builds.make_directory(build, ROOT / "servers/mine") == ROOT / where
 
 
 def test_a_build_that_takes_too_long_is_ended_with_what_it_printed(tmp_path: Path) -> None:
     with pytest.raises(ServerFault) as fault:
-        building.build("mine", ["sh", "-c", "echo begun; sleep 60"], tmp_path, 0.5)
+        builds.build("mine", ["sh", "-c", "echo begun; sleep 60"], tmp_path, 0.5)
 
     assert fault.value.message == "mine: the build took longer than 0 s"
     assert fault.value.log == "begun"

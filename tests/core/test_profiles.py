@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import plan
-from harness.errors import UsageError
-from harness.profiles import profile as profiles
+from harness.contract.errors import UsageError
+from harness.plan import trial_plan
+from harness.plan.profiles import profile as profiles
 
 NAMES = ["poll", "select", "epoll-lt", "epoll-et"]
 
@@ -19,9 +19,9 @@ SIX = ("thread-per-connection", "select", "select-fdset", "poll", "epoll-lt", "e
 @pytest.mark.parametrize(("name", "minutes"), [("smoke", 1.5), ("quick", 5), ("standard", 45)])
 def test_a_profile_keeps_to_its_time_with_the_six_of_c(name: str, minutes: float) -> None:
     profile = profiles.load(name)
-    made = plan.make(profile, SIX, 1)
+    made = trial_plan.make(profile, SIX, 1)
 
-    assert plan.estimate_s(made) <= minutes * 60
+    assert trial_plan.estimate_s(made) <= minutes * 60
 
 
 @pytest.mark.parametrize(("name", "trials"), [("standard", 8), ("full", 10)])
@@ -29,11 +29,11 @@ def test_a_profile_to_believe_measures_the_headline_and_one_server_twice(
     name: str, trials: int
 ) -> None:
     profile = profiles.load(name)
-    made = plan.make(profile, profile.servers, 1)
+    made = trial_plan.make(profile, profile.servers, 1)
 
     assert set(profile.servers) == set(SIX)
     assert profile.trials == trials
-    assert plan.again("epoll-lt") in {trial.variant for trial in made}
+    assert trial_plan.again("epoll-lt") in {trial.variant for trial in made}
     cells = {cell.scenario: cell for cell in made[-1].cells}
     assert (cells["idle"].connections, cells["idle"].active) == (10_000, 100)
     shares = {cell.rate_share for cell in made[-1].cells if cell.rate_share}
@@ -45,7 +45,7 @@ def test_a_profile_to_believe_runs_side_by_side_in_turns_longer_than_a_round_tri
     name: str,
 ) -> None:
     profile = profiles.load(name)
-    cells = [cell for cell in plan.make(profile, SIX, 1)[-1].cells if cell.window_s]
+    cells = [cell for cell in trial_plan.make(profile, SIX, 1)[-1].cells if cell.window_s]
     turn_s = {
         (cell.scenario, cell.connections): cell.window_s / cell.turns
         for cell in cells
@@ -69,13 +69,13 @@ def test_a_profile_to_believe_runs_side_by_side_in_turns_longer_than_a_round_tri
 def test_every_shipped_profile_is_valid(name: str) -> None:
     loaded = profiles.load(name)
 
-    assert plan.make(loaded, NAMES, 1)
+    assert trial_plan.make(loaded, NAMES, 1)
 
 
 def test_a_plain_run_spends_its_blocks_where_the_ranking_is_decided() -> None:
     quick = profiles.load("quick")
 
-    made = plan.make(quick, quick.servers, seed=1)
+    made = trial_plan.make(quick, quick.servers, seed=1)
 
     assert quick.servers == SIX
     assert quick.side_by_side
@@ -113,15 +113,15 @@ def test_trials_that_run_side_by_side_are_those_of_a_block(tmp_path: Path) -> No
     path = tmp_path / "mine.toml"
     path.write_text(IN_TURNS.format(side_by_side="true", name="idle", turns=10))
     profile = profiles.load(str(path))
-    made = plan.make(profile, ["select", "poll"], 1)
+    made = trial_plan.make(profile, ["select", "poll"], 1)
 
-    groups = plan.together(made, side_by_side=True)
+    groups = trial_plan.together(made, side_by_side=True)
 
     names = [{trial.variant for trial in group} for group in groups]
     # A capacity is that of a server with nobody beside it
     assert names == [{"select"}, {"poll"}, *([{"select", "poll", "poll.again"}] * 2)]
     assert [trial for group in groups for trial in group] == made
-    assert plan.together(made, side_by_side=False) == [[trial] for trial in made]
+    assert trial_plan.together(made, side_by_side=False) == [[trial] for trial in made]
     turns = {(cell.scenario, cell.turns) for trial in made for cell in trial.cells}
     assert turns == {("calibration", 1), ("idle", 10), ("paced", 1)}
 
@@ -131,7 +131,7 @@ def test_a_scenario_may_have_windows_of_its_own_length(tmp_path: Path) -> None:
     text = IN_TURNS.format(side_by_side="true", name="idle", turns=50)
     path.write_text(text.replace("turns = 50", "turns = 50\nwindow_s = 2.5"))
 
-    made = plan.make(profiles.load(str(path)), ["select"], 1)
+    made = trial_plan.make(profiles.load(str(path)), ["select"], 1)
 
     windows = {(cell.scenario, cell.window_s) for trial in made for cell in trial.cells}
     assert windows == {("calibration", 1.0), ("idle", 2.5), ("paced", 1.0)}
@@ -161,7 +161,7 @@ def test_a_scenario_may_be_listed_again_with_other_settings(tmp_path: Path) -> N
     path = tmp_path / "mine.toml"
     path.write_text(TWICE.format(depth="2, 4"))
 
-    cells = plan.make(profiles.load(str(path)), ["poll"], 1)[0].cells
+    cells = trial_plan.make(profiles.load(str(path)), ["poll"], 1)[0].cells
 
     assert len({(cell.connections, cell.depth) for cell in cells}) == len(cells) == 6
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.backends import building
-from harness.errors import ServerFault
+from harness.backends import builds
+from harness.contract.errors import ServerFault
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_command_that_cannot_be_started_is_told_with_what_to_do(
     (tmp_path / "plain.sh").write_text("exec ./server\n")
 
     with pytest.raises(ServerFault, match="its command") as raised:
-        building.require_program("mine", [command], tmp_path)
+        builds.require_program("mine", [command], tmp_path)
 
     assert f"`{command}` {told}" in raised.value.message or told in raised.value.message
     assert hint in raised.value.hint
@@ -38,5 +38,5 @@ def test_a_program_on_path_or_in_the_directory_is_found(tmp_path: Path) -> None:
     script.write_text("#!/bin/sh\n")
     script.chmod(0o755)
 
-    building.require_program("mine", ["sh", "-c", "true"], tmp_path)
-    building.require_program("mine", ["./run.sh"], tmp_path)
+    builds.require_program("mine", ["sh", "-c", "true"], tmp_path)
+    builds.require_program("mine", ["./run.sh"], tmp_path)

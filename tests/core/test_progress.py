@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from harness.progress import Place, describe
+from harness.campaign.progress import Place, describe
 
 ASK = """
 import sys
-from harness.progress import choose
+from harness.campaign.progress import choose
 with choose(as_json=False) as display:
     print("answer:", display.confirm("Go on?"), flush=True)
 """

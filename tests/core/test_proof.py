@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness import proof
-from harness.selftest import PARTS, Part
+from harness.gates import proof_coverage
+from harness.gates.generator_fitness import PARTS, Part
 
 BLOCKS = (1, 2, 3, 4, 5)
 
@@ -27,7 +27,7 @@ def campaign(*attempts: dict[str, Any], state: str = "done", blocks: int = 5) ->
 
 
 def vouched(head: dict[str, Any], part: Part = "ranking") -> list[int]:
-    lacking = proof.without(head, part, BLOCKS)
+    lacking = proof_coverage.without(head, part, BLOCKS)
     return [block for block in BLOCKS if block not in lacking]
 
 
@@ -61,28 +61,30 @@ def test_each_part_of_a_block_has_its_own_proof() -> None:
 def test_a_block_that_nothing_vouches_for_has_the_reason() -> None:
     head = campaign(attempt(0, "ranking"), attempt(2, "ranking"), attempt(4))
 
-    assert "block 1: the generator failed its self-test (T0: 7" in proof.why_not(head, "ranking", 1)
-    assert proof.why_not(campaign(attempt(0)), "ranking", 3).endswith("is next to block 3")
+    assert "block 1: the generator failed its self-test (T0: 7" in proof_coverage.why_not(
+        head, "ranking", 1
+    )
+    assert proof_coverage.why_not(campaign(attempt(0)), "ranking", 3).endswith("is next to block 3")
 
 
 def test_capacities_are_next_to_what_ran_before_them() -> None:
-    assert proof.why_not(campaign(attempt(0)), "ranking", 0) == ""
-    assert proof.why_not(campaign(attempt(0, "ranking"), attempt(1)), "ranking", 0) != ""
+    assert proof_coverage.why_not(campaign(attempt(0)), "ranking", 0) == ""
+    assert proof_coverage.why_not(campaign(attempt(0, "ranking"), attempt(1)), "ranking", 0) != ""
 
 
 def test_without_a_self_test_nothing_is_missing() -> None:
     head = {"state": "done", "plan": [{"block": 1}]}
 
-    assert [proof.why_none(head, part) for part in PARTS] == ["", ""]
+    assert [proof_coverage.why_none(head, part) for part in PARTS] == ["", ""]
     assert vouched(head) == [*BLOCKS]
 
 
 def test_only_where_no_block_is_left_there_is_a_reason_for_all() -> None:
     failing = campaign(attempt(0, "ranking"), attempt(1, "ranking"))
 
-    assert "T1: 7" in proof.why_none(failing, "ranking")
-    assert proof.why_none(failing, "latency") == ""
-    assert proof.why_none(campaign(attempt(0, "ranking"), attempt(5)), "ranking") == ""
+    assert "T1: 7" in proof_coverage.why_none(failing, "ranking")
+    assert proof_coverage.why_none(failing, "latency") == ""
+    assert proof_coverage.why_none(campaign(attempt(0, "ranking"), attempt(5)), "ranking") == ""
 
 
 def test_the_latest_block_of_a_running_campaign_waits_for_its_attempt_behind_a_pass() -> None:
@@ -103,4 +105,4 @@ def test_an_attempt_from_before_places_speaks_for_the_whole_campaign(
     head = campaign(failed, last)
 
     assert vouched(head) == expected
-    assert bool(proof.why_none(head, "ranking")) is not passed
+    assert bool(proof_coverage.why_none(head, "ranking")) is not passed

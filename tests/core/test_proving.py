@@ -7,12 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from harness import proof, proving, selftest
-from harness.cpus import CpuSplit
-from harness.errors import Unproven
-from harness.proving import ATTEMPTS_MAX, Prover
-from harness.selftest import Part, Row, Selftest
-from harness.store import Campaign
+from harness.campaign import generator_proof
+from harness.campaign.generator_proof import ATTEMPTS_MAX, Prover
+from harness.contract.errors import Unproven
+from harness.gates import generator_fitness, proof_coverage
+from harness.gates.generator_fitness import Part, Row, Selftest
+from harness.host.cpus import CpuSplit
+from harness.store.campaign_store import Campaign
 
 
 class Sayings:
@@ -39,7 +40,7 @@ class Bench:
         self.campaign = Campaign.create(reports, "mine", {"state": "running", "plan": plan})
         self.failing: tuple[Part, ...] = ()
         self.display = Sayings()
-        monkeypatch.setattr(proving, "prove", self._prove)
+        monkeypatch.setattr(generator_proof, "prove", self._prove)
 
     def prover(self, *, keep_going: bool = False) -> Prover:
         display = cast("Any", self.display)
@@ -51,13 +52,13 @@ class Bench:
     @property
     def places(self) -> list[int]:
         """The blocks after which the self-test ran."""
-        attempts = selftest.attempts(self.campaign.head()["selftest"])
-        return [one[proof.AFTER_BLOCK] for one in attempts]
+        attempts = generator_fitness.attempts(self.campaign.head()["selftest"])
+        return [one[proof_coverage.AFTER_BLOCK] for one in attempts]
 
     def _prove(self, *_: object, **__: object) -> Selftest:
         rows = [
             Row(part, f"T {part}", "7", "5", "fail" if part in self.failing else "pass", "", part)
-            for part in selftest.PARTS
+            for part in generator_fitness.PARTS
         ]
         return Selftest(tuple(rows), {}, 0.1)
 
@@ -95,7 +96,7 @@ def test_it_goes_on_where_it_is_told_to_and_is_tested_after_each_block(bench: Be
     prover.after(2)
 
     assert bench.places == [*[0] * ATTEMPTS_MAX, 1, 2]
-    assert proving.QUESTION not in bench.display.said
+    assert generator_proof.QUESTION not in bench.display.said
 
 
 def test_latencies_that_nothing_proves_stop_no_campaign(bench: Bench) -> None:

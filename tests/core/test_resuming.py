@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import campaign as campaigns
-from harness import entries, launch, resuming
 from harness.backends.process import ProcessBackend
-from harness.errors import UsageError
-from harness.store import Campaign
+from harness.campaign import campaign_run as campaigns
+from harness.campaign import launch, resuming, server_entries
+from harness.contract.errors import UsageError
+from harness.store.campaign_store import Campaign
 
 PROFILE = """
 summary = "One."
@@ -60,7 +60,7 @@ def built(campaign: Campaign, request: launch.Request, backend: ProcessBackend) 
     """Build the server, as a campaign does before its first trial."""
     prepared = {one.name: backend.prepare(one, 60) for one in request.variants}
     head = campaign.head()
-    entries.prepare(head["variants"], request, prepared)
+    server_entries.prepare(head["variants"], request, prepared)
     campaign.write_head(head)
 
 

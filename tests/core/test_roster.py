@@ -14,8 +14,8 @@ import pytest
 
 from harness.backends import roster, sweeping
 from harness.backends.roster import Entry, Identity, Roster
-from harness.errors import HostNotFit
-from harness.load import family
+from harness.contract.errors import HostNotFit
+from harness.host import server_processes
 
 NOBODY = 65_534
 TOKEN = "0123456789abcdef" * 2
@@ -54,7 +54,7 @@ def write(path: Path, content: bytes) -> None:
 
 def line_of(pid: int, /, **other: Any) -> dict[str, Any]:
     """A line as a harness writes it for a process that it started; `other` changes it."""
-    start = family.processes()[pid].started_ticks
+    start = server_processes.processes()[pid].started_ticks
     told = {"boot": roster.boot_id(), "token": TOKEN, "pid": pid, "start": start}
     return {**told, "pids": roster.pid_namespace(), **other}
 
@@ -73,7 +73,7 @@ def test_a_trial_is_in_the_file_until_it_ends_and_the_file_is_the_users_own(lock
     trials.add_process(token, os.getpid())
 
     assert file_of(lock).stat().st_mode & 0o777 == 0o600
-    own = Identity(os.getpid(), family.processes()[os.getpid()].started_ticks)
+    own = Identity(os.getpid(), server_processes.processes()[os.getpid()].started_ticks)
     (entry,) = Roster(lock).entries()
     assert entry == Entry(os.geteuid(), token, frozenset({own}))
     trials.end([token])

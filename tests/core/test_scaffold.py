@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness import cli, scaffold, variants
-from harness.errors import UsageError
+from harness.cli import main
+from harness.contract.errors import UsageError
+from harness.variants import scaffold, variant_files
 
 SERVERS = Path(__file__).parents[2] / "servers"
 
@@ -28,7 +29,7 @@ def test_a_new_variant_is_valid_and_has_its_own_name(servers: Path, source: str)
     files = scaffold.render("mine", source, servers)
     assert not (servers / "mine").exists()
 
-    variant = variants.read(scaffold.write("mine", files, servers))
+    variant = variant_files.read(scaffold.write("mine", files, servers))
 
     assert variant.name == variant.file.title == "mine"
     assert variant.file.process is not None
@@ -64,7 +65,7 @@ def test_a_name_that_is_none_and_a_source_that_is_not_there_are_refused(tmp_path
 
 def test_the_command_prints_what_to_do_next(servers: Path) -> None:
     arguments = ["new", "mine", "--from", "asyncio", "--no-check", "--servers-dir", str(servers)]
-    told = CliRunner().invoke(cli.cli, arguments, standalone_mode=False)
+    told = CliRunner().invoke(main.cli, arguments, standalone_mode=False)
 
     assert told.exception is None
     *_, edit, check, run = told.output.splitlines()

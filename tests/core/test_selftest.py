@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness import selftest
+from harness.gates import generator_fitness
 
 KNOWN_MS = {"p50": 63.1, "p90": 158.0, "p99": 195.0, "mean": 78.0}
 GOOD: dict[str, dict[str, Any]] = {
@@ -47,7 +47,7 @@ GOOD: dict[str, dict[str, Any]] = {
 
 
 def failed(figures: dict[str, Any], failures: dict[str, str] | None = None) -> list[str]:
-    judged = selftest.judge(figures, failures or {}, 20.0)
+    judged = generator_fitness.judge(figures, failures or {}, 20.0)
     return [row.id for row in judged.rows if row.verdict == "fail"]
 
 
@@ -58,11 +58,13 @@ def changed(scene: str, key: str, value: Any) -> dict[str, Any]:
 
 
 def test_good_figures_pass_every_check() -> None:
-    judged = selftest.judge(GOOD, {}, 20.0)
+    judged = generator_fitness.judge(GOOD, {}, 20.0)
 
     assert judged.passed
-    assert [row.verdict for row in judged.rows] == ["pass"] * len(selftest.CHECKS)
-    assert [selftest.why_not(judged.as_json(), part) for part in selftest.PARTS] == ["", ""]
+    assert [row.verdict for row in judged.rows] == ["pass"] * len(generator_fitness.CHECKS)
+    assert [
+        generator_fitness.why_not(judged.as_json(), part) for part in generator_fitness.PARTS
+    ] == ["", ""]
 
 
 @pytest.mark.parametrize(
@@ -112,28 +114,28 @@ def test_where_nothing_went_wrong_nothing_was_proved(
 
 def test_a_scene_without_figures_fails_its_checks_with_its_reason() -> None:
     figures = {name: GOOD[name] for name in GOOD if name != "ceiling"}
-    judged = selftest.judge(figures, {"ceiling": "no socket was to be had"}, 3.0)
+    judged = generator_fitness.judge(figures, {"ceiling": "no socket was to be had"}, 3.0)
 
     told = {row.id: row.observed for row in judged.rows if row.verdict == "fail"}
     assert told == dict.fromkeys(["little", "ceiling"], "no socket was to be had")
-    assert failed({}) == [check.id for check in selftest.CHECKS]
+    assert failed({}) == [check.id for check in generator_fitness.CHECKS]
 
 
 def test_every_check_has_a_scene_of_its_figures() -> None:
-    assert {check.scene for check in selftest.CHECKS} == set(GOOD)
+    assert {check.scene for check in generator_fitness.CHECKS} == set(GOOD)
 
 
 def test_what_failed_is_the_reason_for_the_part_that_it_proves() -> None:
     figures = changed("stall", "p99_s", 0.25)
     figures["late"]["late_share"] = 0.5
     figures["drop"]["failed"] = 3
-    kept = selftest.judge(figures, {}, 20.0).as_json()
+    kept = generator_fitness.judge(figures, {}, 20.0).as_json()
 
-    latency = selftest.why_not(kept, "latency")
+    latency = generator_fitness.why_not(kept, "latency")
     assert "stands still for 0.25 s" in latency
     assert "p99 0.250 s" in latency
     assert "and 1 more" in latency
-    ranking = selftest.why_not(kept, "ranking")
+    ranking = generator_fitness.why_not(kept, "ranking")
     assert "dropped connection" in ranking
     assert "more" not in ranking
 
@@ -153,40 +155,46 @@ def test_what_failed_is_the_reason_for_the_part_that_it_proves() -> None:
     ],
 )
 def test_a_failed_check_takes_away_the_part_that_it_proves_and_not_the_other(
-    scene: str, key: str, bad: Any, part: selftest.Part
+    scene: str, key: str, bad: Any, part: generator_fitness.Part
 ) -> None:
-    kept = selftest.judge(changed(scene, key, bad), {}, 20.0).as_json()
+    kept = generator_fitness.judge(changed(scene, key, bad), {}, 20.0).as_json()
 
-    assert [one for one in selftest.PARTS if selftest.why_not(kept, one)] == [part]
+    assert [one for one in generator_fitness.PARTS if generator_fitness.why_not(kept, one)] == [
+        part
+    ]
 
 
 def test_an_attempt_without_an_end_proves_nothing_and_none_at_all_takes_nothing_away() -> None:
-    for part in selftest.PARTS:
-        assert selftest.why_not(None, part) == ""
-        assert selftest.why_not({"passed": False}, part) != ""
+    for part in generator_fitness.PARTS:
+        assert generator_fitness.why_not(None, part) == ""
+        assert generator_fitness.why_not({"passed": False}, part) != ""
 
 
 def test_what_failed_before_there_were_parts_takes_away_the_ranking_alone() -> None:
-    kept = selftest.judge(changed("stall", "p99_s", 0.25), {}, 20.0).as_json()
+    kept = generator_fitness.judge(changed("stall", "p99_s", 0.25), {}, 20.0).as_json()
     for row in kept["checks"]:
         del row["proves"]
 
-    assert selftest.why_not(kept, "ranking") != ""
-    assert selftest.why_not(kept, "latency") == ""
+    assert generator_fitness.why_not(kept, "ranking") != ""
+    assert generator_fitness.why_not(kept, "latency") == ""
 
 
 def test_the_listener_is_that_of_the_last_attempt_that_looked() -> None:
     first = {"passed": False, "figures": {"backlog": {"admitted": 17}}}
     last = {"passed": True, "figures": {}}
 
-    assert selftest.backlog(None) == {}
-    assert selftest.backlog(last) == {}
-    assert selftest.backlog(last | {"earlier": [first, last]}) == {"admitted": 17}
+    assert generator_fitness.backlog(None) == {}
+    assert generator_fitness.backlog(last) == {}
+    assert generator_fitness.backlog(last | {"earlier": [first, last]}) == {"admitted": 17}
 
 
 def test_what_a_campaign_keeps_are_its_attempts_in_their_order() -> None:
     failed, passed = {"passed": False, "checks": []}, {"passed": True, "checks": []}
 
-    assert selftest.attempts(None) == []
-    assert selftest.attempts(failed) == [failed]
-    assert selftest.attempts(passed | {"earlier": [failed, failed]}) == [failed, failed, passed]
+    assert generator_fitness.attempts(None) == []
+    assert generator_fitness.attempts(failed) == [failed]
+    assert generator_fitness.attempts(passed | {"earlier": [failed, failed]}) == [
+        failed,
+        failed,
+        passed,
+    ]

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from inprocess import c10k
 
-from harness import sources, variants
-from harness.errors import Exit
-from harness.resuming import as_it_was
+from harness.campaign.resuming import as_it_was
+from harness.contract.errors import Exit
+from harness.variants import sources, variant_files
 
 REFUSED_S = 20.0
 
 
-def add(servers: Path, context: str = ".") -> variants.Variant:
+def add(servers: Path, context: str = ".") -> variant_files.Variant:
     """A server with a source in C."""
     directory = servers / "mine"
     directory.mkdir(parents=True)
@@ -28,10 +28,10 @@ def add(servers: Path, context: str = ".") -> variants.Variant:
         'title = "mine"\narchitecture = "poll"\nlanguage = "C"\nsummary = "One."\n'
         f'[docker]\ncontext = "{context}"\n'
     )
-    return variants.read(directory)
+    return variant_files.read(directory)
 
 
-def build(variant: variants.Variant, script: str) -> tuple[str, ...]:
+def build(variant: variant_files.Variant, script: str) -> tuple[str, ...]:
     """What a build in the server's directory wrote."""
     before = variant.sources.stamps()
     subprocess.run(["sh", "-ec", script], cwd=variant.directory, check=True, timeout=60)
@@ -130,5 +130,5 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     mine = add(tmp_path)
     (mine.directory / "server.c").chmod(0)
 
-    with pytest.raises(variants.schema.FileProblems, match=r"server\.c cannot be read: Perm"):
+    with pytest.raises(variant_files.schema.FileProblems, match=r"server\.c cannot be read: Perm"):
         mine.digest()

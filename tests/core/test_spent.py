@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.load.spent import WAIT_STRETCH_MAX, Reading, Spent, left_s
-from harness.load.waiting import Wait
+from harness.host.cpu_spent import WAIT_STRETCH_MAX, Reading, Spent, left_s
+from harness.host.fair_wait import Wait
 
 S = 1_000_000_000
 

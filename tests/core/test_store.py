@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import store, stored
-from harness.campaign import mark_abandoned
-from harness.errors import HostNotFit, Interrupted, UsageError
-from harness.store import Campaign
+from harness.campaign.campaign_run import mark_abandoned
+from harness.contract.errors import HostNotFit, Interrupted, UsageError
+from harness.store import campaign_store, stored_shapes
+from harness.store.campaign_store import Campaign
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 
@@ -25,14 +25,14 @@ def test_cells_come_back_in_the_order_in_which_they_were_appended(tmp_path: Path
         campaign.append_cell({"cell": cell})
 
     assert [record["cell"] for record in campaign.cells()] == [0, 1, 2]
-    assert all(record["schema"] == store.SCHEMA for record in campaign.cells())
+    assert all(record["schema"] == campaign_store.SCHEMA for record in campaign.cells())
     assert Campaign.open(tmp_path, "one").head()["state"] == "running"
 
 
 def test_a_line_that_a_crash_cut_short_loses_only_itself(tmp_path: Path) -> None:
     campaign = Campaign.create(tmp_path, "one", {})
     campaign.append_cell({"cell": 0})
-    path = campaign.directory / store.TRIALS_FILE
+    path = campaign.directory / campaign_store.TRIALS_FILE
     with path.open("ab") as file:
         file.write(b'{"cell": 1, "lat')
 
@@ -45,18 +45,18 @@ def test_only_what_was_appended_is_parsed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed: list[bytes] = []
-    parse = stored.parse
+    parse = stored_shapes.parse
 
     def counted(line: bytes) -> object:
         parsed.append(line)
         return parse(line)
 
-    monkeypatch.setattr(stored, "parse", counted)
+    monkeypatch.setattr(stored_shapes, "parse", counted)
     campaign = Campaign.create(tmp_path, "one", {})
     for cell in range(3):
         campaign.append_cell({"cell": cell})
         assert [one["cell"] for one in campaign.cells()] == list(range(cell + 1))
-    path = campaign.directory / store.TRIALS_FILE
+    path = campaign.directory / campaign_store.TRIALS_FILE
     assert [line for line in parsed if b"cell" in line] == path.read_bytes().splitlines()
 
     campaign.cells()[0]["cell"] = 9
@@ -91,8 +91,8 @@ def in_small_disk(tmp_path: Path, options: str, program: str) -> subprocess.Comp
 
 BEGIN = """
 import sys, pathlib
-from harness.errors import HostNotFit
-from harness.store import Campaign
+from harness.contract.errors import HostNotFit
+from harness.store.campaign_store import Campaign
 reports = pathlib.Path(sys.argv[1])
 try:
     Campaign.create(reports, "one", {})
@@ -102,8 +102,8 @@ print(list(reports.iterdir()))
 """
 DRAW = """
 import sys, pathlib
-from harness.errors import HostNotFit
-from harness.store import Campaign
+from harness.contract.errors import HostNotFit
+from harness.store.campaign_store import Campaign
 campaign = Campaign.create(pathlib.Path(sys.argv[1]), "one", {"state": "done"})
 campaign.write("report.html", "old")
 try:
@@ -142,8 +142,8 @@ def test_a_directory_that_may_not_be_written_is_told_and_left_as_it_was(tmp_path
     campaign = Campaign.create(tmp_path, "one", {"state": "done"})
     campaign.directory.chmod(0o555)
     program = (
-        "import sys, pathlib\nfrom harness.errors import HostNotFit\n"
-        "from harness.store import Campaign\n"
+        "import sys, pathlib\nfrom harness.contract.errors import HostNotFit\n"
+        "from harness.store.campaign_store import Campaign\n"
         "try: Campaign(pathlib.Path(sys.argv[1])).write('report.html', 'x')\n"
         "except HostNotFit as error: print(error.message, error.hint)\n"
     )
@@ -165,7 +165,7 @@ def test_a_file_that_cannot_be_given_away_is_kept(tmp_path: Path) -> None:
     os.chown(tmp_path, 12_345, 12_345)
     tmp_path.chmod(0o777)
     program = (
-        "import sys, pathlib\nfrom harness.store import Campaign\n"
+        "import sys, pathlib\nfrom harness.store.campaign_store import Campaign\n"
         "print(Campaign.create(pathlib.Path(sys.argv[1]), 'one', {}).head()['campaign'])\n"
     )
     done = subprocess.run(
@@ -223,8 +223,8 @@ def test_a_campaign_is_found_by_its_path_as_well(tmp_path: Path) -> None:
 
 
 def test_a_replaced_file_is_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    path = store.replace(tmp_path / "a.json", json.dumps([1]))
-    store.replace(path, json.dumps([2]))
+    path = campaign_store.replace(tmp_path / "a.json", json.dumps([1]))
+    campaign_store.replace(path, json.dumps([2]))
 
     assert json.loads(path.read_text()) == [2]
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]

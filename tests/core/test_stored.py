@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from inprocess import Ended, c10k
 
-from harness.errors import Exit
+from harness.contract.errors import Exit
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "tests" / "data" / "kept"

@@ -9,13 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from harness import launch, plan, rounds
 from harness.backends.base import TrialContext
-from harness.errors import HostNotFit, UsageError
-from harness.profiles import profile as profiles
-from harness.rounds import Rounds
-from harness.store import Campaign
-from harness.trial import Outcome, in_turns
+from harness.campaign import launch, schedule
+from harness.campaign.schedule import Rounds
+from harness.campaign.trial_run import Outcome, in_turns
+from harness.contract.errors import HostNotFit, UsageError
+from harness.plan import trial_plan
+from harness.plan.profiles import profile as profiles
+from harness.store.campaign_store import Campaign
 
 Run = Generator[int, None, Outcome]
 
@@ -109,7 +110,7 @@ class Attempted:
         path = directory / "mine.toml"
         path.write_text(PROFILE)
         profile = profiles.load(str(path))
-        trials = plan.make(profile, ["poll", "select"], 1)
+        trials = trial_plan.make(profile, ["poll", "select"], 1)
         self.campaign = Campaign.create(directory, "one", {})
         self.campaign.append_cell(CAPACITY)
         for name in ("poll", "select"):
@@ -129,8 +130,8 @@ class Attempted:
         self.disturbs: dict[str, int] = {}
         self.groups: list[list[tuple[str, tuple[int, ...]]]] = []
         self._attempts: dict[str, int] = {}
-        monkeypatch.setattr(rounds, "TrialRun", self._run)
-        monkeypatch.setattr(rounds, "in_turns", self._in_turns)
+        monkeypatch.setattr(schedule, "TrialRun", self._run)
+        monkeypatch.setattr(schedule, "in_turns", self._in_turns)
 
     def _run(self, backend: object, context: TrialContext, *, attempt: int, **_: object) -> Any:
         cells = [context.trial.number(place) for place in range(len(context.trial.cells))]

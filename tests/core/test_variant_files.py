@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from discovering import discover
 
-from harness import groups, scaffold, schema, variants
-from harness.errors import UsageError
+from harness.contract.errors import UsageError
+from harness.variants import groups, scaffold, strict_toml, variant_files
 
 GOOD = """
 title = "mine"
@@ -107,13 +107,13 @@ no-such-program = "nowhere"
 "{tmp_path}/gone.so" = "nowhere-dev"
 """
 
-    process = variants.read(add(tmp_path, "mine", text)).file.process
+    process = variant_files.read(add(tmp_path, "mine", text)).file.process
 
     assert process is not None
     assert process.missing_packages() == ("nowhere", "nowhere-dev")
 
 
-@pytest.mark.parametrize("name", variants.RESERVED)
+@pytest.mark.parametrize("name", variant_files.RESERVED)
 def test_a_reserved_word_is_no_name_for_a_server(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=f"`{name}` is no name for a variant: it is reserved"):
         scaffold.render(name, "empty", tmp_path)
@@ -123,7 +123,7 @@ def test_a_reserved_word_is_no_name_for_a_server(tmp_path: Path, name: str) -> N
 
 
 def test_every_group_has_a_reserved_name() -> None:
-    assert {group.name.removeprefix("@") for group in groups.GROUPS} < variants.RESERVED.keys()
+    assert {group.name.removeprefix("@") for group in groups.GROUPS} < variant_files.RESERVED.keys()
 
 
 @pytest.mark.parametrize("name", ["Mine", "9lives", "x", "has_underscore", "a" * 32])
@@ -143,7 +143,7 @@ def test_the_digest_follows_own_and_shared_sources_but_no_other_variant(tmp_path
     (shared / "echo.c").write_text("1")
 
     def digest() -> str:
-        return variants.read(mine).digest()
+        return variant_files.read(mine).digest()
 
     first = digest()
     (other / "server.c").write_text("changed")
@@ -177,7 +177,7 @@ def test_every_problem_has_one_number(tmp_path: Path, text: str, codes: list[str
     told = []
     try:
         discover(tmp_path)
-    except schema.FileProblems as error:
+    except strict_toml.FileProblems as error:
         told = [problem.code for problem in error.problems]
 
     assert sorted(told) == sorted(codes)
@@ -188,7 +188,7 @@ def test_what_is_wrong_with_name_files_and_keys_is_told_together(tmp_path: Path)
     add(tmp_path, "other", "")
     (tmp_path / "other" / "variant.toml").write_bytes(b"\xff")
 
-    with pytest.raises(schema.FileProblems) as raised:
+    with pytest.raises(strict_toml.FileProblems) as raised:
         discover(tmp_path)
 
     told = [(problem.code, problem.path.name) for problem in raised.value.problems]
@@ -221,17 +221,17 @@ def test_a_source_whose_name_is_no_utf_8_is_part_of_a_server(tmp_path: Path) -> 
         'title = "x"\narchitecture = "x"\nlanguage = "C"\nsummary = "x"\n'
     )
     mine = tmp_path.rename(tmp_path.with_name("mine"))
-    before = variants.read(mine).digest()
+    before = variant_files.read(mine).digest()
     (mine / source.name).write_text("other")
 
-    assert variants.read(mine).digest() != before
+    assert variant_files.read(mine).digest() != before
 
 
 def test_the_schema_for_editors_is_the_one_that_is_used() -> None:
-    """Made by: python -m harness.variants > docs/variant.schema.json"""
+    """Made by: python -m harness.variants.variant_files > docs/variant.schema.json"""
     path = Path(__file__).parents[2] / "docs/variant.schema.json"
 
-    assert path.read_text("utf-8") == variants.json_schema()
+    assert path.read_text("utf-8") == variant_files.json_schema()
 
 
 def test_the_shipped_variants_are_valid() -> None:

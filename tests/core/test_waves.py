@@ -11,14 +11,17 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import anchoring, doctor, host, launch, plan, waves
-from harness.commands.run import run
+from harness import doctor
+from harness.campaign import anchoring, launch
+from harness.campaign.progress import Json
+from harness.cli.commands.run import run
+from harness.contract.errors import UsageError
 from harness.doctor import UNLIMITED, Facts, room
-from harness.errors import UsageError
-from harness.profiles import profile as profiles
-from harness.progress import Json
-from harness.store import Campaign
-from harness.waves import Amount, Server, Waves
+from harness.host import survey
+from harness.plan import trial_plan, waves
+from harness.plan.profiles import profile as profiles
+from harness.plan.waves import Amount, Server, Waves
+from harness.store.campaign_store import Campaign
 
 ROOT = Path(__file__).parents[2]
 PLENTY = Amount(*[UNLIMITED] * 4)
@@ -152,10 +155,10 @@ VARIANTS = ("poll", "select", "epoll-lt", "uring", "asio")
 def test_each_block_has_its_waves_one_after_another_and_the_anchor_in_each() -> None:
     profile = profiles.load("quick")
 
-    made = plan.make(profile, VARIANTS, 7, waves=TWO)
+    made = trial_plan.make(profile, VARIANTS, 7, waves=TWO)
 
     assert len({trial.id for trial in made}) == len(made) == 8 * 6
-    groups = plan.together(made, side_by_side=True)
+    groups = trial_plan.together(made, side_by_side=True)
     assert len(groups) == 16
     for group in groups:
         (place,) = {(trial.block, trial.wave) for trial in group}
@@ -167,13 +170,13 @@ def test_each_block_has_its_waves_one_after_another_and_the_anchor_in_each() -> 
     }
     assert made[0].id == f"1.{made[0].wave}-{made[0].variant}"
     assert made[0].as_json()["wave"] == made[0].wave
-    more = plan.make(profile, VARIANTS, 7, 12, waves=TWO)
+    more = trial_plan.make(profile, VARIANTS, 7, 12, waves=TWO)
     assert more[: len(made)] == made
 
 
 def test_a_plan_without_waves_is_what_it_was() -> None:
     """A campaign that was begun without waves is resumed by the names of its trials."""
-    made = plan.make(profiles.load("quick"), ["poll", "select", "epoll-lt"], 7)
+    made = trial_plan.make(profiles.load("quick"), ["poll", "select", "epoll-lt"], 7)
 
     assert [trial.id for trial in made[:6]] == [
         *("1-epoll-lt", "1-poll", "1-select"),
@@ -230,7 +233,7 @@ def test_budget_and_estimate_reckon_with_the_trials_of_the_anchor() -> None:
 
     assert len(apart.trials) == 8 * (6 + 2)
     anchor_s = sum(
-        plan.estimate_s([trial])
+        trial_plan.estimate_s([trial])
         for trial in apart.trials
         if trial.variant == "epoll-lt" and trial.wave != 1
     )
@@ -291,7 +294,7 @@ def test_a_profile_states_its_bound_and_one_server_at_a_time_has_no_waves(tmp_pa
 
 def test_the_room_of_this_host_is_read_and_an_unknown_limit_binds_nothing() -> None:
     assert room.of_host(Facts(), "process") == PLENTY
-    found = room.of_host(host.limits(), "process")
+    found = room.of_host(survey.limits(), "process")
     assert all(getattr(found, kind) > 0 for kind in KINDS)
     capped = replace(SMALL, cgroup_memory_left_bytes=2 << 30, pids_left=900)
     assert room.of_host(capped, "process").memory_bytes < 2 << 30

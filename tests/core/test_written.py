@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from harness.backends.base import EVENT_BYTES_MAX, LOG_TAIL_LINES, EventStream
-from harness.written import KEPT_BYTES, Written, WrittenPipe
+from harness.host.bounded_output import KEPT_BYTES, Written, WrittenPipe
 
 MIB = 1 << 20
 WRITES = "import os\nfor _ in range({times}): os.write(2, b'{letter}' * 65535 + b'\\n')"

@@ -11,8 +11,8 @@ import pytest
 from load_trials import LoadRun, cell, spec
 
 from harness import gates
-from harness.load import trial
-from harness.record import VariantFacts
+from harness.contract.record import VariantFacts
+from harness.load import trial_spec
 
 Run = Callable[[dict[str, Any]], LoadRun]
 
@@ -110,5 +110,5 @@ def test_churn_without_sources_works_on_a_path(run_load: Run, tmp_path: Path) ->
 def test_a_plan_of_churn_that_makes_no_sense_is_refused(wrong: dict[str, Any], said: str) -> None:
     cells = [{**churn(10, 5, "fin"), **wrong}]
 
-    with pytest.raises(trial.TrialError, match=said):
-        trial.parse(json.dumps(spec({"connections": 10, "cells": cells})))
+    with pytest.raises(trial_spec.TrialError, match=said):
+        trial_spec.parse(json.dumps(spec({"connections": 10, "cells": cells})))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from load_trials import FRAIL, PORT, LoadRun, spec, step
 
-from harness.load import procfs
+from harness.host import procfs
 
 Load = Callable[[dict[str, Any]], LoadRun]
 

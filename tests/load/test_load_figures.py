@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from locust.stats import RequestStats
 
 from harness.engine import histogram
-from harness.load import figures, problems, record
-from harness.load.figures import Status
-from harness.load.locust_stats import METHOD, NAME, fold
-from harness.load.probe import Edge, TaskSample
-from harness.load.trial import Ceiling, Cell
+from harness.load import cell_records, merged_figures, problems
+from harness.load.locust.stats import METHOD, NAME, fold
+from harness.load.merged_figures import Status
+from harness.load.probe.readings import Edge, TaskSample
+from harness.load.trial_spec import Ceiling, Cell
 
 
 @given(
@@ -28,19 +28,19 @@ def test_shares_add_up_and_nobody_gets_more_than_it_holds(
     held: dict[str, int], data: st.DataObject
 ) -> None:
     active = data.draw(st.integers(0, sum(held.values())))
-    split = figures.shares(active, held)
+    split = merged_figures.shares(active, held)
     assert sum(split.values()) == active
     assert all(0 <= split[name] <= held[name] for name in held)
 
 
 def test_the_remainder_is_not_lost() -> None:
-    assert sorted(figures.shares(100, {"a": 34, "b": 33, "c": 33}).values()) == [33, 33, 34]
-    assert figures.shares(1, {"a": 5, "b": 5, "c": 5}) == {"a": 1, "b": 0, "c": 0}
+    assert sorted(merged_figures.shares(100, {"a": 34, "b": 33, "c": 33}).values()) == [33, 33, 34]
+    assert merged_figures.shares(1, {"a": 5, "b": 5, "c": 5}) == {"a": 1, "b": 0, "c": 0}
 
 
 def test_more_active_than_established_is_refused() -> None:
     with pytest.raises(ValueError, match="11 active connections of 10 established"):
-        figures.shares(11, {"a": 5, "b": 5})
+        merged_figures.shares(11, {"a": 5, "b": 5})
 
 
 def encoded(*values_us: int) -> bytes:
@@ -78,7 +78,7 @@ def window(*values_us: int, start_ns: int = 0, end_ns: int = 10**9, **changes: A
 
 
 def test_windows_are_merged_by_adding_counts_and_histograms() -> None:
-    merged = figures.merge_windows([window(100, 200, 300), window(400, cpu_ns=900_000_000)])
+    merged = merged_figures.merge_windows([window(100, 200, 300), window(400, cpu_ns=900_000_000)])
     assert merged.echoes == 4
     assert merged.echoes_per_s == pytest.approx(4)
     assert merged.established_min == 20
@@ -88,18 +88,18 @@ def test_windows_are_merged_by_adding_counts_and_histograms() -> None:
     assert merged.latency_mean_us == pytest.approx(250)
     assert merged.latency_max_us == 400
     assert merged.self_delay is None
-    assert record.distribution(merged.latency)["p50"] == 200  # type: ignore[index]
+    assert cell_records.distribution(merged.latency)["p50"] == 200  # type: ignore[index]
 
 
 def test_a_self_delay_across_a_clock_step_is_left_out() -> None:
-    steady = figures.merge_windows([window(1, self_delay_histogram=encoded(9))])
-    assert record.distribution(steady.self_delay)["p50"] == 9  # type: ignore[index]
+    steady = merged_figures.merge_windows([window(1, self_delay_histogram=encoded(9))])
+    assert cell_records.distribution(steady.self_delay)["p50"] == 9  # type: ignore[index]
     stepped = window(1, self_delay_histogram=encoded(9), clock_step_ns=-1_000_000)
-    assert figures.merge_windows([stepped]).self_delay is None
+    assert merged_figures.merge_windows([stepped]).self_delay is None
 
 
 def test_turns_that_found_nothing_are_busy_but_not_useful() -> None:
-    merged = figures.merge_windows(
+    merged = merged_figures.merge_windows(
         [window(1, cpu_ns=1_000_000_000, spun_ns=600_000_000), window(2, cpu_ns=300_000_000)]
     )
     assert merged.cpu_busy == pytest.approx(1.0)
@@ -110,12 +110,12 @@ def test_turns_that_found_nothing_are_busy_but_not_useful() -> None:
 
 def test_an_engine_that_slept_through_the_window_has_no_rate_and_is_told() -> None:
     slept = window(end_ns=0, echoes=0, cpu_ns=7, spun_ns=7)
-    merged = figures.merge_windows([window(1, 2), slept])
+    merged = merged_figures.merge_windows([window(1, 2), slept])
     assert (merged.overslept, merged.echoes_per_s) == (1, 2)
     assert merged.cpu_busy == pytest.approx(0.4)
-    assert figures.merge_windows([window(1)]).overslept == 0
+    assert merged_figures.merge_windows([window(1)]).overslept == 0
 
-    nobody = figures.merge_windows([slept])
+    nobody = merged_figures.merge_windows([slept])
     assert (nobody.window_ns, nobody.echoes_per_s, nobody.useful_busy) == (0, 0, 0)
     told = problems.overslept(nobody.overslept, CELL)
     assert told is not None
@@ -125,23 +125,23 @@ def test_an_engine_that_slept_through_the_window_has_no_rate_and_is_told() -> No
 
 def test_what_others_took_of_an_engine_s_cpu_falls_on_all_its_turns_alike() -> None:
     """Empty turns last longer where the CPU was taken away in them: that is no CPU time."""
-    merged = figures.merge_windows([window(1, cpu_ns=500_000_000, spun_ns=600_000_000)])
+    merged = merged_figures.merge_windows([window(1, cpu_ns=500_000_000, spun_ns=600_000_000)])
     assert merged.useful_busy == pytest.approx(0.5 * 0.4)
 
 
 def test_each_window_counts_by_its_own_length() -> None:
-    merged = figures.merge_windows([window(1, 2), window(3, 4, end_ns=2 * 10**9)])
+    merged = merged_figures.merge_windows([window(1, 2), window(3, 4, end_ns=2 * 10**9)])
     assert merged.echoes_per_s == pytest.approx(2 + 1)
 
 
 def test_the_parts_of_a_window_are_the_rates_of_all_engines_in_each() -> None:
     slower = [[2 * 10**8, 1]] * 10
-    merged = figures.merge_windows([window(1), window(1, parts=slower)])
+    merged = merged_figures.merge_windows([window(1), window(1, parts=slower)])
     assert merged.parts_per_s == pytest.approx([10.0 * number + 5.0 for number in range(10)])
 
 
 def test_an_engine_that_stood_still_across_a_part_leaves_no_parts() -> None:
-    merged = figures.merge_windows([window(1), window(1, parts=[[10**8, 5]] * 9)])
+    merged = merged_figures.merge_windows([window(1), window(1, parts=[[10**8, 5]] * 9)])
     assert merged.parts_per_s is None
 
 
@@ -155,7 +155,7 @@ def test_the_ramp_of_two_engines_is_one_curve_from_the_first_connect() -> None:
             "timeline": timeline,
         }
 
-    merged = figures.merge_ramp(
+    merged = merged_figures.merge_ramp(
         [
             ramp(5_000_000, 9_000_000, [[1.0, 1], [4.0, 2]]),
             ramp(7_000_000, 12_000_000, [[0.5, 1], [5.0, 3]]),
@@ -164,7 +164,7 @@ def test_the_ramp_of_two_engines_is_one_curve_from_the_first_connect() -> None:
     )
     assert merged.timeline == [[1.0, 1], [2.5, 2], [4.0, 3], [7.0, 5]]
     assert (merged.first_connect_ns, merged.last_established_ns) == (5_000_000, 12_000_000)
-    assert record.distribution(merged.hello)["count"] == 4  # type: ignore[index]
+    assert cell_records.distribution(merged.hello)["count"] == 4  # type: ignore[index]
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_last_point() -> None:
@@ -176,14 +176,14 @@ def test_a_long_curve_is_thinned_and_keeps_its_last_point() -> None:
         "hello_histogram": encoded(),
         "timeline": timeline,
     }
-    merged = figures.merge_ramp([ramp]).timeline
-    assert len(merged) <= figures.TIMELINE_POINTS_MAX
+    merged = merged_figures.merge_ramp([ramp]).timeline
+    assert len(merged) <= merged_figures.TIMELINE_POINTS_MAX
     assert merged[-1] == [1998.0, 1999]
 
 
 def test_without_a_value_there_is_no_distribution() -> None:
-    assert record.distribution(histogram.merge([])) is None
-    assert figures.merge_ramp([]).first_connect_ns == 0
+    assert cell_records.distribution(histogram.merge([])) is None
+    assert merged_figures.merge_ramp([]).first_connect_ns == 0
 
 
 CELL = Cell(3, "idle", 100, 10, 64, 1, None, 0.1, 1.0)
@@ -208,15 +208,15 @@ def edge(stamp_ns: int, **changes: Any) -> Edge:
     return Edge(**(values | changes))
 
 
-def readings(last: Edge) -> record.Readings:
+def readings(last: Edge) -> cell_records.Readings:
     first_tasks, last_tasks = TaskSample(0, 100, 10), TaskSample(2 * 10**9, 150, 11)
-    return record.Readings(edge(0), last, first_tasks, last_tasks, None, None)
+    return cell_records.Readings(edge(0), last, first_tasks, last_tasks, None, None)
 
 
 def test_cpu_per_echo_compares_two_rates_over_intervals_of_their_own() -> None:
     # half a CPU for 1.25 s, at 100,000 echoes a second measured over another second: 5 us each
     last = edge(1_250_000_000, server_cpu_ns=625_000_000)
-    server = record.server_members(readings(last), [1], 100_000.0, None)
+    server = cell_records.server_members(readings(last), [1], 100_000.0, None)
     assert server["cpu_us_per_echo"] == pytest.approx(5.0)
     assert (server["cpu_ns"], server["interval_ns"]) == (625_000_000, 1_250_000_000)
     assert server["switches"] == {"voluntary": 50, "involuntary": 1, "interval_s": 2.0}
@@ -224,36 +224,36 @@ def test_cpu_per_echo_compares_two_rates_over_intervals_of_their_own() -> None:
 
 def test_cpu_per_echo_is_of_what_the_kernel_charged_where_that_is_known() -> None:
     charged = {"cpu_ns": 6_000_000, "echoes": 1_000}
-    server = record.server_members(readings(edge(10**9, server_cpu_ns=5)), [1], 9.0, charged)
+    server = cell_records.server_members(readings(edge(10**9, server_cpu_ns=5)), [1], 9.0, charged)
     assert server["cpu_us_per_echo"] == pytest.approx(6.0)
     assert server["charged"] == charged
 
 
 def test_busy_is_what_the_servers_cpus_were_not_idle() -> None:
     ticks = {0: {"user": 50, "idle": 0}, 1: {"user": 30, "idle": 70}}
-    server = record.server_members(readings(edge(10**9, cpu_ticks=ticks)), [1], 1.0, None)
+    server = cell_records.server_members(readings(edge(10**9, cpu_ticks=ticks)), [1], 1.0, None)
     assert server["cpu_busy"] == pytest.approx(0.3)
     assert server["stat_ticks"] == {"user": 30, "idle": 70}
 
 
 def test_without_echoes_there_is_no_cpu_per_echo_and_without_ticks_no_share() -> None:
-    server = record.server_members(readings(edge(10**9, server_cpu_ns=5)), [1], 0.0, None)
+    server = cell_records.server_members(readings(edge(10**9, server_cpu_ns=5)), [1], 0.0, None)
     assert server["cpu_us_per_echo"] is None
     assert server["cpu_busy"] is None
     assert server["memory_bytes"] is None
 
 
 def test_engines_that_share_a_cpu_are_busy_together() -> None:
-    merged = figures.merge_windows([window(1), window(2)])  # 0.4 of a CPU each
-    shared = record.generator_members(readings(edge(10**9)), [0], 2, merged, False)
-    apart = record.generator_members(readings(edge(10**9)), [0, 1], 2, merged, False)
+    merged = merged_figures.merge_windows([window(1), window(2)])  # 0.4 of a CPU each
+    shared = cell_records.generator_members(readings(edge(10**9)), [0], 2, merged, False)
+    apart = cell_records.generator_members(readings(edge(10**9)), [0, 1], 2, merged, False)
     assert shared["cpu_busy"] == pytest.approx(0.8)
     assert apart["cpu_busy"] == pytest.approx(0.4)
 
 
 def test_tcp_counters_that_stood_still_are_told_as_zero_and_those_shown_once_not_at_all() -> None:
     last = edge(1, tcp={"RetransSegs": 5, "ListenDrops": 2})
-    assert record.tcp_members(edge(0), last) == {"RetransSegs": 0}
+    assert cell_records.tcp_members(edge(0), last) == {"RetransSegs": 0}
 
 
 def status(**changes: Any) -> Status:

@@ -15,13 +15,15 @@ from pathlib import Path
 import gevent
 import pytest
 
-from harness.load import address, discovery, memory, procfs, sockets
-from harness.load.accounting import clock_ns
-from harness.load.events import Events, ReaderGone
-from harness.load.namespace import read_back
-from harness.load.probe import Probe, ServerGone
-from harness.load.sockets import State
-from harness.load.users import StepShape
+from harness.contract import address
+from harness.contract.events import Events, ReaderGone
+from harness.host import discovery, procfs, sockets
+from harness.host.cpu_accounting import clock_ns
+from harness.host.namespace import read_back
+from harness.host.sockets import State
+from harness.load.locust.users import StepShape
+from harness.load.probe import memory_use
+from harness.load.probe.readings import Probe, ServerGone
 
 # Each thread takes 50 ms of CPU time; then it ends, or stays and sleeps.
 BUSY_THREADS = """
@@ -108,24 +110,24 @@ time.sleep(60)
 
 def test_thread_stacks_are_counted_as_such_and_apart_from_user_memory() -> None:
     with child(BUSY_THREADS, "8", "stays") as threads, child(BUSY_THREADS, "0") as single:
-        baseline_bytes = memory.slab_bytes()
-        eight = memory.read([threads.pid], baseline_bytes)
-        none = memory.read([single.pid], baseline_bytes)
+        baseline_bytes = memory_use.slab_bytes()
+        eight = memory_use.read([threads.pid], baseline_bytes)
+        none = memory_use.read([single.pid], baseline_bytes)
         assert none.stack == 0
         # A thread that ran Python has touched some pages of its stack, and far from all 8 MiB
-        assert 8 * 2 * memory.PAGE_BYTES <= eight.stack <= 8 * 1024 * 1024
+        assert 8 * 2 * memory_use.PAGE_BYTES <= eight.stack <= 8 * 1024 * 1024
         rollup = procfs.sizes(Path(f"/proc/{threads.pid}/smaps_rollup").read_text())
         assert eight.user + eight.stack == pytest.approx(rollup["Pss_Anon"], rel=0.02)
-        assert eight.kernel - none.kernel >= 8 * memory.KERNEL_STACK_BYTES
+        assert eight.kernel - none.kernel >= 8 * memory_use.KERNEL_STACK_BYTES
 
 
 def test_slab_that_others_gave_back_counts_against_the_kernels_part() -> None:
-    now_bytes = memory.slab_bytes()
+    now_bytes = memory_use.slab_bytes()
     assert now_bytes is not None
     other_bytes = 1 << 40  # far more than what this host's slab changes by meanwhile
-    found = memory.read([os.getpid()], now_bytes + other_bytes)
+    found = memory_use.read([os.getpid()], now_bytes + other_bytes)
     assert found.slab == pytest.approx(-other_bytes // 2, rel=0.01)
-    assert found.kernel - found.slab >= memory.KERNEL_STACK_BYTES
+    assert found.kernel - found.slab >= memory_use.KERNEL_STACK_BYTES
 
 
 def inode(one: socket.socket) -> int:

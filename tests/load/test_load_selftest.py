@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from harness import selftest
-from harness.limits import SYSCTLS
+from harness.gates import generator_fitness
 from harness.load.selftest.scenes import SCENES
+from harness.plan.limits import SYSCTLS
 
 pytestmark = pytest.mark.timing
 
@@ -48,7 +48,7 @@ def told() -> dict[str, dict[str, Any]]:
 
 
 def verdicts(figures: dict[str, dict[str, Any]]) -> dict[str, str]:
-    return {row.id: row.verdict for row in selftest.judge(figures, {}, 0.0).rows}
+    return {row.id: row.verdict for row in generator_fitness.judge(figures, {}, 0.0).rows}
 
 
 def test_every_fault_of_the_server_is_caught_exactly(told: dict[str, dict[str, Any]]) -> None:
@@ -82,7 +82,7 @@ def test_a_backlog_admits_one_more_than_its_size_and_the_rest_wait_for_their_sec
 def test_each_check_has_figures_and_messages_under_way_are_accounted_for(
     told: dict[str, dict[str, Any]],
 ) -> None:
-    assert set(told) - {"backlog"} == {check.scene for check in selftest.CHECKS}
+    assert set(told) - {"backlog"} == {check.scene for check in generator_fitness.CHECKS}
     assert told["ceiling"]["outstanding"] == pytest.approx(told["ceiling"]["active"], rel=0.02)
 
 
@@ -100,7 +100,7 @@ def test_the_command_says_what_it_found_and_ends_accordingly(tmp_path: Path) -> 
 
     assert found["schema"] == 1
     rows = {row["id"]: row for row in found["checks"]}
-    assert set(rows) == {check.id for check in selftest.CHECKS}
+    assert set(rows) == {check.id for check in generator_fitness.CHECKS}
     # Counts are exact on any machine; what is a time may come late on a busy one
     assert [rows[name]["verdict"] for name in ("corrupt", "drop")] == ["pass", "pass"], rows
     passed = all(row["verdict"] == "pass" for row in found["checks"])

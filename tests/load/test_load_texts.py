@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 from load_trials import cell, spec, step
 
-from harness.load import address, procfs, trial
+from harness.contract import address
+from harness.host import procfs
+from harness.load import trial_spec
 
 
 def test_a_trial_is_read_with_its_cells_counted_through() -> None:
-    plan = trial.parse(json.dumps(spec(step(20), step(30), connections_max=25, beyond="queue")))
+    plan = trial_spec.parse(
+        json.dumps(spec(step(20), step(30), connections_max=25, beyond="queue"))
+    )
     assert [c.index for c in plan.cells] == [0, 1, 2, 3]
     assert [c.scenario for c in plan.cells if c.is_ramp] == ["ramp", "ramp"]
-    assert plan.ceiling == trial.Ceiling(25, "queue", None)
+    assert plan.ceiling == trial_spec.Ceiling(25, "queue", None)
     assert plan.connections_max == 30
 
 
@@ -53,8 +57,8 @@ def with_cell(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_what_is_wrong_with_a_trial_is_named_by_its_key(text: Any, complaint: str) -> None:
-    with pytest.raises(trial.TrialError) as raised:
-        trial.parse(text if isinstance(text, str) else json.dumps(text))
+    with pytest.raises(trial_spec.TrialError) as raised:
+        trial_spec.parse(text if isinstance(text, str) else json.dumps(text))
     assert complaint in str(raised.value)
 
 

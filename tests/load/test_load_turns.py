@@ -14,10 +14,11 @@ import pytest
 from load_trials import PORT, LoadRun, cell, spec
 from test_load_figures import window
 
-from harness.load import figures, memory, turns
-from harness.load.address import parse
-from harness.load.probe import Edge, Probe, TaskSample
-from harness.load.trial import Cell
+from harness.contract.address import parse
+from harness.load import merged_figures, turns
+from harness.load.probe import memory_use
+from harness.load.probe.readings import Edge, Probe, TaskSample
+from harness.load.trial_spec import Cell
 from harness.load.turns import joined_edges, paced_as
 
 Run = Callable[[dict[str, Any]], LoadRun]
@@ -117,7 +118,7 @@ def test_the_turns_of_an_engine_are_one_window_as_long_as_all_of_them() -> None:
         [window(500, start_ns=5 * 10**9, end_ns=8 * 10**9)],
     ]
 
-    merged = figures.merge_turns(turns)
+    merged = merged_figures.merge_turns(turns)
 
     assert (merged.window_ns, merged.echoes, merged.overslept) == (4e9, 3, 0)
     assert merged.echoes_per_s == pytest.approx(3 / 4)
@@ -186,7 +187,7 @@ def test_tenths_of_a_window_in_turns_are_turns(size: int) -> None:
     """A stall across the edge of a tenth of a turn leaves that turn without its own tenths."""
     turns = [[window(*[100] * (number + 1), parts=[])] for number in range(10 * size)]
 
-    merged = figures.merge_turns(turns)
+    merged = merged_figures.merge_turns(turns)
 
     echoes = [number + 1 for number in range(10 * size)]
     rates = [sum(echoes[first : first + size]) / size for first in range(0, 10 * size, size)]
@@ -198,36 +199,36 @@ def test_few_turns_have_several_tenths_of_the_window_each(turns: int) -> None:
     """Of five turns a half is a tenth of the window: five of the turn's own ten parts."""
     parts = [[[10**8, 10 * turn + part] for part in range(10)] for turn in range(turns)]
 
-    merged = figures.merge_turns([[window(1, parts=of_turn)] for of_turn in parts])
+    merged = merged_figures.merge_turns([[window(1, parts=of_turn)] for of_turn in parts])
 
     echoes = [count for of_turn in parts for _, count in of_turn]
     rates = [
         sum(echoes[first : first + turns]) / (turns * 0.1) for first in range(0, 10 * turns, turns)
     ]
     assert merged.parts_per_s == pytest.approx(rates)
-    stalled = figures.merge_turns([[window(1, parts=of)] for of in (*parts[:-1], [])])
+    stalled = merged_figures.merge_turns([[window(1, parts=of)] for of in (*parts[:-1], [])])
     assert stalled.parts_per_s is None
 
 
 def test_an_engine_that_slept_through_turns_is_counted_once_and_has_no_tenths() -> None:
     slept = [window(end_ns=0, parts=[])]
-    merged = figures.merge_turns([[window(100)], *[slept] * 9])
+    merged = merged_figures.merge_turns([[window(100)], *[slept] * 9])
 
     assert (merged.overslept, merged.parts_per_s) == (1, None)
 
 
 def test_turns_of_different_engines_are_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
-        figures.merge_turns([[window(1), window(2)], [window(3)]])
+        merged_figures.merge_turns([[window(1), window(2)], [window(3)]])
 
 
 def test_slab_that_grows_in_the_turns_of_others_is_not_the_servers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told_bytes = iter([1_000, 5_000, 905_000])
-    monkeypatch.setattr(memory, "slab_bytes", lambda: next(told_bytes))
+    monkeypatch.setattr(memory_use, "slab_bytes", lambda: next(told_bytes))
     seen: list[int | None] = []
-    monkeypatch.setattr(memory, "read", lambda pids, baseline: seen.append(baseline))
+    monkeypatch.setattr(memory_use, "read", lambda pids, baseline: seen.append(baseline))
     probe = Probe(parse("tcp://127.0.0.1:7000"), ())
 
     probe.rest()

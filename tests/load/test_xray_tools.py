@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 from load_trials import SERVERS, LoadRun, cell, spec, vanish
 
-from harness import doctor, host
+from harness import doctor
 from harness.doctor import Ask
-from harness.doctor.facts import Engine
-from harness.load import perf, strace
-from harness.load.tracer import Refused
+from harness.host import survey
+from harness.host.facts import Engine
+from harness.load.tracing import perf, strace
+from harness.load.tracing.tracer import Refused
 from harness.load.watch import Watch
 
 Load = Callable[[dict[str, Any]], LoadRun]
@@ -311,7 +312,7 @@ def test_a_host_without_a_tool_says_so_of_each(
 
 
 def test_the_doctor_says_of_perf_what_perf_does(tmp_path: Path) -> None:
-    facts = replace(host.read(tmp_path, Engine()), has_strace=False)
+    facts = replace(survey.read(tmp_path, Engine()), has_strace=False)
     (found,) = doctor.examine(facts, Ask(connections=60, backend="process"), ["x-ray"]).findings
 
     assert found.level == ("note" if REFUSED["perf"] else "ok"), (found.text, REFUSED["perf"])

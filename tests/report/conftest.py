@@ -11,8 +11,9 @@ import pytest
 import synthetic
 from playwright.sync_api import Browser, sync_playwright
 
-from harness.report import html, model
+from harness.report import model
 from harness.report.model import Model
+from harness.report.page import html
 
 CHROMIUM = Path(os.environ.get("C10K_CHROMIUM", "/usr/bin/chromium"))
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -12,8 +12,8 @@ from typing import Any
 
 from hdrh.histogram import HdrHistogram
 
+from harness.contract.record import facts_of
 from harness.gates import judge
-from harness.record import facts_of
 
 CONNECTIONS = (100, 1_000, 10_000)
 WINDOW_S = 1.5

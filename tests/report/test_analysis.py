@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import synthetic
 
-from harness import findings
-from harness.analysis import Analysis, analyse
+from harness.analysis import Analysis, analyse, findings
 from harness.analysis.results import Cell, CellKey
 from harness.engine import histogram
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.axes import HEIGHT, LINE_PX, Label, apart, linear, logarithmic
+from harness.report.charts.axes import HEIGHT, LINE_PX, Label, apart, linear, logarithmic
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ import pytest
 import synthetic
 from playwright.sync_api import Browser, Page
 
-from harness.report import compare, compare_formats, html, index, model
+from harness.report import campaign_comparison, index, model
 from harness.report.model import Model
+from harness.report.page import html
+from harness.report.text import compare_formats
 
 pytestmark = pytest.mark.browser
 TIMEOUT_MS = 30_000
@@ -311,7 +313,9 @@ def test_axe_finds_no_violation(
     campaigns.write_text(index.render([index.entry(built, "x/report.html")]))
     head = synthetic.campaign()
     comparison = tmp_path / "compare.html"
-    comparison.write_text(compare_formats.page(compare.build((head, built), (head, built))))
+    comparison.write_text(
+        compare_formats.page(campaign_comparison.build((head, built), (head, built)))
+    )
     axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
     across, down = WIDTHS[width]
     opened = browser.new_page(

@@ -13,12 +13,13 @@ import pytest
 import synthetic
 from click.testing import CliRunner, Result
 
-from harness import cli, draw
 from harness.analysis.between import compare_unpaired, unlike, welch
-from harness.errors import Exit, UsageError
-from harness.report import compare, compare_formats, model
-from harness.report.compare import Compared
-from harness.store import Campaign
+from harness.cli import main
+from harness.contract.errors import Exit, UsageError
+from harness.report import campaign_comparison, draw, model
+from harness.report.campaign_comparison import Compared
+from harness.report.text import compare_formats
+from harness.store.campaign_store import Campaign
 
 Lines = list[dict[str, Any]]
 EVIL = "<script>alert(1)</script>"
@@ -43,7 +44,7 @@ def compared(before: tuple[dict[str, Any], Lines], after: tuple[dict[str, Any], 
         (head, model.build(head, lines, synthetic.outcomes(head)))
         for head, lines in (before, after)
     ]
-    return compare.build(built[0], built[1])
+    return campaign_comparison.build(built[0], built[1])
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +294,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def c10k(reports: Path) -> Callable[..., Result]:
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(
-            cli.cli, [*arguments, "--reports", str(reports)], standalone_mode=False
+            main.cli, [*arguments, "--reports", str(reports)], standalone_mode=False
         )
 
     return run

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from test_gates import PLAIN, changed, measured
 
-from harness.attempts import to_repeat
 from harness.gates import judge
+from harness.gates.attempts import to_repeat
 
 MS = 1_000_000
 # A server that ran for 1.5 s of 2 s on one CPU, alone, for 300,000 echoes

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import synthetic
 
-from harness import limited
-from harness.analysis import analyse, explain, xrays
-from harness.report import why
+from harness.analysis import analyse, bottlenecks, echo_costs, xrays
+from harness.report.sections import why
 
 RECORD: dict[str, Any] = {
     "echoes_per_s": 2_000.0,
@@ -33,7 +32,7 @@ XRAY = {
 
 
 def test_the_columns_are_those_of_the_counters() -> None:
-    assert explain.columns(RECORD) == {
+    assert echo_costs.columns(RECORD) == {
         "switches_per_echo": pytest.approx(0.1),
         "voluntary_per_echo": pytest.approx(0.075),
         "involuntary_per_echo": pytest.approx(0.025),
@@ -49,11 +48,11 @@ def test_the_columns_are_those_of_the_counters() -> None:
     "server", [None, {}, {"counters": None, "switches": None, "stat_ticks": {}}]
 )
 def test_what_was_not_read_has_no_column(server: Any) -> None:
-    assert set(explain.columns(RECORD | {"server": server}).values()) == {None}
+    assert set(echo_costs.columns(RECORD | {"server": server}).values()) == {None}
 
 
 def test_switches_are_not_told_where_threads_end_with_their_connections() -> None:
-    found = explain.columns(RECORD | {"closing": "fin"})
+    found = echo_costs.columns(RECORD | {"closing": "fin"})
 
     kinds = ("switches_per_echo", "voluntary_per_echo", "involuntary_per_echo")
     assert [found[kind] for kind in kinds] == [None, None, None]
@@ -63,7 +62,7 @@ def test_switches_are_not_told_where_threads_end_with_their_connections() -> Non
 def test_a_server_that_never_waits_has_no_events_per_wake_up() -> None:
     counted = {"waits": 0, "events": 0, "bytes_in": 6_400, "bytes_out": 6_400}
 
-    found = explain.columns(RECORD | {"server": {"counters": counted}})
+    found = echo_costs.columns(RECORD | {"server": {"counters": counted}})
 
     assert (found["waits_per_echo"], found["events_per_wake_up"]) == (0.0, None)
 
@@ -152,7 +151,7 @@ def sentences(architecture: str, **columns: float) -> list[str]:
         else replace(cell, voluntary_per_echo=None)
         for cell in analysis.cells
     )
-    return [one.text for one in limited.find(head, replace(analysis, cells=cells))]
+    return [one.text for one in bottlenecks.find(head, replace(analysis, cells=cells))]
 
 
 @pytest.mark.parametrize(

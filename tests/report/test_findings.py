@@ -13,9 +13,8 @@ import synthetic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import findings
-from harness.analysis import Analysis, analyse
-from harness.findings import Finding, Name, Quantity, Quote
+from harness.analysis import Analysis, analyse, findings
+from harness.analysis.findings import Finding, Name, Quantity, Quote
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 

@@ -10,12 +10,13 @@ from typing import Any, cast
 import pytest
 import synthetic
 
-from harness import campaign as campaigns
-from harness import growth, launch, plan, resuming
 from harness.backends.process import ProcessBackend
-from harness.campaign import Request
-from harness.errors import UsageError
-from harness.profiles import profile as profiles
+from harness.campaign import campaign_run as campaigns
+from harness.campaign import growth, launch, resuming
+from harness.campaign.campaign_run import Request
+from harness.contract.errors import UsageError
+from harness.plan import trial_plan
+from harness.plan.profiles import profile as profiles
 
 ROOT = Path(__file__).parents[2]
 SERVERS = ["epoll-lt", "thread-per-connection"]
@@ -110,7 +111,7 @@ def test_a_settled_campaign_stops_at_its_first_look(bench: Bench) -> None:
     bench.tell(bench.request, 4)
 
     assert growth.longer(bench.campaign, bench.request) is None
-    assert plan.blocks_of(bench.campaign.head()["plan"]) == 4
+    assert trial_plan.blocks_of(bench.campaign.head()["plan"]) == 4
     assert bench.display.said == ["look 1 after 4 blocks: settled"]
 
 
@@ -152,7 +153,7 @@ def test_blocks_that_do_not_measure_the_headline_are_not_added(tmp_path: Path) -
     bench.measure(spread=0.6)
 
     assert growth.longer(bench.campaign, bench.request) is None
-    assert plan.blocks_of(bench.campaign.head()["plan"]) == 4
+    assert trial_plan.blocks_of(bench.campaign.head()["plan"]) == 4
     with pytest.raises(UsageError, match="do not measure the headline"):
         bench.resumed(added=4)
 

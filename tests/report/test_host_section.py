@@ -6,7 +6,8 @@ from synthetic import campaign, outcomes, records
 
 from harness import doctor
 from harness.doctor import Ask, Facts
-from harness.report import html, model
+from harness.report import model
+from harness.report.page import html
 
 TIGHT = Facts(
     *(True, (), 20_000, 1_048_576),

@@ -11,8 +11,9 @@ from typing import Any
 import synthetic
 
 from harness.analysis import wording
-from harness.report import history, html, index, model
+from harness.report import history, index, model
 from harness.report.model import Model
+from harness.report.page import html
 
 
 def test_a_campaign_is_listed_from_its_own_report(tmp_path: Path, built: Model) -> None:
@@ -113,7 +114,7 @@ def test_an_index_of_nothing_says_what_to_do() -> None:
 def test_judging_a_cell_loads_no_library_of_charts_or_tables() -> None:
     """`c10k servers` and the trials must not wait for pandas and the renderer."""
     program = (
-        "import sys, harness.gates, harness.record, harness.report;"
+        "import sys, harness.gates, harness.contract.record, harness.report;"
         "print([m for m in ('pandas', 'scipy', 'vl_convert', 'jinja2') if m in sys.modules])"
     )
     found = subprocess.run(

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import synthetic
 
-from harness.errors import Interrupted
-from harness.live import REDRAW_INTERVAL_S, Redrawing
-from harness.progress import Plain
-from harness.store import Campaign
+from harness.campaign.live_report import REDRAW_INTERVAL_S, Redrawing
+from harness.campaign.progress import Plain
+from harness.contract.errors import Interrupted
+from harness.store.campaign_store import Campaign
 
 LONG_S = 10 * REDRAW_INTERVAL_S
 

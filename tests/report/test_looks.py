@@ -13,20 +13,14 @@ import synthetic
 
 from harness.analysis import Analysis, analyse, settling
 from harness.analysis.intervals import Comparison, Interval, Outcome, compare
-from harness.analysis.looks import (
-    ALPHA,
-    Look,
-    Looks,
-    blocks_to_settle,
-    compare_all,
-    of_campaign,
-)
+from harness.analysis.looks import ALPHA, Look, Looks, blocks_to_settle, compare_all, of_campaign
 from harness.analysis.places import places
 from harness.analysis.results import Pair
 from harness.analysis.series import Series
-from harness.profiles.profile import LOOK_STEP
-from harness.report import model, text
-from harness.report.data import data
+from harness.plan.profiles.profile import LOOK_STEP
+from harness.report import model
+from harness.report.plain_data import data
+from harness.report.text import terminal_text
 
 Lines = list[dict[str, Any]]
 LOOK = Look(1, 8)
@@ -290,7 +284,7 @@ def test_what_is_not_settled_is_said_in_table_and_validity_line_with_what_to_do(
     shown = next(row for group in built.groups for row in group.rows if row.variant == "epoll-et")
     assert shown.words == f"none; not settled: about {more} more blocks"
     assert f"`c10k run --resume 20260301-140200-quick --blocks +{more}`" in built.validity.text
-    assert "about" in text.render(built)
+    assert "about" in terminal_text.render(built)
     assert built.caption.endswith("by the 8 blocks of look 1. 1=: equivalent; 1–3: not told apart.")
     told = settling.progress(built.analysis, Look(1, 8), 4)
     assert told.startswith("look 1 after 8 blocks: not settled: epoll-lt and epoll-et")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import synthetic
 
-from harness.report import html, model
-from harness.report.matrix import Entry, Matrix
+from harness.report import model
+from harness.report.page import html
+from harness.report.sections.matrix import Entry, Matrix
 
 # How many times the CPU time of its twin.
 SLOWER = {"python-poll": 6.0, "python-epoll-lt": 4.0, "python-select": 5.0}

@@ -10,7 +10,8 @@ import pytest
 import synthetic
 from playwright.sync_api import Browser, CDPSession, Page
 
-from harness.report import html, model
+from harness.report import model
+from harness.report.page import html
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 FEW, MANY = 6, 29

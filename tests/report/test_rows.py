@@ -9,9 +9,12 @@ import pytest
 import synthetic
 
 from harness.analysis.results import Analysis
-from harness.report import charts, html, model, varied
-from harness.report.figures import Figure
+from harness.report import model
+from harness.report.charts import svg
+from harness.report.charts.plots import Figure
 from harness.report.model import Model
+from harness.report.page import html
+from harness.report.sections import varied
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def test_depths_begin_at_the_idle_cell_that_lacks_only_them_and_three_make_a_lin
 
 def test_a_row_has_a_dot_for_each_size_its_interval_and_its_values(others: Model) -> None:
     depth = figure(others, "fig-depth-efficiency")
-    drawn = charts.svg(depth)
+    drawn = svg.svg(depth)
     servers = len(depth.series)
 
     (dots,) = re.findall(r'<g class="mark-symbol[^>]*>(.*?)</g>', drawn)

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from synthetic import campaign, outcomes, records
 
-from harness import shapes
-from harness.analysis import analyse
+from harness.analysis import analyse, expected_shapes
+from harness.analysis.expected_shapes import Row
 from harness.analysis.intervals import estimate
 from harness.analysis.results import Cell, CellKey, Memory
 from harness.analysis.series import Series
-from harness.report import html, model, report_formats, text
-from harness.shapes import Row
+from harness.report import model
+from harness.report.page import html
+from harness.report.text import report_formats, terminal_text
 
-IDS = [shape.id for shape in shapes.SHAPES]
+IDS = [shape.id for shape in expected_shapes.SHAPES]
 NOTHING = analyse({}, [], [])
 EVENTS = {"poll": "poll", "select": "select", "epoll-lt": "epoll-lt", "epoll-et": "epoll-et"}
 ALL = EVENTS | {"thread-per-connection": "thread-per-connection"}
@@ -56,7 +57,7 @@ def judged(name: str, *cells: Cell, **head: Any) -> Row:
         {"name": cell.variant, "architecture": cell.variant, "language": "C++", "family": "C++"}
         for cell in cells
     ]
-    rows = shapes.check({"variants": variants} | head, replace(NOTHING, cells=cells))
+    rows = expected_shapes.check({"variants": variants} | head, replace(NOTHING, cells=cells))
     return next(row for row in rows if row.id == name)
 
 
@@ -195,7 +196,7 @@ def test_a_shape_is_as_its_worst_value() -> None:
     rows = [judged("et-lt", *sum(pairs[:count], ())) for count in (1, 2, 3)]
 
     assert [row.verdict for row in rows] == ["pass", "not settled", "fail"]
-    assert shapes.conclusion(rows) == (
+    assert expected_shapes.conclusion(rows) == (
         "Expected shapes: 1 pass, 1 fail, 1 not settled, 0 not applicable; failed: et-lt."
     )
 
@@ -222,7 +223,7 @@ def test_a_server_that_ran_twice_in_a_block_counts_with_both_runs() -> None:
     ]
     variants[-1]["same_as"] = "epoll-lt"
 
-    rows = shapes.check(
+    rows = expected_shapes.check(
         {"variants": variants}, replace(NOTHING, cells=(edge, level), control=(again,))
     )
 
@@ -328,13 +329,13 @@ def test_a_backlog_admits_one_more_than_its_size(
 def test_servers_of_other_families_are_none_of_these() -> None:
     slow = {"name": "libevent", "architecture": "poll", "language": "C++", "family": "libraries"}
     cells = tuple(cell("libevent", "idle", n, efficiency=100.0) for n in (100, 10_000))
-    rows = shapes.check({"variants": [slow]}, replace(NOTHING, cells=cells))
+    rows = expected_shapes.check({"variants": [slow]}, replace(NOTHING, cells=cells))
 
     assert {row.verdict for row in rows} == {"not applicable"}
 
 
 def test_a_campaign_without_figures_passes_nothing_and_says_why() -> None:
-    rows = shapes.check({}, NOTHING)
+    rows = expected_shapes.check({}, NOTHING)
 
     assert [row.id for row in rows] == IDS
     assert all(row.verdict == "not applicable" and row.reason for row in rows)
@@ -365,7 +366,7 @@ def test_shapes_are_in_the_terminal_the_page_and_the_data() -> None:
     built = toy(trials=3)  # too few for all servers to be surely within 15 %
     document = json.loads(json.dumps(report_formats.document(built)))
     terminal, markdown, page = (
-        text.render(built),
+        terminal_text.render(built),
         report_formats.markdown(built),
         html.render(built),
     )
@@ -375,7 +376,7 @@ def test_shapes_are_in_the_terminal_the_page_and_the_data() -> None:
         assert row.id in terminal
         assert row.id in markdown
         assert row.source in terminal or row.verdict == "not applicable"
-    assert shapes.conclusion(built.shapes) in terminal
+    assert expected_shapes.conclusion(built.shapes) in terminal
     assert "? not settled" in terminal
     assert "? not settled" in page
     assert terminal.index("rank") < terminal.index("Expected shapes")
@@ -385,14 +386,14 @@ def test_shapes_are_in_the_terminal_the_page_and_the_data() -> None:
 def test_a_failed_shape_is_named_in_the_conclusion() -> None:
     rows = [kept("idle-scan", "poll", 0.9), kept("idle-epoll", "epoll-lt", 0.9)]
 
-    assert shapes.conclusion(rows) == (
+    assert expected_shapes.conclusion(rows) == (
         "Expected shapes: 1 pass, 1 fail, 0 not settled, 0 not applicable; failed: idle-scan."
     )
 
 
 def test_what_the_analysis_hands_on_is_enough() -> None:
     head = campaign(trials=1)
-    rows = by_id(shapes.check(head, analyse(head, records(head), outcomes(head))))
+    rows = by_id(expected_shapes.check(head, analyse(head, records(head), outcomes(head))))
 
     assert rows["idle-scan"].verdict == "not applicable"
     assert rows["memory-threads"].verdict == "pass"

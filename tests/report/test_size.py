@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import synthetic
 
-from harness.report import html, model
-from harness.report.data import data, rounded
+from harness.report import model
 from harness.report.model import Model
+from harness.report.page import html
+from harness.report.plain_data import data, rounded
 
 PAGE_BYTES_MAX = 1_000_000
 # Charts and tables grow with the report: of the page, the data may take a sixth.

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import synthetic
 
-from harness import draw
-from harness.report import html, model, report_formats, text
+from harness.gates.generator_fitness import Part
+from harness.report import draw, model
 from harness.report.model import Model
-from harness.selftest import Part
+from harness.report.page import html
+from harness.report.text import report_formats, terminal_text
 
 Head = dict[str, Any]
 Lines = list[dict[str, Any]]
@@ -76,7 +77,7 @@ def test_the_ranking_stands_where_only_latency_is_not_proven(late: Model, fine: 
 def test_every_format_hides_latencies_and_says_why_in_their_place(late: Model, fine: Model) -> None:
     told = {
         "html": lambda one: visible(html.render(one)),
-        "text": text.render,
+        "text": terminal_text.render,
         "md": report_formats.markdown,
     }
     for kind, render in told.items():
@@ -99,7 +100,7 @@ def test_events_per_wake_up_stand_next_to_the_cost_in_place_of_latencies(late: M
     table = page[page.index('id="cells-poll"') :].partition("</table>")[0]
     assert "/wake-up" in table
     assert {width(row) for row in table.split("</tr>")[:-1]} == {13}
-    assert "events/wake-up" in text.render(late)
+    assert "events/wake-up" in terminal_text.render(late)
 
 
 def test_no_chart_of_latencies_is_drawn(late: Model, fine: Model) -> None:

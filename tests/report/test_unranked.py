@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import synthetic
 
-from harness import draw
-from harness.report import html, index, model, report_formats, text
+from harness.report import draw, index, model
 from harness.report.model import Model
+from harness.report.page import html
+from harness.report.text import report_formats, terminal_text
 
 Head = dict[str, Any]
 Lines = list[dict[str, Any]]
@@ -191,7 +192,7 @@ def first_screens(model: Model) -> dict[str, str]:
     document = json.loads(draw.as_json(report_formats.document(model)))
     return {
         "html": words(page[: page.index('<table class="ranked"')]),
-        "text": words(text.render(model).split("\nrank ")[0]),
+        "text": words(terminal_text.render(model).split("\nrank ")[0]),
         "md": words(report_formats.markdown(model).split("\n| rank")[0]),
         "json": words(f"{document['verdict']} {document['validity']}"),
         "index": words(index.render([index.entry(model, "x/report.html")])),
@@ -260,7 +261,7 @@ def test_a_ranked_campaign_states_no_reason() -> None:
 
     assert found.analysis.unranked is None
     assert found.validity.headline.startswith("Valid with ")
-    assert "Not ranked" not in text.render(found)
+    assert "Not ranked" not in terminal_text.render(found)
     assert report_formats.document(found)["not_ranked"] is None
 
 

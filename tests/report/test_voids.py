@@ -10,7 +10,7 @@ import pytest
 import synthetic
 
 from harness.analysis import analyse
-from harness.attempts import is_void_by_host
+from harness.gates.attempts import is_void_by_host
 
 Lines = list[dict[str, Any]]
 

@@ -30,7 +30,7 @@ from typing import Any, Self
 import pytest
 from serving_network import libc
 
-from harness.variants import ProcessRun
+from harness.variants.variant_files import ProcessRun
 
 SERVERS = Path(__file__).resolve().parents[2] / "servers"
 READY_S = 10.0  # a sanitizer's runtime takes its time on a busy machine

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 from serving import SERVERS, free_port, receive, until
 
-from harness.variants import Variant, discover
+from harness.variants.variant_files import Variant, discover
 
 READY_S = 30.0
 PATIENCE_S = 10.0

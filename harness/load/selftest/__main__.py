@@ -8,8 +8,8 @@ import signal
 import sys
 import time
 
-from harness.load import namespace
-from harness.load.events import Events
+from harness.contract.events import Events
+from harness.host import namespace
 from harness.load.selftest.scenes import SCENES, Cpus
 
 VARIABLE = "C10K_SELFTEST"

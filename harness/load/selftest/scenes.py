@@ -1,7 +1,7 @@
 """The scenes: an engine, a null server with one known fault, and what the engine makes of it.
 
 Rule 1: figures and the truth about them go out side by side; whether they agree is judged by the
-harness (harness/selftest.py).
+harness (harness/gates/generator_fitness.py).
 Rule 2: a scene lasts as long as its figure needs, because all of them come before every campaign.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.engine import Engine, NullServer, Window, histogram, measure_overhead
-from harness.load.figures import merge_windows, per
+from harness.load.merged_figures import merge_windows, per
 from harness.load.selftest.backlog import admit
 
 Figures = dict[str, Any]

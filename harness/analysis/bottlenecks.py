@@ -1,0 +1,39 @@
+"""What limited each server in the headline cell, with the counts behind the sentence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.analysis import wording
+from harness.analysis.findings import SWITCHES_MIN, Finding, Name, Part
+from harness.analysis.results import Analysis, Cell
+
+# These ask every descriptor at each call, ready or not.
+SCANNING = ("select", "poll")
+
+
+def find(campaign: Mapping[str, Any], analysis: Analysis) -> Iterator[Finding]:
+    """One finding per server whose counters tell."""
+    architectures = {
+        str(one.get("name")): str(one.get("architecture")) for one in campaign.get("variants") or ()
+    }
+    for cell in analysis.cells:
+        if cell.key == analysis.headline.key and cell.efficiency:
+            parts = _limit(cell, architectures.get(cell.variant, ""))
+            if parts:
+                yield Finding("limit", (Name(cell.variant), " is limited by ", *parts, "."))
+
+
+def _limit(cell: Cell, architecture: str) -> tuple[Part, ...]:
+    found, calls = cell.events_per_wake_up, cell.syscalls_per_echo
+    idle = cell.key.connections - cell.key.active
+    if architecture in SCANNING and found and idle > found:
+        words = " idle descriptors per wake-up, which finds "
+        return "scanning ", wording.count(idle), words, wording.plain(found), " ready"
+    switches = cell.voluntary_per_echo
+    if switches is not None and switches >= SWITCHES_MIN:
+        return wording.plain(switches), " voluntary context switches per echo"
+    if calls is not None:
+        return wording.plain(calls), " system calls per echo"
+    return ()

@@ -1,0 +1,65 @@
+"""What an echo of one cell was made of, from the raw counters of its record. Pure."""
+
+from __future__ import annotations
+
+from harness.contract.record import Record, number
+
+# Of the time that the server's CPUs were not idle; steal is time that they did not have.
+BUSY_TICKS = ("user", "nice", "system", "irq", "softirq")
+COLUMNS = (
+    "switches_per_echo",
+    "waits_per_echo",
+    "events_per_wake_up",
+    "voluntary_per_echo",
+    "involuntary_per_echo",
+    "user_share",
+    "system_share",
+    "softirq_share",
+)
+
+
+def columns(record: Record) -> dict[str, float | None]:
+    """The columns of one record; None where a reading that it takes is missing."""
+    voluntary = _switches(record, "voluntary")
+    involuntary = _switches(record, "involuntary")
+    known = voluntary is not None and involuntary is not None
+    return {
+        "switches_per_echo": (voluntary or 0) + (involuntary or 0) if known else None,
+        "voluntary_per_echo": voluntary,
+        "involuntary_per_echo": involuntary,
+        **_waits(record),
+        **_shares(record),
+    }
+
+
+def _waits(record: Record) -> dict[str, float | None]:
+    """Echoes are those that the server read itself, between the same two moments as its waits."""
+    waits = number(record, "server", "counters", "waits")
+    events = number(record, "server", "counters", "events")
+    size = number(record, "server", "counters", "bytes_in")
+    payload_bytes = number(record, "payload_bytes")
+    echoes = size / payload_bytes if size and payload_bytes else None
+    return {
+        "waits_per_echo": waits / echoes if waits is not None and echoes else None,
+        "events_per_wake_up": events / waits if events is not None and waits else None,
+    }
+
+
+def _switches(record: Record, kind: str) -> float | None:
+    if record.get("closing"):  # the switches of a thread end with it, and with its connection
+        return None
+    rate = number(record, "echoes_per_s")
+    interval_s = number(record, "server", "switches", "interval_s")
+    count = number(record, "server", "switches", kind)
+    return count / interval_s / rate if rate and interval_s and count is not None else None
+
+
+def _shares(record: Record) -> dict[str, float | None]:
+    ticks = {name: number(record, "server", "stat_ticks", name) or 0.0 for name in BUSY_TICKS}
+    busy = sum(ticks.values())
+    parts = {
+        "user_share": ticks["user"] + ticks["nice"],
+        "system_share": ticks["system"] + ticks["irq"],
+        "softirq_share": ticks["softirq"],
+    }
+    return {name: part / busy if busy else None for name, part in parts.items()}

@@ -1,0 +1,139 @@
+"""`c10k drive`: point the load engine at a server that runs already."""
+
+from __future__ import annotations
+
+import random
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.commands import options
+from harness.contract.errors import Exit
+from harness.plan.profiles import profile as profiles
+from harness.report import draw
+
+if TYPE_CHECKING:
+    from harness.campaign.drive_run import Driven, Request
+
+SEED_BITS = 32
+WIDTH = 100
+INDENT = " " * 4
+COLOURS = {"valid": "green", "noisy": "yellow", "void": "red"}
+HEADER = ("scenario", "N", "held", "echoes/s", "p50", "p99", "server CPU", "status")
+LEFT = ("scenario", "status")
+NONE = "–"
+NOT_SEEN = "n/a"
+
+
+@click.command()
+@click.argument("address", metavar="HOST:PORT")
+@click.option(
+    "--profile",
+    default="smoke",
+    envvar="C10K_PROFILE",
+    show_default=True,
+    shell_complete=lambda *_: profiles.names(),
+    help="Which cells: a profile's name, or the path of a .toml file.",
+)
+@click.option(
+    "--seed",
+    type=options.SEED,
+    envvar="C10K_SEED",
+    help="Of the choice of active connections; random without it.",
+)
+@click.option(
+    "--i-own-this-host",
+    "is_owned",
+    is_flag=True,
+    help="Drive a server that is not on this host's loopback.",
+)
+@options.json
+def drive(address: str, profile: str, seed: int | None, is_owned: bool, as_json: bool) -> int:
+    """Measure any echo server that is running, as it is.
+
+    Nothing is started, stopped or tuned; of the server's CPU and memory nothing is known.
+
+    \b
+    c10k drive 127.0.0.1:7000                    the cells of the profile smoke
+    c10k drive [::1]:7000 --profile quick        up to 10,000 connections
+    c10k drive unix:///run/echo.sock --json      for programs
+    """
+    from harness.campaign import drive_run as driving
+    from harness.host import lock
+    from harness.host.interrupt import watched
+
+    target = driving.target_of(address, is_owned=is_owned)
+    if seed is None:
+        seed = random.SystemRandom().getrandbits(SEED_BITS)
+    request = driving.request_of(target, profile, profiles.load(profile), seed)
+    with (
+        watched("what was measured so far follows"),
+        lock.held(f"c10k drive {address} in {Path.cwd()}"),
+    ):
+        driven = driving.drive(request, _Counter(len(request.trial.cells)).show)
+    told = driven.as_json(request)
+    click.echo(draw.as_json(told) if as_json else _text(request, driven))
+    if driven.error is not None:
+        raise driven.error
+    return Exit.OK
+
+
+class _Counter:
+    """A line on standard error for each cell, for whoever waits."""
+
+    def __init__(self, of: int) -> None:
+        self._seen = 0
+        self._of = of
+
+    def show(self, name: str, **cell: Any) -> None:
+        self._seen += 1
+        where = f"{cell['scenario']} at {cell['connections_requested']:,}"
+        click.echo(f"{name} {self._seen}/{self._of}: {where}: {cell['status']}", err=True)
+
+
+def _text(request: Request, driven: Driven) -> str:
+    from harness.report.text import columns
+    from harness.report.text.terminal_text import NOTE
+
+    lines = [
+        f"{request.target.address}: profile {request.profile_name}, seed {request.seed}, "
+        f"{len(driven.cells)} of {len(request.trial.cells)} cells"
+    ]
+    table = columns.aligned([HEADER, *(_row(cell) for cell in driven.cells)], LEFT)
+    lines.append(table[0])
+    for cell, line in zip(driven.cells, table[1:], strict=True):
+        status = cell["status"]
+        lines.append(line.removesuffix(status) + click.style(status, fg=COLOURS.get(status)))
+        lines += [told for _, text in cell["reasons"] for told in _wrapped(text)]
+    if any(_is_closed(cell) for cell in driven.cells):
+        lines.append(NOTE)
+    lines += [f"left out: {one}" for one in request.left_out]
+    lines.append("server CPU and memory: n/a, the server's processes are not looked into")
+    return "\n".join(lines)
+
+
+def _row(cell: dict[str, Any]) -> tuple[str, ...]:
+    from harness.analysis import wording
+
+    latency, mark = cell["latency_us"] or {}, "*" if _is_closed(cell) else ""
+    p50, p99 = (
+        wording.latency(latency[name]).text + mark if latency else NONE for name in ("p50", "p99")
+    )
+    has_window = cell["window_s"] and cell["scenario"] != "ramp"
+    return (
+        cell["scenario"],
+        f"{cell['connections_requested']:,}",
+        f"{cell['connections_established_min']:,}",
+        wording.rate(cell["echoes_per_s"]).text if has_window else NONE,
+        *(p50, p99, NOT_SEEN, cell["status"]),
+    )
+
+
+def _is_closed(cell: dict[str, Any]) -> bool:
+    return bool(cell["latency_us"]) and not cell["rate_offered_per_s"]
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)

@@ -1,0 +1,37 @@
+"""`c10k report`: draw a campaign again, or print it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.commands import options
+from harness.contract.errors import Exit
+from harness.report import draw
+
+
+@click.command()
+@click.argument("campaign")
+@options.output_format(
+    "html", "md", "csv", "json", written="html is written to the campaign's directory"
+)
+@options.reports
+def report(campaign: str, kind: str, reports: Path) -> int:
+    """Draw the report of CAMPAIGN again from its data, or print it.
+
+    \b
+    c10k report CAMPAIGN                 writes reports/CAMPAIGN/report.html
+    c10k report CAMPAIGN --format csv    prints one line for each cell
+    """
+    from harness.campaign import launch
+    from harness.store.campaign_store import Campaign
+
+    opened = Campaign.open(reports, campaign)
+    if kind == "html":
+        drawn = draw.report(opened)
+        click.echo(drawn.text)
+        click.echo(launch.shown(drawn.path))
+    else:
+        click.echo(draw.report_as(kind, opened), nl=False)
+    return Exit.OK

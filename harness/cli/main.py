@@ -1,0 +1,163 @@
+"""The command line: one group, one place where an error becomes a message and an exit code.
+
+The commands are in `harness/cli/commands`. Standard output carries data and progress, standard
+error what went wrong.
+"""
+
+from __future__ import annotations
+
+from harness.cli import early  # first: the other imports take 0.1 s
+
+# isort: split
+import functools
+import importlib
+import io
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from harness.cli import output
+from harness.contract.errors import (
+    EXIT_MEANINGS,
+    C10kError,
+    Exit,
+    Interrupted,
+    UsageError,
+    ending,
+    lacking,
+)
+from harness.contract.printable import plain
+from harness.host import headroom
+
+# Each is in the module of its name in harness/cli/commands, which is imported when it is called:
+# the list of all must not take as long as all of their imports.
+COMMANDS = {
+    "check": "Check that servers keep the contract",
+    "clean": "Remove what a killed campaign left behind",
+    "compare": "Say what changed between two campaigns",
+    "doctor": "Say whether this host holds N connections",
+    "drive": "Measure any echo server that is running",
+    "explain": "Say what a code means and what to do about it",
+    "launch": "Start a command in a container of its own, as Compose does",
+    "new": "Make a server of your own from one that works",
+    "report": "Draw a report again, or print it",
+    "run": "Run a campaign and draw its report",
+    "selftest": "Prove the load generator on this host",
+    "servers": "List the servers and their groups",
+    "version": "Print the version",
+}
+EXIT_CODES = "Exit codes: " + " · ".join(
+    f"{code.value} {meaning}" for code, meaning in EXIT_MEANINGS.items()
+)
+
+
+class Commands(click.Group):
+    """Imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All there are."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"harness.cli.commands.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list, without an import."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+# What neither loads NumPy nor starts anything: it works under any limit, and says what to do.
+FRUGAL = frozenset({"clean", "doctor", "explain", "launch", "servers", "version"})
+
+
+@click.group(
+    cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Compare server architectures at 10,000 connections.
+
+    \b
+    c10k doctor                       is this host fit for 10,000 connections?
+    c10k run --profile smoke          does everything run? (one minute)
+    c10k run --servers poll,epoll-lt  compare two of them
+    c10k report CAMPAIGN              draw a report again from its data
+    c10k compare A B                  say what changed between two campaigns
+    """
+    _require_directory()
+    if context.invoked_subcommand not in FRUGAL:
+        headroom.require_imports()
+
+
+def _require_directory() -> None:
+    """Raise UsageError where the current directory was removed: relative paths lead nowhere."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError(
+            "the current directory does not exist any more", hint="`cd` to one that does."
+        ) from None
+
+
+def main() -> NoReturn:
+    """Entry point: turns errors into one message and the documented exit code.
+
+    The last line says what a code other than 0 means: `make` adds its own "Error 4" below it, and
+    Compose its own "exited with code 4".
+    """
+    output.make_safe()
+    code = _exit_code(functools.partial(cli.main, standalone_mode=False))
+    if (lost := output.lost()) and not code:
+        _complain(f"standard output takes no more: {lost.strerror}", "Its text is not complete.")
+        code = Exit.HOST_NOT_FIT
+    if code:
+        click.echo(ending(code), err=True)
+    early.end_at_once()
+    sys.exit(code)
+
+
+def _exit_code(call: Callable[[], Any]) -> int:
+    try:
+        early.raise_again()
+        code = call()
+    except (C10kError, Interrupted) as error:
+        _complain(error.message, error.hint)
+        for note in getattr(error, "__notes__", []):
+            click.echo(plain(note), err=True)
+        log = getattr(error, "log", "")
+        if log:
+            click.echo(plain(log), err=True)
+        if error.report:
+            click.echo(f"report: {error.report}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(plain(shown.getvalue()), err=True, nl=False)
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except Exception as error:
+        if told := lacking(error):
+            _complain(*told)
+            return Exit.HOST_NOT_FIT
+        traceback.print_exc()
+        _complain("this is a bug in c10k", "Please report it with the lines above.")
+        return Exit.BUG
+    return int(code or 0)
+
+
+def _complain(message: str, hint: str) -> None:
+    click.echo(click.style("error: ", fg="red", bold=True) + plain(message), err=True)
+    if hint:
+        click.echo(click.style("hint:  ", bold=True) + plain(hint), err=True)

@@ -1,0 +1,344 @@
+"""Every gate, one row each, in the order in which the report prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.contract.record import (
+    Record,
+    any_cell,
+    churns,
+    has_traffic,
+    is_closed_loop,
+    is_finished,
+    is_open_loop,
+    number,
+)
+from harness.gates import cpu, disturbed, rules
+from harness.gates.rules import Check
+
+Status = Literal["valid", "noisy", "void", "capped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One automatic check of one cell.
+
+    Attributes:
+        code: its name in `reasons`.
+        title: what it protects against, for the report.
+        rule: what is compared.
+        bound: the bound, in words, with its unit.
+        effect: the status of a cell that fails it.
+        applies: which cells it is asked of.
+        check: the sentence that says what is wrong, or None.
+        needs_server: it is about the server's processes, so it cannot be asked where those are not
+            seen.
+    """
+
+    code: str
+    title: str
+    rule: str
+    bound: str
+    effect: Status
+    applies: Callable[[Record], bool]
+    check: Check
+    needs_server: bool = False
+
+
+GATES: tuple[Gate, ...] = (
+    Gate(
+        "capped",
+        "A declared ceiling is a result",
+        "asked for more than `connections_max`, held at least most of that, nothing else broke",
+        f"held ≥ {rules.CEILING_HELD_SHARE_MIN:.0%} of the ceiling",
+        "capped",
+        any_cell,
+        rules.capped,
+    ),
+    Gate(
+        "disturbed",
+        "What failed for lack of time had its CPUs",
+        "connections that were not held, replies that did not come: time of the server's CPUs that "
+        "other processes and the hypervisor took meanwhile; time that the load waited for a CPU",
+        f"≤ {cpu.OTHERS_SHARE_MAX:.0%} of the server's CPUs' time, plus what its sources are exact "
+        f"to, {disturbed.NEGLIGIBLE_NS / 1e6:.0f} ms at least; "
+        f"≤ {cpu.LOAD_WAIT_SHARE_MAX:.0%} of the load's",
+        "void",
+        any_cell,
+        disturbed.disturbed,
+        needs_server=True,
+    ),
+    Gate(
+        "failure",
+        "The cell was measured to its end",
+        "no failure of the server or of the load",
+        "none",
+        "void",
+        any_cell,
+        rules.failure,
+    ),
+    Gate(
+        "evidence",
+        "The proof is there",
+        "counts of connections, echoes, wrong bytes, latency and server CPU time are in the data",
+        "all of them",
+        "void",
+        is_finished,
+        rules.evidence,
+    ),
+    Gate(
+        "established",
+        "All connections were held",
+        "ESTABLISHED sockets of the server's port, lowest from before its traffic to after it = "
+        "requested; "
+        "in churn those that stay open",
+        "equal",
+        "void",
+        is_finished,
+        rules.established,
+    ),
+    Gate(
+        "corrupt",
+        "Every byte came back",
+        "bytes that differ from what was sent",
+        "0",
+        "void",
+        any_cell,
+        rules.counted("{} bytes came back wrong", "corrupt_bytes"),
+    ),
+    Gate(
+        "lost",
+        "No connection broke",
+        "connections lost, from the cell's warm-up until its last reply",
+        "0",
+        "void",
+        is_finished,
+        rules.lost,
+    ),
+    Gate(
+        "cycles",
+        "Every connection of churn was served",
+        "churn: cycles that ended without their verified echo",
+        "0",
+        "void",
+        churns,
+        rules.cycles,
+    ),
+    Gate(
+        "silent",
+        "The server answered",
+        "echoes in the window",
+        "≥ 1",
+        "void",
+        has_traffic,
+        rules.silent,
+    ),
+    Gate(
+        "little",
+        "Rate and latency agree (Little's law)",
+        "closed loop: active × depth = echoes/s × mean latency",
+        f"± {rules.LITTLE_SHARE_MAX:.0%}, plus mean latency / window for the window's edges, or "
+        f"those of each turn (at most {rules.TURN_EDGES_MAX:.0%})",
+        "void",
+        is_closed_loop,
+        rules.little,
+    ),
+    Gate(
+        "cpu-time",
+        "Enough CPU time behind a CPU figure",
+        "closed loop: CPU time of the server, and how exact its source is; below it an open loop, "
+        "which is about latency, has no CPU figure",
+        f"≥ {cpu.SERVER_CPU_MS_MIN:.0f} ms, exact to {cpu.EXACT_SHARE_MAX:.0%}",
+        "void",
+        is_closed_loop,
+        cpu.cpu_time,
+        needs_server=True,
+    ),
+    Gate(
+        "outside-cpus",
+        "The server stayed on its CPUs",
+        "CPU time of the server that its control group counted on other CPUs, or that is more than "
+        "its CPUs were busy for",
+        f"≤ {cpu.OUTSIDE_SHARE_MAX:.0%} of its CPUs' time "
+        f"({cpu.OUTSIDE_SHARE_MAX_TICKS:.0%} where ticks tell it)",
+        "void",
+        has_traffic,
+        cpu.outside_cpus,
+        needs_server=True,
+    ),
+    Gate(
+        "unaccounted",
+        "All CPU time belongs to a known process",
+        "without a control group of the server: time in which its CPUs were busy, less the CPU "
+        "time of the server and of all other processes; with one: CPU time of the server's "
+        "processes, less that of the group",
+        f"≤ {cpu.UNKNOWN_SHARE_MAX:.0%}, plus what the sources are exact to",
+        "void",
+        has_traffic,
+        cpu.unaccounted,
+        needs_server=True,
+    ),
+    Gate(
+        "restarted",
+        "One process served it all",
+        "main processes of the server that ended or were replaced since it was ready",
+        "0",
+        "void",
+        is_finished,
+        rules.counted("{} main process of the server ended or was replaced", "server", "restarts"),
+        needs_server=True,
+    ),
+    Gate(
+        "not-reachable",
+        "The generator kept the rate",
+        "open loop: useful busy share of the load; p99 of actual − intended send; missed sends",
+        f"≤ {rules.GENERATOR_BUSY_MAX:.0%}; ≤ {rules.SEND_LAG_US_MIN:.0f} µs or "
+        f"{rules.SEND_LAG_SHARE_MAX:.0%} of the latency p99; "
+        f"≤ {rules.MISSED_SENDS_SHARE_VOID:.0%}",
+        "void",
+        is_open_loop,
+        rules.not_reachable,
+    ),
+    Gate(
+        "not-served",
+        "The server kept the rate",
+        "open loop: messages of the window less its replies, the rest of which came after it",
+        f"≤ {rules.LATE_REPLIES_SHARE_VOID:.0%}",
+        "void",
+        is_open_loop,
+        rules.not_served,
+    ),
+    Gate(
+        "clock-step",
+        "The clock of the receive stamps ran evenly",
+        "open loop: change of CLOCK_REALTIME − CLOCK_MONOTONIC, which self-delay is made of",
+        f"≤ {rules.CLOCK_STEP_MS_MAX:g} ms",
+        "void",
+        is_open_loop,
+        rules.clock_step,
+    ),
+    Gate(
+        "missed-sends",
+        "Every message was offered",
+        "open loop: sends that missed their time, a single one at the window's edge apart",
+        f"≤ {rules.MISSED_SENDS_SHARE_MAX:.1%}",
+        "noisy",
+        is_open_loop,
+        rules.missed_sends,
+    ),
+    Gate(
+        "late-replies",
+        "Every reply is in the percentiles",
+        "open loop: the same, a single one apart",
+        f"≤ {rules.LATE_REPLIES_SHARE_MAX:.1%}",
+        "noisy",
+        is_open_loop,
+        rules.late_replies,
+    ),
+    Gate(
+        "clock-set",
+        "Nobody set the clock",
+        "closed loop and ramp: the same change; figures are on CLOCK_MONOTONIC and stand",
+        f"≤ {rules.CLOCK_STEP_MS_MAX:g} ms",
+        "noisy",
+        lambda record: is_finished(record) and not is_open_loop(record),
+        rules.clock_step,
+    ),
+    Gate(
+        "counters",
+        "Noise would have been seen",
+        "steal, retransmits, overflows and drops are in the data, and CPU time passed there",
+        "all of them",
+        "noisy",
+        is_finished,
+        rules.counters,
+    ),
+    Gate(
+        "steal",
+        "Nobody took the CPUs",
+        "steal share of the server's and of the load's CPUs",
+        f"≤ {rules.STEAL_SHARE_MAX:.0%}",
+        "noisy",
+        has_traffic,
+        rules.steal,
+    ),
+    Gate(
+        "drift",
+        "The rate was steady",
+        "change of the rate across the window: a line through its tenths, two-sided t test of the "
+        "slope",
+        f"≤ {rules.DRIFT_SHARE_MAX:.0%}, or p > {rules.DRIFT_P_MAX:g}",
+        "noisy",
+        has_traffic,
+        rules.drift,
+    ),
+    Gate(
+        "uneven",
+        "The rate was even",
+        "closed loop of 2 s or more: half of the 95 % interval of the mean rate, by the spread of "
+        "the window's tenths",
+        f"≤ {rules.UNEVEN_HALF_WIDTH_MAX:.0%}",
+        "noisy",
+        rules.shows_its_tenths,
+        rules.uneven,
+    ),
+    Gate(
+        "load-waited",
+        "The load had its CPUs to itself",
+        "time in which its threads were ready to run and did not, of the window",
+        f"≤ {cpu.LOAD_WAIT_SHARE_MAX:.0%}",
+        "noisy",
+        has_traffic,
+        cpu.load_waited,
+    ),
+    Gate(
+        "shared-cpu",
+        "The server had its CPUs to itself",
+        "time in which the server's CPUs were busy, less the CPU time of the server",
+        f"≤ {cpu.OTHERS_SHARE_MAX:.0%} of its CPUs' time, plus what its sources are exact to",
+        "noisy",
+        has_traffic,
+        cpu.shared_cpu,
+        needs_server=True,
+    ),
+    Gate(
+        "retransmits",
+        "Nothing was sent twice",
+        "RetransSegs; in ramp only those that are not TCPSynRetrans",
+        "0",
+        "noisy",
+        is_finished,
+        rules.retransmits,
+    ),
+    Gate(
+        "overflows",
+        "Nobody waited to be accepted",
+        "ListenOverflows, except in ramp",
+        "0",
+        "noisy",
+        has_traffic,
+        rules.counted("the accept queue overflowed {} times", "tcp", "ListenOverflows"),
+    ),
+    Gate(
+        "softnet",
+        "The kernel dropped nothing",
+        "softnet_stat, dropped",
+        "0",
+        "noisy",
+        is_finished,
+        rules.counted("the kernel's receive backlog dropped {} packets", "tcp", "softnet_dropped"),
+    ),
+    Gate(
+        "throttled",
+        "No CPU quota",
+        "throttled periods of the server's cgroup",
+        "0, where the cgroup tells",
+        "noisy",
+        lambda record: number(record, "host", "nr_throttled") is not None,
+        rules.counted("a CPU quota throttled the server in {} periods", "host", "nr_throttled"),
+        needs_server=True,
+    ),
+)

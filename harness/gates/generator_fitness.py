@@ -1,0 +1,300 @@
+"""Is the generator fit to measure? Pure: figures of the scenes in, one row per check out.
+
+The scenes run where a trial's load runs (harness/load/selftest), against a server in the engine
+whose every fault is known. A check compares what was observed with what is true.
+
+Rule 1: each check proves one part of a report, and says why. `ranking`: bytes, replies and messages
+in flight are counted right, and the generator loads a server as it was built to. `latency`: a time
+is measured right. A failed check takes away its part (harness/gates/proof_coverage.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from harness.gates.rules import LITTLE_SHARE_MAX
+
+DISTRIBUTION_SHARE_MAX = 0.01
+STALL_SHARE_MAX = 0.03
+LATE_SHARE_MAX = 0.10
+# The engine reads the clock about three times per echo, which costs it 5 µs or more: 250 ns are
+# the most that leave it 85 % of its time. A clock that is not in the vDSO takes longer than that.
+CLOCK_NS_MAX = 250.0
+# A message may leave this late before a cell of an open loop is refused (harness/gates).
+LAG_US_MAX = 100.0
+# Far below what any host does; a generator that does not reach it is not the one that was built.
+CEILING_PER_S_MIN = 10_000.0
+# The scene of the kernel's listener, which no check is held against: an expected shape is.
+BACKLOG = "backlog"
+
+Figures = Mapping[str, Any]
+Part = Literal["ranking", "latency"]
+PARTS: tuple[Part, ...] = ("ranking", "latency")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One check: what was observed, what bound it is held to, and where that comes from.
+
+    `proves` is the part of a report that stands on it.
+    """
+
+    id: str
+    title: str
+    observed: str
+    bound: str
+    verdict: Literal["pass", "fail"]
+    source: str
+    proves: Part
+
+
+@dataclass(frozen=True, slots=True)
+class Selftest:
+    """All checks of one run, and the figures that they were made from."""
+
+    rows: tuple[Row, ...]
+    figures: Mapping[str, Figures]
+    duration_s: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the generator may be believed."""
+        return all(row.verdict == "pass" for row in self.rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """As `campaign.json` keeps it."""
+        return {
+            "passed": self.passed,
+            "duration_s": round(self.duration_s, 3),
+            "checks": [asdict(row) for row in self.rows],
+            "figures": {name: dict(figures) for name, figures in self.figures.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """`judge` returns what was observed, and whether it is within the bound."""
+
+    id: str
+    scene: str
+    proves: Part
+    title: str
+    bound: str
+    source: str
+    judge: Callable[[Figures], tuple[str, bool]]
+
+
+def judge(
+    figures: Mapping[str, Figures], failures: Mapping[str, str], duration_s: float
+) -> Selftest:
+    """Hold every check against the figures of its scene; a scene without figures fails them."""
+    return Selftest(tuple(_rows(figures, failures)), figures, duration_s)
+
+
+def why_not(attempt: Mapping[str, Any] | None, part: Part) -> str:
+    """Why an attempt does not prove a part, from what `campaign.json` keeps; empty: it does.
+
+    A campaign that was not asked to prove its generator has nothing here. Rows without `proves` are
+    of campaigns from before parts: what failed then took the ranking away, and nothing else.
+    """
+    if not attempt or attempt.get("passed"):
+        return ""
+    checks = attempt.get("checks") or ()
+    failed = [one for one in checks if one.get("verdict") != "pass"]
+    if not failed:
+        return "the generator's self-test did not come to its end"
+    of_part = [one for one in failed if one.get("proves", "ranking") == part]
+    if not of_part:
+        return ""
+    first = of_part[0]
+    more = f", and {len(of_part) - 1} more" if len(of_part) > 1 else ""
+    return (
+        f"the generator failed its self-test ({first.get('title')}: {first.get('observed')}, "
+        f"bound {first.get('bound')}{more})"
+    )
+
+
+def attempts(selftest: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Each self-test of a campaign, in their order, from what `campaign.json` keeps."""
+    if not selftest:
+        return []
+    last = {name: value for name, value in selftest.items() if name != "earlier"}
+    return [*selftest.get("earlier", ()), last]
+
+
+def backlog(selftest: Mapping[str, Any] | None) -> Figures:
+    """What the kernel's listener did, of the last attempt that looked; empty when none did."""
+    looks: list[Figures] = [
+        one["figures"][BACKLOG]
+        for one in attempts(selftest)
+        if BACKLOG in (one.get("figures") or {})
+    ]
+    return looks[-1] if looks else {}
+
+
+def _rows(figures: Mapping[str, Figures], failures: Mapping[str, str]) -> Iterator[Row]:
+    for check in CHECKS:
+        if check.scene in figures:
+            observed, held = check.judge(figures[check.scene])
+        else:
+            observed, held = failures.get(check.scene, "not measured"), False
+        verdict: Literal["pass", "fail"] = "pass" if held else "fail"
+        yield Row(check.id, check.title, observed, check.bound, verdict, check.source, check.proves)
+
+
+def _little(seen: Figures) -> tuple[str, bool]:
+    active, outstanding = seen["active"], seen["outstanding"]
+    product = seen["rate_times_latency"]
+    held = abs(outstanding / active - 1) <= LITTLE_SHARE_MAX
+    held &= abs(product / active - 1) <= LITTLE_SHARE_MAX + seen["edge_share"]
+    said = f"{active:,} messages: {outstanding:,.1f} under way, rate × latency {product:,.1f}"
+    return said, held
+
+
+def _ceiling(seen: Figures) -> tuple[str, bool]:
+    rate = seen["echoes_per_s"]
+    said = f"{rate:,.0f} echoes/s, {seen['cpu_us_per_echo']:.2f} µs of its CPU each"
+    return said, rate >= CEILING_PER_S_MIN
+
+
+def _clock(seen: Figures) -> tuple[str, bool]:
+    return f"{seen['clock_read_ns']:.0f} ns", seen["clock_read_ns"] <= CLOCK_NS_MAX
+
+
+def _lag(seen: Figures) -> tuple[str, bool]:
+    p50, p99 = seen["lag_p50_us"], seen["lag_p99_us"]
+    return f"p50 {p50:,.0f} µs, p99 {p99:,.0f} µs", p50 <= LAG_US_MAX
+
+
+def _corrupt(seen: Figures) -> tuple[str, bool]:
+    flipped, caught = seen["flipped_bytes"], seen["corrupt_bytes"]
+    said = f"{caught:,} of {flipped:,} in {seen['echoed_bytes']:,} bytes"
+    return said, flipped > 0 and caught == flipped == seen["lost"]
+
+
+def _drop(seen: Figures) -> tuple[str, bool]:
+    dropped, failed = seen["dropped"], seen["failed"]
+    said = f"{failed:,} of {dropped:,} in {seen['cycles']:,} connections"
+    return said, dropped > 0 and failed == dropped and seen["errors"] == {"eof": dropped}
+
+
+def _late(seen: Figures) -> tuple[str, bool]:
+    share, known = seen["late_share"], seen["delayed_share"]
+    said = (
+        f"{share:.2%} of {seen['count']:,} replies came {seen['delay_ms']:.0f} ms late, "
+        f"p98 {seen['p98_ms']:,.1f} ms"
+    )
+    others = seen["p98_ms"] < seen["delay_ms"] / 2
+    return said, abs(share / known - 1) <= LATE_SHARE_MAX and others
+
+
+def _distribution(seen: Figures) -> tuple[str, bool]:
+    known, observed = seen["known_ms"], seen["observed_ms"]
+    off = {name: observed[name] / known[name] - 1 for name in known}
+    said = ", ".join(f"{name} {observed[name]:.1f} ms ({off[name]:+.2%})" for name in known)
+    said += f"; send lag p99 {seen['send_lag_p99_us']:,.0f} µs"
+    return said, all(abs(one) <= DISTRIBUTION_SHARE_MAX for one in off.values())
+
+
+def _stall(seen: Figures) -> tuple[str, bool]:
+    # Of messages that are due at a fixed rate 1 % of the window's waited longer than this
+    p99_s = seen["stall_s"] - seen["window_s"] / 100
+    off = (seen["p99_s"] / p99_s - 1, seen["max_s"] / seen["stall_s"] - 1)
+    said = f"p99 {seen['p99_s']:.3f} s, max {seen['max_s']:.3f} s"
+    return said, all(abs(one) <= STALL_SHARE_MAX for one in off)
+
+
+CHECKS: Sequence[_Check] = (
+    # Messages in flight and the rate are counts: echoes per CPU second is made of the same counts
+    _Check(
+        "little",
+        "ceiling",
+        "ranking",
+        "Little's law holds",
+        f"both within {LITTLE_SHARE_MAX:.0%}, and the window's edges for the second",
+        "Little 1961: L = λ·W",
+        _little,
+    ),
+    # The stall's messages are all counted, whatever their times: only the times are at stake
+    _Check(
+        "stall",
+        "stall",
+        "latency",
+        "A server that stands still for 0.25 s of 2.5 s is seen by every message",
+        f"p99 0.225 s and max 0.25 s, each ± {STALL_SHARE_MAX:.0%}",
+        "Tene: latency counts from the intended send (coordinated omission)",
+        _stall,
+    ),
+    # Percentiles of known times
+    _Check(
+        "distribution",
+        "distribution",
+        "latency",
+        "A known distribution of latencies comes back",
+        f"± {DISTRIBUTION_SHARE_MAX:.0%}",
+        "each reply held back 20 to 200 ms by the null server",
+        _distribution,
+    ),
+    # An echo counts only if its bytes are right
+    _Check(
+        "corrupt",
+        "corrupt",
+        "ranking",
+        "One wrong byte in a million is caught",
+        "each of them, and its connection given up",
+        "counted by the null server that flipped them",
+        _corrupt,
+    ),
+    # A connection that ended must not be one that was held or served
+    _Check(
+        "drop",
+        "drop",
+        "ranking",
+        "One dropped connection in a thousand is caught",
+        "each of them, as an end of file",
+        "counted by the null server that dropped them",
+        _drop,
+    ),
+    # Their times alone show which replies are late; no reply is lost
+    _Check(
+        "late",
+        "late",
+        "latency",
+        "One late reply in a hundred is caught",
+        f"1 % ± {LATE_SHARE_MAX:.0%} of it, and the others are not late",
+        "each hundredth held back by the null server",
+        _late,
+    ),
+    # Servers are ranked under the load of the generator that was built, which does far more
+    _Check(
+        "ceiling",
+        "ceiling",
+        "ranking",
+        "The generator's ceiling",
+        f"≥ {CEILING_PER_S_MIN:,.0f} echoes/s",
+        "against the null server, 100 connections",
+        _ceiling,
+    ),
+    # A slow clock delays each time stamp. Its CPU time lowers the generator's ceiling
+    _Check(
+        "clock",
+        "overhead",
+        "latency",
+        "A look at the clock",
+        f"≤ {CLOCK_NS_MAX:.0f} ns",
+        "clock_gettime, 200,000 times",
+        _clock,
+    ),
+    # A message that leaves late is timed from when it was due; it is counted all the same
+    _Check(
+        "wake-up",
+        "overhead",
+        "latency",
+        "A timed wait ends in time",
+        f"p50 ≤ {LAG_US_MAX:.0f} µs",
+        "500 waits of 0.4 ms, as late as the gate lets a message leave",
+        _lag,
+    ),
+)

@@ -1,0 +1,94 @@
+"""Which failures are a server's own fault, and what a cell shows of one. Pure.
+
+Rule: what took too long is the server's fault only in an attempt in which its CPUs were its own.
+In any other it is *disturbed*: it is tried again, and accuses no server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.contract.record import failure_code
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One code of a failure that can be a server's own.
+
+    Attributes:
+        timed: a busy host can cause it.
+        because: why it can, or why not.
+    """
+
+    code: str
+    timed: bool
+    because: str
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("nonconforming", False, "its checks are judged one by one, late ones by the CPUs too"),
+    Fault("build-failed", False, "a compiler says the same on a busy host; its limit is minutes"),
+    Fault("no-process", False, "its variant.toml says so"),
+    Fault("not-started", False, "the engine or the kernel refuses it"),
+    Fault("not-ready", True, "it had no verified echo in time; one that ended before has no wait"),
+    Fault("server-died", False, "a process ends by its own exit or by a signal"),
+    Fault("wrong-echo", False, "lack of CPU time changes no byte"),
+    Fault("held-fewer", True, "connections were not answered in time, or timed out"),
+    Fault("corrupt", False, "lack of CPU time changes no byte"),
+    Fault("lost", False, "neither the load nor the kernel of loopback ends a slow connection"),
+    Fault("outside-cpus", False, "an affinity does not depend on time"),
+    Fault("escaped", False, "a parent does not depend on time"),
+    Fault("unanswered", True, "replies did not come in time"),
+    Fault("no-exit", True, "it did not end in time after SIGTERM"),
+    Fault("bad-exit", False, "it ended by itself, with another exit code or without counters"),
+    Fault("miscounted", False, "both sides count bytes, however slowly they move"),
+)
+SERVER_CODES = frozenset(fault.code for fault in FAULTS)
+TIMED_CODES = frozenset(fault.code for fault in FAULTS if fault.timed)
+
+# The end of an attempt that others disturbed so much that it says nothing of the server.
+DISTURBED = "disturbed"
+# Ends of trials that are no server's fault, and without which the campaign has its result.
+INCONCLUSIVE = frozenset({DISTURBED, "no-capacity"})
+
+# What a server exits with where the host lacks what it is about (EX_UNAVAILABLE of sysexits.h); its
+# last line says what. That is no fault of the server: the campaign goes on without it.
+EXIT_UNAVAILABLE = 69
+NOT_AVAILABLE = "not-available"
+
+
+def fault_of(record: Mapping[str, Any], *, declares_ceiling: bool) -> tuple[str, str] | None:
+    """Code and text of the server's fault that a cell shows; None where it shows none."""
+    where = f"{record['scenario']} at {record['connections_requested']:,}"
+    if record.get("corrupt_bytes"):
+        return "corrupt", f"{record['corrupt_bytes']:,} wrong bytes in {where}"
+    if failure_code(record) == "held-fewer":
+        return "held-fewer", f"{where}: {record['failure']['text']}"
+    if record.get("lost") and not declares_ceiling:
+        return "lost", f"{record['lost']:,} connections lost in {where}"
+    if failed := (record.get("churn") or {}).get("failed"):
+        return "lost", f"{failed:,} cycles failed in {where}"
+    if failure_code(record) == "not-settled":
+        return "unanswered", f"{where}: {record['failure']['text']}"
+    return None
+
+
+def judged(found: tuple[str, str], disturbance: str | None) -> tuple[str, str]:
+    """The failure as the record names it: the server's fault, or disturbed by others.
+
+    `disturbance` says who took the CPUs in the attempt, None: they were the server's.
+    """
+    code, text = found
+    if code not in TIMED_CODES or disturbance is None:
+        return found
+    return DISTURBED, f"{text}. This is not held against the server: {disturbance} meanwhile"
+
+
+def not_available(exit_code: int | None, log: str) -> tuple[str, str] | None:
+    """The failure of a server that this host cannot run, in its own words; None for any other."""
+    if exit_code != EXIT_UNAVAILABLE:
+        return None
+    lines = log.splitlines() or ["it does not say why"]
+    return NOT_AVAILABLE, f"not available here: {lines[-1]}"

@@ -1,0 +1,83 @@
+"""What the harness itself needs of its process, asked before anything is measured.
+
+Without it a report fails after the campaign: a limit of addresses ends the process that draws the
+charts by SIGTRAP, one of tasks by a failed fork. OpenBLAS, which NumPy loads, ends the process at
+its import, or sends it SIGINT.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+from harness.contract.errors import HostNotFit
+
+# V8, which draws the charts, reserves 64 GiB of addresses (VmPeak of one chart: 64.4 GiB).
+ADDRESS_SPACE_BYTES = 80 << 30
+# NumPy's OpenBLAS reserves some for each CPU (0.7 GiB of pandas and NumPy on two CPUs).
+IMPORTS_BYTES = 4 << 30
+# Threads of the harness and of V8, the load and its fork server, tools that start a server.
+TASKS = 64
+GIB = 1 << 30
+
+
+def require() -> None:
+    """Raise the limit of addresses as far as it goes, for a report.
+
+    Raises:
+        HostNotFit: it is too low.
+    """
+    require_addresses(_addresses(), ADDRESS_SPACE_BYTES, "drawing a report")
+
+
+def require_imports() -> None:
+    """Raise the limit of addresses as far as it goes, for a command that computes or measures.
+
+    Raises:
+        HostNotFit: it, or that of tasks, is too low.
+    """
+    require_addresses(_addresses(), IMPORTS_BYTES, "loading pandas and NumPy")
+    if os.geteuid() != 0:  # root has no such limit
+        require_tasks(resource.getrlimit(resource.RLIMIT_NPROC)[0], tasks_of(os.getuid()))
+
+
+def _addresses() -> int:
+    """The limit of addresses in bytes, once it is as high as this process may have it."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    return hard
+
+
+def require_addresses(limit_bytes: int, needed_bytes: int, what: str) -> None:
+    """Raise HostNotFit where `what` reserves more addresses than this process may have."""
+    if limit_bytes != resource.RLIM_INFINITY and limit_bytes < needed_bytes:
+        raise HostNotFit(
+            f"this process may use {limit_bytes / GIB:.1f} GiB of addresses (RLIMIT_AS); {what} "
+            f"reserves {needed_bytes // GIB} GiB, and uses little of it",
+            hint="`ulimit -v unlimited`, or start it from a shell without that limit.",
+        )
+
+
+def require_tasks(limit: int, used: int) -> None:
+    """Raise HostNotFit where the user has too few processes and threads left."""
+    if limit != resource.RLIM_INFINITY and limit - used < TASKS:
+        raise HostNotFit(
+            f"this user may have {limit} processes and threads (RLIMIT_NPROC) and has {used}; "
+            f"c10k needs {TASKS} more",
+            hint=f"`ulimit -u {used + 2 * TASKS}`, or more.",
+        )
+
+
+def tasks_of(uid: int) -> int:
+    """How many threads all processes of a real user id have, as far as they are visible here."""
+    threads = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            lines = (process / "status").read_text(errors="replace").splitlines()
+        except OSError:  # it ended since
+            continue
+        status = dict(line.split(":", 1) for line in lines)
+        if status.get("Uid", "").split()[:1] == [str(uid)]:
+            threads += int(status.get("Threads", "0"))
+    return threads

@@ -1,0 +1,68 @@
+"""What all charts have in common, as parts of a Vega-Lite specification: layers, axes, colours.
+
+A specification is plain data, which tests hold against the schema of Vega-Lite. A library that
+builds it (Altair) took a third of the time of a report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from harness.report.charts.axes import Scale
+
+FONT_PX = 12
+# 100, 1k, 2.5M: values on axes are short; the data tables have the digits.
+LABELS = (
+    "datum.value >= 1e6 ? format(datum.value / 1e6, '~g') + 'M' : "
+    "datum.value >= 1e3 ? format(datum.value / 1e3, '~g') + 'k' : format(datum.value, '~g')"
+)
+
+Values = list[dict[str, Any]]
+Spec = dict[str, Any]
+
+
+def scaled(scale: Scale) -> Spec:
+    """The scale of an axis, as it is: nothing is rounded."""
+    return {
+        "type": "log" if scale.is_log else "linear",
+        "domain": [scale.low, scale.high],
+        "nice": False,
+        "zero": False,
+    }
+
+
+def axis(scale: Scale, labels: str = LABELS) -> Spec:
+    """An axis with the ticks of `scale` and no others."""
+    return {"values": list(scale.ticks), "labelExpr": labels, "labelFlush": False, "ticks": False}
+
+
+def quantity(field: str, **members: Any) -> Spec:
+    """A field of numbers."""
+    return {"field": field, "type": "quantitative", **members}
+
+
+def name(field: str, **members: Any) -> Spec:
+    """A field of words, or of numbers that stand for words."""
+    return {"field": field, "type": "nominal", **members}
+
+
+def coloured(indices: Iterable[int]) -> Spec:
+    """The colours of servers, which are variables of the page."""
+    known = sorted(set(indices))
+    colours = [f"var(--s{index})" for index in known]
+    return name("colour", legend=None, scale={"domain": known, "range": colours})
+
+
+def layer(values: Values, mark: str, look: Spec, **encoding: Spec) -> Spec:
+    """Draw one mark, such as `line`, for these values."""
+    return {
+        "data": {"values": values},
+        "mark": {"type": mark, "aria": False, **look},
+        "encoding": encoding,
+    }
+
+
+def layered(layers: Sequence[Spec], width: float, height: float) -> Spec:
+    """A chart of these layers, the first one at the bottom; its size in pixels."""
+    return {"layer": list(layers), "width": width, "height": height}

@@ -1,0 +1,268 @@
+"""What each chart draws: taken from cells, so that nothing is drawn where nothing was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from harness.analysis import findings, wording
+from harness.analysis.findings import Finding
+from harness.analysis.intervals import Estimate
+from harness.analysis.results import MEMORY_KINDS, Analysis, Cell
+from harness.report.sections.background import Variant
+from harness.report.sections.tables import NONE, half_width, rate_of
+
+Kind = Literal["efficiency", "dots", "latency", "percentiles", "load", "memory", "ramp", "why"]
+QUESTIONS = {
+    "idle": "Scenario idle: {active} of the open connections are active",
+    "active": "Scenario active: all open connections are active",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A measured point; `low` and `high` bound its interval where there is one.
+
+    Points are joined inside a `segment`: a line does not cross what was not measured. `text` says
+    the point in words, `value` is its figure alone.
+    """
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    segment: int = 0
+    text: str = ""
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One variant's line. `stop` says what ended it, where an architecture's ceiling did."""
+
+    variant: str
+    colour: int
+    label: str
+    points: tuple[Point, ...]
+    stop: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One variant's memory per connection: `(kind, KiB)` in the order of stacking."""
+
+    variant: str
+    colour: int
+    label: str
+    parts: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One chart with its words and its data table.
+
+    Attributes:
+        title: what it shows; `statement` has the numbers in it.
+        reading: how to read it.
+        header, rows: the data table; the first column is the variant.
+        target: ramp: the connections that were asked for.
+        x_title: its horizontal axis, where the kind does not say it.
+        y_title, is_log: why and dots: the axis of its values.
+        levels: dots: what the values of x are, in their order; a row has a dot for each.
+    """
+
+    id: str
+    kind: Kind
+    title: str
+    statement: Finding | None
+    subtitle: str
+    reading: str
+    series: tuple[Series, ...]
+    bars: tuple[Bar, ...]
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    target: int = 0
+    x_title: str = ""
+    y_title: str = ""
+    is_log: bool = False
+    levels: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of memory in its bars, in the order of stacking."""
+        found = {kind for bar in self.bars for kind, size in bar.parts if size}
+        return tuple(kind for kind in MEMORY_KINDS if kind in found)
+
+
+def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ...]:
+    """The charts that the measured cells can fill."""
+    colours = {variant.name: variant.colour for variant in variants}
+    found: list[Figure] = []
+    for scenario in QUESTIONS:
+        cells = [cell for cell in analysis.cells if cell.key.scenario == scenario]
+        if not any(cell.efficiency for cell in cells):
+            continue
+        found.append(_efficiency(analysis, cells, scenario, colours))
+        if any(cell.latency_us for cell in cells):
+            found.append(_latency(analysis, cells, scenario, colours))
+    return tuple(found)
+
+
+def question(cells: Sequence[Cell], scenario: str) -> str:
+    """What the scenario asks, in words."""
+    active = max(cell.key.active for cell in cells)
+    return QUESTIONS.get(scenario, f"Scenario {scenario}").format(active=f"{active:,}")
+
+
+def _efficiency(
+    analysis: Analysis, cells: Sequence[Cell], scenario: str, colours: dict[str, int]
+) -> Figure:
+    statement, kept = findings.shape(cells, scenario)
+    rows = tuple(
+        (
+            cell.variant,
+            f"{cell.key.connections:,}",
+            wording.rate(cell.efficiency.median).text,
+            half_width(cell.efficiency) or NONE,
+            rate_of(cell),
+            _kept(cell, cells, kept),
+        )
+        for cell in cells
+        if cell.efficiency
+    )
+    return Figure(
+        id=f"fig-{scenario}-efficiency",
+        kind="efficiency",
+        title="Throughput per server CPU",
+        statement=statement,
+        subtitle=f"{question(cells, scenario)}. Median of trials; the band is the 95 % interval.",
+        reading="Higher is better. A level line: more open connections cost nothing. "
+        "The axis starts at zero, so heights compare as they look.",
+        series=lines(analysis, cells, colours, lambda cell: rate_point(cell, cell.key.connections)),
+        bars=(),
+        header=("server", "connections", "echoes per CPU second", "interval", "echoes/s", "kept"),
+        rows=rows,
+    )
+
+
+def _kept(cell: Cell, cells: Sequence[Cell], kept: dict[str, float]) -> str:
+    """The share kept, in the row of the variant's largest N."""
+    largest = max(
+        one.key.connections for one in cells if one.variant == cell.variant and one.efficiency
+    )
+    is_last = cell.key.connections == largest and cell.variant in kept
+    return wording.share(kept[cell.variant]).text if is_last else ""
+
+
+def rate_point(cell: Cell, x: float) -> Point | None:
+    """The cell's echoes per second of server CPU, at `x`; None where it has none."""
+    found = cell.efficiency
+    if found is None:
+        return None
+    value = wording.rate(found.median).text
+    return estimated(found, x, value, f"{value} {half_width(found)}".strip())
+
+
+def estimated(found: Estimate, x: float, value: str, text: str, scale: float = 1.0) -> Point:
+    """An estimate with its interval at `x`; its figures are divided by `scale`."""
+    low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
+    return Point(
+        x,
+        found.median / scale,
+        low / scale if low is not None else None,
+        high / scale if high is not None else None,
+        text=text,
+        value=value,
+    )
+
+
+def _latency_point(cell: Cell) -> Point | None:
+    found = cell.latency_us
+    if found is None:
+        return None
+    text = f"p99 {wording.millis(found.p99, ' ms')}, p50 {wording.millis(found.p50, ' ms')}"
+    return Point(cell.key.connections, found.p99 / 1e3, text=text)
+
+
+def _latency(
+    analysis: Analysis, cells: Sequence[Cell], scenario: str, colours: dict[str, int]
+) -> Figure:
+    header = ("server", "connections", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "n")
+    rows = tuple(
+        (
+            cell.variant,
+            f"{cell.key.connections:,}",
+            wording.millis(latency.p50).text,
+            wording.millis(latency.p90).text,
+            wording.millis(latency.p99).text,
+            wording.millis(latency.p999).text if latency.p999 else NONE,
+            wording.millis(latency.max).text,
+            f"{latency.count:,}",
+        )
+        for cell in cells
+        if (latency := cell.latency_us)
+    )
+    return Figure(
+        id=f"fig-{scenario}-latency",
+        kind="latency",
+        title="p99 under full load (closed loop)",
+        statement=_tail(cells),
+        subtitle=f"{question(cells, scenario)}. From one histogram per cell, merged over trials.",
+        reading="Lower is better; both axes are logarithmic. Every active connection waits for "
+        "its reply before it sends again, so this is time in the queue at full load, not what a "
+        "lightly loaded client sees.",
+        series=lines(analysis, cells, colours, _latency_point),
+        bars=(),
+        header=header,
+        rows=rows,
+    )
+
+
+def _tail(cells: Sequence[Cell]) -> Finding | None:
+    largest = max(cell.key.connections for cell in cells)
+    return findings.extremes(
+        f"At {largest:,} connections the p99 of {{}} is {{}}, that of {{}} {{}}",
+        {
+            cell.variant: wording.millis(cell.latency_us.p99, " ms")
+            for cell in cells
+            if cell.latency_us and cell.key.connections == largest
+        },
+    )
+
+
+def lines(
+    analysis: Analysis,
+    cells: Sequence[Cell],
+    colours: dict[str, int],
+    point: Callable[[Cell], Point | None],
+) -> tuple[Series, ...]:
+    """One line per variant through the points of its cells, broken where one has none."""
+    steps = sorted({cell.key.order for cell in cells})
+    points: dict[str, list[Point]] = {}
+    places: dict[str, int] = {}
+    for cell in sorted(cells, key=lambda cell: cell.key.order):
+        measured, place = point(cell), steps.index(cell.key.order)
+        if measured is None:
+            continue
+        before = points.setdefault(cell.variant, [])
+        is_joined = not before or places[cell.variant] == place - 1
+        segment = before[-1].segment + (not is_joined) if before else 0
+        before.append(replace(measured, segment=segment))
+        places[cell.variant] = place
+    most = max((cell.key.connections for cell in cells), default=0)
+    return tuple(
+        Series(name, colours.get(name, 0), name, tuple(found), stop_of(analysis, name, most))
+        for name, found in sorted(points.items())
+    )
+
+
+def stop_of(analysis: Analysis, variant: str, connections: int) -> str:
+    """What its line ends with where its declared ceiling kept it from that many connections."""
+    capped = [
+        cell
+        for cell in analysis.cells
+        if cell.variant == variant and cell.count("capped") and cell.key.connections <= connections
+    ]
+    held = [cell.held for cell in capped if cell.held is not None]
+    return f"stops at {max(held):,}" if held else "stops" if capped else ""

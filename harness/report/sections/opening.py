@@ -1,0 +1,99 @@
+"""How connections are opened: the course of the largest storm, and the figures of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.analysis import findings, wording
+from harness.analysis.results import Analysis, Cell
+from harness.report.charts.plots import Figure, Point, Series, stop_of
+from harness.report.sections.background import Variant
+from harness.report.sections.tables import NONE
+
+# Columns that are not there where nothing proves them
+LATENCIES = ("connect p99 ms", "first echo p99 ms")
+
+
+def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]:
+    """The course of the largest storm; none where no ramp was measured."""
+    colours = {variant.name: variant.colour for variant in variants}
+    cells = [cell for cell in analysis.cells if cell.ramp]
+    if not cells:
+        return
+    most = max(cell.key.connections for cell in cells)
+    largest = [cell for cell in cells if cell.key.connections == most]
+    series = tuple(
+        Series(
+            cell.variant,
+            colours.get(cell.variant, 0),
+            _ramp_label(cell),
+            tuple(
+                Point(ms / 1e3, held, text=f"{held:,.0f} after {wording.seconds(ms / 1e3)}")
+                for ms, held in cell.ramp.timeline
+            ),
+            stop_of(analysis, cell.variant, most) if cell.count("capped") else "",
+        )
+        for cell in largest
+        if cell.ramp and cell.ramp.timeline
+    )
+    is_timed = any(cell.ramp and cell.ramp.connect_p99_us for cell in cells)
+    yield Figure(
+        id="fig-ramp",
+        kind="ramp",
+        title=f"Opening {most:,} connections at once",
+        statement=findings.extremes(
+            f"{{}} opens {most:,} connections in {{}}, {{}} in {{}}",
+            {
+                cell.variant: wording.seconds(cell.ramp.time_to_n_s.median)
+                for cell in largest
+                if cell.ramp and cell.ramp.time_to_n_s
+            },
+        ),
+        subtitle="A connection counts as established after its first verified echo."
+        f"{_storm(largest)}",
+        reading="The trial nearest to the median time stands for each server. The dashed line is "
+        "what was asked for.",
+        series=tuple(sorted(series, key=lambda one: -one.points[-1].x)),
+        bars=(),
+        header=(
+            *("server", "connections", "established", "time to all"),
+            *(LATENCIES if is_timed else ()),
+            *("never established", "accept queue overflows"),
+        ),
+        rows=tuple(_ramp_row(cell, is_timed=is_timed) for cell in cells),
+        target=most,
+    )
+
+
+def _storm(cells: Sequence[Cell]) -> str:
+    """How long connect() took and whether accept queues overflowed, over all servers."""
+    ramps = [cell.ramp for cell in cells if cell.ramp]
+    waits = [ramp.connect_p99_us for ramp in ramps if ramp.connect_p99_us]
+    words = ""
+    if waits:
+        low, high = wording.millis(min(waits)), wording.millis(max(waits), " ms")
+        words = f" The p99 of connect() is {low} to {high}"
+    most = max((ramp.overflows for ramp in ramps), default=0)
+    if words:
+        words += f"; accept queues overflowed {most:,} times at most." if most else "."
+    return words
+
+
+def _ramp_label(cell: Cell) -> str:
+    time = cell.ramp.time_to_n_s if cell.ramp else None
+    return f"{cell.variant} {wording.seconds(time.median)}" if time else cell.variant
+
+
+def _ramp_row(cell: Cell, *, is_timed: bool) -> tuple[str, ...]:
+    assert cell.ramp is not None  # noqa: S101 (chosen for having it)
+    ramp = cell.ramp
+    latencies = (ramp.connect_p99_us, ramp.hello_p99_us) if is_timed else ()
+    return (
+        cell.variant,
+        f"{cell.key.connections:,}",
+        f"{cell.held:,}" if cell.held is not None else NONE,
+        wording.seconds(ramp.time_to_n_s.median).text if ramp.time_to_n_s else NONE,
+        *(wording.millis(us).text if us else NONE for us in latencies),
+        f"{ramp.failed:,}",
+        f"{ramp.overflows:,}",
+    )

@@ -1,0 +1,161 @@
+"""Latency at a fixed rate: the percentile curve at a common one, and the tail as the rate rises.
+
+The load is open: messages leave when they are due, whatever comes back, and are timed from then.
+These are the latencies that a client sees; those of a closed loop are the length of its own queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.analysis import findings, wording
+from harness.analysis.findings import Finding
+from harness.analysis.results import Analysis, Cell, CellKey
+from harness.report.charts.plots import Figure, Point, Series
+from harness.report.sections.background import Variant
+from harness.report.sections.tables import NONE
+
+OPEN = "Messages leave at a fixed rate whatever comes back, and are timed from when they were due."
+
+
+def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ...]:
+    """The charts of the open loop; none where nothing was paced."""
+    colours = {variant.name: variant.colour for variant in variants}
+    paced = [cell for cell in analysis.cells if cell.key.is_open_loop]
+    return (*_percentiles(paced, colours), *_rising(paced, colours))
+
+
+def _percentiles(cells: Sequence[Cell], colours: dict[str, int]) -> Iterator[Figure]:
+    """One chart for each rate that all variants were offered alike."""
+    common = [cell for cell in cells if cell.key.rate_share is None and cell.latency_us]
+    for key in sorted({cell.key for cell in common}, key=lambda key: key.order):
+        drawn = [cell for cell in common if cell.key == key]
+        yield Figure(
+            id=f"fig-percentiles-{key.connections}-{key.rate_offered_per_s:g}",
+            kind="percentiles",
+            title=f"Latency at {_rate(key)}",
+            statement=_tail(drawn, f"At {_rate(key)} the p99 of {{}} is {{}}, that of {{}} {{}}"),
+            subtitle=f"{key.connections:,} connections, {key.active:,} active. {OPEN}",
+            reading="Lower is better. To the right of 99 % are the slowest 1 % of the replies; the "
+            "line ends where fewer than ten are slower. The generator's own delay is in it: its "
+            "p99 stands in the table.",
+            series=tuple(_curve(cell, colours) for cell in drawn),
+            bars=(),
+            header=(
+                *("server", "p50", "p90", "p99", "p99.9", "max"),
+                *("n", "self-delay p99"),
+            ),
+            rows=tuple(_numbers(cell) for cell in drawn),
+        )
+
+
+def _curve(cell: Cell, colours: dict[str, int]) -> Series:
+    assert cell.latency_us is not None  # noqa: S101 (chosen for having it)
+    points = tuple(
+        Point(x, us / 1e3, text=f"{1 - 1 / x:.6g} of replies in {wording.latency(us)}")
+        for x, us in cell.latency_us.curve
+    )
+    return Series(cell.variant, colours.get(cell.variant, 0), cell.variant, points)
+
+
+def _numbers(cell: Cell) -> tuple[str, ...]:
+    found = cell.latency_us
+    assert found is not None  # noqa: S101 (chosen for having it)
+    shown = (found.p50, found.p90, found.p99, found.p999, found.max)
+    return (
+        cell.variant,
+        *(wording.latency(us).text if us else NONE for us in shown),
+        f"{found.count:,}",
+        wording.latency(cell.self_delay_p99_us).text if cell.self_delay_p99_us else NONE,
+    )
+
+
+def _rising(cells: Sequence[Cell], colours: dict[str, int]) -> Iterator[Figure]:
+    """The tail as the rate approaches each variant's own capacity."""
+    shares = [cell for cell in cells if cell.key.rate_share is not None]
+    for connections in sorted({cell.key.connections for cell in shares}):
+        drawn = [cell for cell in shares if cell.key.connections == connections]
+        series = tuple(_approach(name, drawn, colours) for name in _names(drawn))
+        if not any(one.points for one in series):
+            continue
+        yield Figure(
+            id=f"fig-rising-{connections}",
+            kind="load",
+            title="Latency as the rate rises",
+            statement=_highest(drawn),
+            subtitle=f"{connections:,} connections; the rate is a share of each server's own "
+            f"capacity. {OPEN}",
+            reading="A line that stays flat has room; where it turns up is the knee. A line ends "
+            "at the last rate that this host's generator could offer.",
+            series=tuple(one for one in series if one.points),
+            bars=(),
+            header=(
+                *("server", "of its capacity", "offered/s", "p50", "p99"),
+                *("server busy", "self-delay p99", "status"),
+            ),
+            rows=tuple(_share_row(cell) for cell in drawn),
+        )
+
+
+def _names(cells: Sequence[Cell]) -> list[str]:
+    return sorted({cell.variant for cell in cells})
+
+
+def _approach(name: str, cells: Sequence[Cell], colours: dict[str, int]) -> Series:
+    own = [cell for cell in cells if cell.variant == name]
+    ordered = sorted(own, key=lambda cell: cell.key.rate_share or 0.0)
+    points: list[Point] = []
+    segment, is_gap = 0, False
+    for cell in ordered:
+        if cell.latency_us is None or cell.offered_per_s is None:
+            is_gap = True
+            continue
+        segment += is_gap and bool(points)
+        is_gap = False
+        share = wording.share(cell.key.rate_share or 0.0)
+        text = f"p99 {wording.latency(cell.latency_us.p99)}, {share} of its capacity"
+        points.append(
+            Point(cell.offered_per_s, cell.latency_us.p99 / 1e3, segment=segment, text=text)
+        )
+    return Series(name, colours.get(name, 0), name, tuple(points))
+
+
+def _share_row(cell: Cell) -> tuple[str, ...]:
+    found = cell.latency_us
+    return (
+        cell.variant,
+        wording.share(cell.key.rate_share or 0.0).text,
+        wording.rate(cell.offered_per_s).text if cell.offered_per_s else NONE,
+        wording.latency(found.p50).text if found else NONE,
+        wording.latency(found.p99).text if found else NONE,
+        wording.share(cell.server_busy).text if cell.server_busy is not None else NONE,
+        wording.latency(cell.self_delay_p99_us).text if cell.self_delay_p99_us else NONE,
+        _status(cell),
+    )
+
+
+def _status(cell: Cell) -> str:
+    """The word, and for a void cell why."""
+    if cell.status == "missing":
+        return "not measured"
+    return f"{cell.status}: {cell.reasons[0].text}" if cell.reasons else cell.status
+
+
+def _highest(cells: Sequence[Cell]) -> Finding | None:
+    """At the highest share that somebody was measured at."""
+    measured = [cell for cell in cells if cell.latency_us]
+    share = max((cell.key.rate_share or 0.0 for cell in measured), default=0.0)
+    at = [cell for cell in measured if cell.key.rate_share == share]
+    words = f"At {wording.share(share)} of its capacity the p99 of {{}} is {{}}, that of {{}} {{}}"
+    return _tail(at, words)
+
+
+def _tail(cells: Sequence[Cell], template: str) -> Finding | None:
+    return findings.extremes(
+        template,
+        {cell.variant: wording.latency(cell.latency_us.p99) for cell in cells if cell.latency_us},
+    )
+
+
+def _rate(key: CellKey) -> str:
+    return f"{key.rate_offered_per_s:,.0f} echoes/s"

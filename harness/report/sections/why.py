@@ -1,0 +1,163 @@
+"""What a figure at the top is made of: CPU, context switches and threads against connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.analysis import findings, wording
+from harness.analysis.results import Analysis, Cell
+from harness.analysis.wording import Quantity
+from harness.report.charts.plots import Figure, Point, lines, question
+from harness.report.sections.background import Variant
+from harness.report.sections.tables import NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One quantity of a cell: where it is, how it is written and how it is read."""
+
+    id: str
+    title: str
+    axis: str
+    template: str
+    reading: str
+    value: Callable[[Cell], float | None]
+    written: Callable[[float], Quantity]
+    scenarios: tuple[str, ...] = ("idle", "active")
+
+
+MEASURES = (
+    Measure(
+        "cpu",
+        "Server CPU time per echo",
+        "µs of server CPU per echo",
+        "{} spends {} of CPU on an echo, {} {}",
+        "Lower is better. A line that climbs to the right pays for every open connection; one that "
+        "climbs for idle only pays for those that say nothing.",
+        lambda cell: cell.cpu_us_per_echo.median if cell.cpu_us_per_echo else None,
+        wording.micros,
+    ),
+    Measure(
+        "switches",
+        "Context switches per echo",
+        "switches per echo",
+        "{} switches {} times per echo, {} {}",
+        "Voluntary and involuntary switches of the server's threads. A loop that finds several "
+        "events at a wake-up switches less than once per echo; a thread that serves one "
+        "connection sleeps after each.",
+        lambda cell: cell.switches_per_echo,
+        wording.plain,
+    ),
+    Measure(
+        "wake-ups",
+        "Events per wake-up",
+        "descriptors that one wait reports",
+        "{} finds {} ready at a wake-up, {} {}",
+        "What a wait costs is shared by the events that it reports, as the server counts them "
+        "itself. A line near one pays for a wait with every echo. A thread that blocks in recv has "
+        "no such waits and is not drawn.",
+        lambda cell: cell.events_per_wake_up,
+        wording.plain,
+    ),
+    Measure(
+        "calls",
+        "System calls per echo",
+        "system calls per echo",
+        "{} makes {} system calls per echo, {} {}",
+        "Receive, send and what else moves data were counted by {tools} in an x-ray, a trial of "
+        "its own in which nothing is timed; the waits are those that the server counted in this "
+        "cell. One "
+        "that waits and does not count is not drawn. Locks (futex) are left out.",
+        lambda cell: cell.syscalls_per_echo,
+        wording.plain,
+    ),
+    Measure(
+        "threads",
+        "Threads of the server",
+        "threads",
+        "{} has a thread count of {}, {} {}",
+        "Threads of all the server's processes, read in the window.",
+        lambda cell: cell.threads,
+        wording.count,
+        ("idle",),
+    ),
+)
+
+
+def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ...]:
+    """The measures of `idle` and `active`, side by side; nothing where nothing was measured."""
+    colours = {variant.name: variant.colour for variant in variants}
+    return tuple(
+        figure
+        for measure in MEASURES
+        for scenario in measure.scenarios
+        for figure in _figure(analysis, measure, scenario, colours)
+    )
+
+
+def _figure(
+    analysis: Analysis, measure: Measure, scenario: str, colours: dict[str, int]
+) -> Iterator[Figure]:
+    cells = [
+        cell
+        for cell in analysis.cells
+        if cell.key.scenario == scenario and measure.value(cell) is not None
+    ]
+    if not cells:
+        return
+    values = [measure.value(cell) or 0.0 for cell in cells]
+    steps = sorted({cell.key.connections for cell in cells})
+    is_log = min(values) > 0
+    kind = "Logarithmic" if is_log else "Linear, from zero"
+    yield Figure(
+        id=f"fig-{scenario}-{measure.id}",
+        kind="why",
+        title=measure.title,
+        statement=_extremes(measure, cells),
+        subtitle=f"{question(cells, scenario)}. Median of trials. {kind}.",
+        reading=measure.reading.format(tools=_tools(cells)),
+        series=lines(analysis, cells, colours, lambda cell: _point(measure, cell)),
+        bars=(),
+        header=("server", *(f"{connections:,}" for connections in steps)),
+        rows=_matrix(measure, cells, steps),
+        y_title=measure.axis,
+        is_log=is_log,
+    )
+
+
+def _tools(cells: Sequence[Cell]) -> str:
+    """What counted the system calls of these cells."""
+    return " and ".join(sorted({cell.syscalls_tool for cell in cells if cell.syscalls_tool}))
+
+
+def _matrix(
+    measure: Measure, cells: Sequence[Cell], steps: Sequence[int]
+) -> tuple[tuple[str, ...], ...]:
+    """One row per variant, one column per number of connections."""
+    known = {
+        (cell.variant, cell.key.connections): measure.written(measure.value(cell) or 0.0).text
+        for cell in cells
+    }
+    names = sorted({cell.variant for cell in cells})
+    return tuple((name, *(known.get((name, step), NONE) for step in steps)) for name in names)
+
+
+def _point(measure: Measure, cell: Cell) -> Point | None:
+    value = measure.value(cell)
+    if value is None:
+        return None
+    text = measure.written(value).text
+    return Point(cell.key.connections, value, text=text)
+
+
+def _extremes(measure: Measure, cells: Sequence[Cell]) -> findings.Finding | None:
+    largest = max(cell.key.connections for cell in cells)
+    return findings.extremes(
+        f"At {largest:,} connections {measure.template}",
+        {
+            cell.variant: measure.written(measure.value(cell) or 0.0)
+            for cell in cells
+            if cell.key.connections == largest
+        },
+    )
