@@ -27,9 +27,10 @@ test: lint ## Run format, lint, types, warnings of the C++ code, and tests in tw
 	$(MAKE) -C servers all
 	exec $(BIN)/python tests/run_lanes.py $(ARGS)
 
-lint: $(VENV)/tested ## Check format, lint and types
+lint: $(VENV)/tested ## Check format, lint, imports and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 
 format: $(VENV)/tested ## Format the Python code and fix what the linter can fix

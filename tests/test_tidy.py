@@ -31,14 +31,8 @@ PRAGMA = re.compile(r"\s+(# (noqa|type:)|// NOLINT).*$")
 UNFINISHED = re.compile(r"\b(FIX" r"ME|TO" r"DO|XX" r"X)\b")
 VAGUE_NAMES = {"util", "utils", "helper", "helpers", "misc"}
 
-# Computes from values only: no engine, no network, no clock, no other process.
-PURE = (
-    *("variants", "plan", "scenarios", "schema", "limits", "record", "gates", "analysis"),
-    *("doctor", "shapes", "selftest", "proof"),
-)
-IMPURE = {"asyncio", "docker", "gevent", "locust", "socket", "subprocess", "threading", "time"}
-# In the order in which data flows; a module knows only those before it.
-FLOW = ("variants", "plan", "backends", "store", "gates", "analysis", "report")
+# Modules of the same name have the same role in different places. A command is named for its verb.
+SAME_ROLE = {"__init__", "__main__", "launch"}
 
 
 @functools.cache
@@ -85,27 +79,6 @@ def imported(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: imports are absolute here"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def closure(name: str) -> set[str]:
-    """Everything that importing the module `name` imports, through our own modules."""
-    known = modules()
-    seen: set[str] = set()
-    todo = [name]
-    while todo:
-        found = set(imported(known[todo.pop()])) - seen
-        seen |= found
-        todo += [
-            ours for full in found for ours in (full, full.rpartition(".")[0]) if ours in known
-        ]
-    return seen
-
-
-def members(part: str) -> list[str]:
-    """The modules of one part of the package: a module, or a sub-package with all it holds."""
-    found = [name for name in modules() if re.fullmatch(rf"harness\.{part}(\..*)?", name)]
-    assert found, f"harness has no {part}; the list above it is out of date"
-    return found
 
 
 def test_no_line_is_too_long() -> None:
@@ -197,40 +170,31 @@ def test_every_text_file_ends_in_one_newline_and_no_line_in_blanks() -> None:
     assert not untidy, "\n".join(untidy)
 
 
-@pytest.mark.parametrize("part", PURE)
-def test_the_pure_core_reaches_no_engine_no_network_and_no_clock(part: str) -> None:
-    impure = {
-        name: found
-        for name in members(part)
-        if (found := {full.partition(".")[0] for full in closure(name)} & IMPURE)
-    }
+def test_every_module_is_on_a_floor() -> None:
+    floors = {name.split(".")[1] for name in modules() if name.count(".") > 0}
+    contract = tomllib.loads(texts()["pyproject.toml"])["tool"]["importlinter"]["contracts"][0]
+    layers = {name.strip() for layer in contract["layers"] for name in layer.split("|")}
 
-    assert impure == {}
+    assert floors == layers
 
 
-@pytest.mark.parametrize("part", FLOW)
-def test_a_module_knows_only_those_before_it_in_the_flow(part: str) -> None:
-    later = FLOW[FLOW.index(part) + 1 :]
-    known = {full for name in members(part) for full in imported(modules()[name])}
+def test_no_two_modules_have_the_same_name() -> None:
+    """But those of the same role."""
+    packages = {name for name in modules() if any(o.startswith(f"{name}.") for o in modules())}
+    commands = {name for name in modules() if name.startswith("harness.cli.commands.")}
+    found: dict[str, list[str]] = {}
+    for name in modules().keys() - packages - commands:
+        found.setdefault(name.rpartition(".")[2], []).append(name)
+    twice = {base: names for base, names in found.items() if len(names) > 1}
 
-    assert [full for full in known if full.startswith(tuple(f"harness.{x}" for x in later))] == []
+    assert twice.keys() <= SAME_ROLE, twice
 
 
-@pytest.mark.parametrize(
-    ("part", "allowed"),
-    [("load", ("harness.load", "harness.engine")), ("engine", ("harness.engine",))],
-)
-def test_what_runs_beside_the_server_knows_nothing_of_the_harness(
-    part: str, allowed: tuple[str, ...]
-) -> None:
-    ours = {
-        full
-        for name in members(part)
-        for full in imported(modules()[name])
-        if full.startswith("harness")
-    }
+def test_every_folder_says_what_it_is_for_and_what_it_does_not_know() -> None:
+    packages = {name for name in modules() if any(o.startswith(f"{name}.") for o in modules())}
+    silent = [name for name in packages if not ast.get_docstring(modules()[name])]
 
-    assert [full for full in ours if not full.startswith(allowed)] == []
+    assert not silent, "\n".join(silent)
 
 
 def test_every_module_is_imported_or_an_entry_point() -> None:

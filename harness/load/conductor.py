@@ -2,10 +2,8 @@
 
     ready → baseline → for each step: ramp to N → its cells with traffic → back to 0 → … → done
 
-After the last step the connections stay open: the end of this process closes them.
-
-A trial that runs side by side with others lets these have their turns after the ramp and after each
-window, or each part of one; between two turns it does nothing.
+After the last step the connections stay open: the end of this process closes them. Trials that run
+side by side take turns: after the ramp and after each window, or each part of one.
 
 Rule 1: a finished cell is told at once, so whatever happens next cannot take it away.
 Rule 2: a fault of the server is a result: it is told in one sentence with its numbers.
