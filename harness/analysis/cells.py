@@ -24,6 +24,7 @@ from harness.analysis.results import (
     Reason,
 )
 from harness.analysis.series import Place, Series
+from harness.contract.codes import CellStatus
 from harness.gates import USABLE
 from harness.gates.calibration import SATURATED_BUSY_MIN
 
@@ -79,10 +80,16 @@ def _cell(variant: str, key: CellKey, rows: pd.DataFrame, anchor: Mapping[Place,
 
 def _status(statuses: set[str]) -> str:
     """A ceiling is a result; else what the usable trials are; else what stopped them."""
-    for status in ("capped", "noisy", "valid", "unproven", "void"):
+    for status in (
+        CellStatus.CAPPED,
+        CellStatus.NOISY,
+        CellStatus.VALID,
+        CellStatus.UNPROVEN,
+        CellStatus.VOID,
+    ):
         if status in statuses:
             return status
-    return "missing"
+    return CellStatus.MISSING
 
 
 def _counts(statuses: Iterable[str]) -> Iterable[tuple[str, int]]:
@@ -92,7 +99,7 @@ def _counts(statuses: Iterable[str]) -> Iterable[tuple[str, int]]:
 
 def _void_by_itself(rows: pd.DataFrame) -> int:
     by_host = rows["is_void_by_host"].eq(other=True)
-    return int(((rows["status"] == "void") & ~by_host).sum())
+    return int(((rows["status"] == CellStatus.VOID) & ~by_host).sum())
 
 
 def _reasons(rows: Iterable[Any]) -> tuple[Reason, ...]:

@@ -16,6 +16,7 @@ from harness.analysis.intervals import Comparison
 from harness.analysis.ranking import NONCONFORMING
 from harness.analysis.results import Analysis, Cell, CellKey, Contrast, RankGroup, Row
 from harness.analysis.wording import Quantity
+from harness.contract.codes import CellStatus
 
 # The brief of a verdict: three sentences are read, four are not.
 VERDICT_LINES_MAX = 3
@@ -277,9 +278,8 @@ def _against(small: Contrast) -> tuple[Part, ...]:
 
 def _ceilings(analysis: Analysis) -> Iterable[Finding]:
     for row in analysis.rows:
-        capped = [
-            cell for cell in analysis.cells if cell.variant == row.variant and cell.count("capped")
-        ]
+        own = (cell for cell in analysis.cells if cell.variant == row.variant)
+        capped = (cell for cell in own if cell.count(CellStatus.CAPPED))
         held = [cell.held for cell in capped if cell.held is not None]
         if held:
             yield Finding(

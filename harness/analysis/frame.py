@@ -15,15 +15,16 @@ import pandas as pd
 
 from harness.analysis import echo_costs
 from harness.analysis.results import MEMORY_KINDS, CellKey
+from harness.contract.codes import CampaignState, CellStatus, TrialEnd
 from harness.contract.record import Record, VariantFacts, facts_of, load_busy, number
 from harness.gates import judge
 from harness.gates.attempts import Attempts, attempt_of, is_void_by_host, trial_of
 from harness.gates.cpu import SERVER_CPU_MS_MIN, server_cpu_ns
 
-NOT_MEASURED = {
-    "running": "not measured yet",
-    "interrupted": "the campaign was interrupted before it",
-    "stopped": "the campaign was stopped before it",
+NOT_MEASURED: dict[str, str] = {
+    CampaignState.RUNNING: "not measured yet",
+    CampaignState.INTERRUPTED: "the campaign was interrupted before it",
+    CampaignState.STOPPED: "the campaign was stopped before it",
 }
 NO_CAPACITY = "the server's capacity could not be measured, so no rate is a share of it"
 COLUMNS = (
@@ -185,7 +186,7 @@ def _missing(
     capped = {
         (row["trial"], row["attempt"], row["key"].connections): row["reasons"]
         for row in measured.values()
-        if row["status"] == "capped"
+        if row["status"] == CellStatus.CAPPED
     }
     ended = {(trial_of(line), attempt_of(line)): line for line in outcomes}
     default = NOT_MEASURED.get(str(campaign.get("state")), "no record of it")
@@ -204,8 +205,8 @@ def _missing(
             "attempt": attempt,
             "key": key,
             "is_used": True,
-            "status": "capped" if above else "missing",
-            "reasons": above or (("missing", text),),
+            "status": CellStatus.CAPPED if above else CellStatus.MISSING,
+            "reasons": above or ((CellStatus.MISSING, text),),
         }
 
 
@@ -221,7 +222,7 @@ def _numbered_cells(
 
 
 def _why_missing(outcome: Record | None, default: str) -> str:
-    if outcome is None or outcome.get("outcome") != "failed":
+    if outcome is None or outcome.get("outcome") != TrialEnd.FAILED:
         return default
     text = outcome.get("text") or outcome.get("code") or "without a word"
     return f"the trial failed before it: {text}"

@@ -19,6 +19,7 @@ from harness.analysis.looks import Look, Looks, compare_all
 from harness.analysis.places import Place, places
 from harness.analysis.results import Cell, CellKey, Contrast, Headline, Pair, RankGroup, Row
 from harness.analysis.series import Series
+from harness.contract.codes import CellStatus, FailureCode
 from harness.contract.record import is_nonconforming
 from harness.gates import proof_coverage
 from harness.plan.trial_plan import CALIBRATION_BLOCK
@@ -76,7 +77,7 @@ def barred(campaign: Mapping[str, Any]) -> dict[str, str]:
         if variant.get("status") == "experimental":
             bars[str(variant.get("name"))] = "experimental"
         elif is_nonconforming(variant):
-            bars[str(variant.get("name"))] = "nonconforming"
+            bars[str(variant.get("name"))] = FailureCode.NONCONFORMING
     return bars
 
 
@@ -163,7 +164,9 @@ def contrasts(
     keys = sorted({cell.key for cell in cells if cell.efficiency}, key=lambda key: key.order)
     for group in groups:
         best = next((row.variant for row in group.rows if row.is_best), None)
-        names = {row.variant for row in group.rows if bars.get(row.variant) != "nonconforming"}
+        names = {
+            row.variant for row in group.rows if bars.get(row.variant) != FailureCode.NONCONFORMING
+        }
         for key in keys if best else ():
             at_key = [cell for cell in cells if cell.key == key and cell.variant in names]
             family = [cell for cell in at_key if cell.variant not in bars and _is_usable(cell)]
@@ -186,7 +189,7 @@ def _values(cells: Iterable[Cell], look: Look) -> dict[str, Series]:
 
 
 def _is_usable(cell: Cell) -> bool:
-    return cell.status not in ("capped", "void", "missing")
+    return cell.status not in (CellStatus.CAPPED, CellStatus.VOID, CellStatus.MISSING)
 
 
 def _held(chosen: Headline, cells: Sequence[Cell]) -> dict[str, int]:
@@ -267,9 +270,9 @@ def _note(variant: Mapping[str, Any], chosen: Headline, cell: Cell | None) -> st
     """Why the variant cannot be ranked; empty when it can."""
     if cell is None:
         return "not measured"
-    if cell.status in ("capped", "unproven", "void", "missing"):
+    if cell.status in (CellStatus.CAPPED, CellStatus.UNPROVEN, CellStatus.VOID, CellStatus.MISSING):
         reason = cell.reasons[0].text if cell.reasons else ""
-        words = "not measured" if cell.status == "missing" else cell.status
+        words = "not measured" if cell.status == CellStatus.MISSING else cell.status
         return f"{words}: {reason}" if reason else words
     if variant.get("status") == "experimental":
         return "experimental: never ranked"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from harness.analysis.intervals import Comparison, Estimate
 from harness.analysis.looks import Looks
+from harness.contract.codes import CellStatus
 
 MEMORY_KINDS = ("user", "stack", "kernel", "sockets")
-STATUSES = ("valid", "noisy", "unproven", "void", "capped", "missing")
+STATUSES = tuple(CellStatus)
 SCENARIO_ORDER = ("ramp", "idle", "active")
 
 

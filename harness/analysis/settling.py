@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.analysis.looks import Look
 from harness.analysis.results import Analysis, Pair, Row
+from harness.contract.codes import CampaignState
 from harness.plan.profiles.profile import LOOK_STEP
 
 UNLIKELY = "more blocks are unlikely to settle"
@@ -79,7 +80,7 @@ def advice(analysis: Analysis, campaign: Mapping[str, Any]) -> str:
         return f"not settled: {names} ({UNLIKELY} them)"
     some = "them" if len(known) == len(rows) else "some of them"
     words = f"about {max(known)} more blocks would settle {some}"
-    if campaign.get("state") == "running":
+    if campaign.get("state") == CampaignState.RUNNING:
         return f"not settled: {names} ({words})"
     # The plan may have blocks beyond the last look: those need no `--blocks`.
     more = analysis.looks.last.blocks + max(known) - analysis.looks.planned

@@ -16,6 +16,7 @@ from harness.analysis.intervals import TRIALS_MIN
 from harness.analysis.looks import Looks
 from harness.analysis.ranking import barred, before_the_first_look
 from harness.analysis.results import Cell, Headline, RankGroup, Row, Unranked
+from harness.contract.codes import CampaignState, CellStatus, FailureCode
 from harness.gates import GATES, proof_coverage
 
 # What to do about the gates that most often void a whole campaign; `c10k explain` has the others.
@@ -36,7 +37,7 @@ GATE_ADVICE: Mapping[str, str] = {
 
 
 # Only these can void a cell; the others of its reasons are about noise.
-VOIDING = frozenset(gate.code for gate in GATES if gate.effect == "void")
+VOIDING = frozenset(gate.code for gate in GATES if gate.effect == CellStatus.VOID)
 Reason = tuple[str, str, str]  # code, why, advice
 
 
@@ -62,25 +63,25 @@ def why(
         or _before_the_first_look(campaign, looks)
         or _usable(campaign, able)
     )
-    return Unranked(*found, waits=campaign.get("state") == "running")
+    return Unranked(*found, waits=campaign.get("state") == CampaignState.RUNNING)
 
 
 def _nothing(campaign: Mapping[str, Any], cells: Sequence[Cell]) -> Reason | None:
-    left_out = ("void", "unproven")
+    left_out = (CellStatus.VOID, CellStatus.UNPROVEN)
     if any(cell.rate or cell.ramp or any(map(cell.count, left_out)) for cell in cells):
         return None
-    yet = "" if campaign.get("state") in ("done", "failed") else " yet"
+    yet = "" if campaign.get("state") in (CampaignState.DONE, CampaignState.FAILED) else " yet"
     return "nothing-measured", f"nothing is measured{yet}", _go_on(campaign)
 
 
 def _servers(able: Sequence[Sequence[Row]], bars: Mapping[str, str]) -> Reason | None:
     """Reasons that no trial can change: which servers the campaign has."""
     rows = [row for group in able for row in group]
-    if not rows and "nonconforming" in bars.values():
-        failing = sorted(name for name, bar in bars.items() if bar == "nonconforming")
+    if not rows and FailureCode.NONCONFORMING in bars.values():
+        failing = sorted(name for name, bar in bars.items() if bar == FailureCode.NONCONFORMING)
         rest = "" if len(failing) == len(bars) else ", and the others are experimental"
         return (
-            "nonconforming",
+            FailureCode.NONCONFORMING,
             f"no server passes every conformance check{rest}",
             f"`c10k check {failing[0]}` shows what fails: mend it, then run again",
         )
@@ -129,23 +130,27 @@ def _unusable(campaign: Mapping[str, Any], rows: Sequence[Row]) -> Reason | None
     if any(cell.efficiency for cell in cells):
         return None
     states = Counter(cell.status for cell in cells)
-    if states["void"]:
+    if states[CellStatus.VOID]:
         code, text = _worst(cells)
         which = "every headline cell is void"
-        if states["void"] < len(rows):
+        if states[CellStatus.VOID] < len(rows):
             which = f"no headline cell has a figure and {states['void']} of {len(rows)} are void"
         return f"void:{code}", f"{which}, most often by `{code}` ({text})", _mend(code)
-    if states["capped"] == len(rows):
+    if states[CellStatus.CAPPED] == len(rows):
         return (
-            "capped",
+            CellStatus.CAPPED,
             "every server stops below the connections of the headline cell",
             "Add one that holds them to `--servers`, such as epoll-lt",
         )
     told = Counter(
-        reason.text for cell in cells for reason in cell.reasons if cell.count("missing")
+        reason.text for cell in cells for reason in cell.reasons if cell.count(CellStatus.MISSING)
     )
     because = f" ({told.most_common(1)[0][0]})" if told else ""
-    return "missing", f"no server has a figure of the headline cell{because}", _go_on(campaign)
+    return (
+        CellStatus.MISSING,
+        f"no server has a figure of the headline cell{because}",
+        _go_on(campaign),
+    )
 
 
 def _before_the_first_look(campaign: Mapping[str, Any], looks: Looks) -> Reason | None:
@@ -188,7 +193,7 @@ def _worst(cells: Sequence[Cell]) -> tuple[str, str]:
     texts: dict[str, str] = {}
     for cell in cells:
         for reason in cell.reasons:
-            if cell.count("void") and reason.code in VOIDING:
+            if cell.count(CellStatus.VOID) and reason.code in VOIDING:
                 counted[reason.code] += reason.trials
                 texts.setdefault(reason.code, reason.text)
     if not counted:
@@ -206,8 +211,12 @@ def _mend(code: str) -> str:
 
 def _go_on(campaign: Mapping[str, Any]) -> str:
     """What to do where trials are missing."""
-    if campaign.get("state") == "running":
+    if campaign.get("state") == CampaignState.RUNNING:
         return "Wait for the campaign to end"
-    if campaign.get("state") in ("interrupted", "stopped", "failed"):
+    if campaign.get("state") in (
+        CampaignState.INTERRUPTED,
+        CampaignState.STOPPED,
+        CampaignState.FAILED,
+    ):
         return f"Finish it with `c10k run --resume {campaign.get('campaign') or 'CAMPAIGN'}`"
     return "The report lists the failures with their last log lines: mend the cause, then run again"

@@ -11,11 +11,14 @@ alone is no reason to doubt the rest. The cell is unfit as a whole
 from __future__ import annotations
 
 from harness.analysis.results import Cell
+from harness.contract.codes import CellStatus
 
 VOID_SHARE_MAX = 0.25
 
 
 def is_void(cell: Cell) -> bool:
     """Whether the cell has too many void trials, or one for a reason of the server's own."""
-    measured = sum(cell.count(status) for status in ("void", "valid", "noisy"))
-    return bool(cell.void_by_itself) or cell.count("void") > VOID_SHARE_MAX * measured
+    measured = sum(
+        cell.count(status) for status in (CellStatus.VOID, CellStatus.VALID, CellStatus.NOISY)
+    )
+    return bool(cell.void_by_itself) or cell.count(CellStatus.VOID) > VOID_SHARE_MAX * measured

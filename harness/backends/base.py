@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import IO, Any, ClassVar, Protocol
 
 from harness.conformance.suite_results import MAIN, how
+from harness.contract.codes import FailureCode
 from harness.contract.errors import C10kError, ServerFault
 from harness.contract.printable import plain
 from harness.host import interrupt
@@ -303,7 +304,7 @@ def await_event(opened: OpenTrial, timeout_s: float, *, coming: bool) -> Event |
             if ended is not None:
                 said = ended.log.strip().splitlines()
                 told = ": ".join([f"{ended.how} before it was ready", *said[-1:]])
-                raise ServerFault(told, code="not-ready") from None
+                raise ServerFault(told, code=FailureCode.NOT_READY) from None
             if time.monotonic() >= last_s:
                 raise LoadSilent(timeout_s) from None
 
@@ -366,7 +367,7 @@ def told_runtime(variant: Variant, output: str) -> str:
         raise ServerFault(
             f"{variant.name}: `--version` must print its runtime in exactly one line; "
             f"it printed {len(lines)}",
-            code="build-failed",
+            code=FailureCode.BUILD_FAILED,
         )
     return lines[0]
 

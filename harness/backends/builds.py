@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.backends.base import tail, told_runtime
 from harness.conformance.suite_results import how
+from harness.contract.codes import FailureCode
 from harness.contract.errors import LACKS, ServerFault
 from harness.host import interrupt
 from harness.host.bounded_output import WrittenPipe
@@ -49,19 +50,19 @@ def build(name: str, command: Sequence[str], directory: Path, timeout_s: float) 
             raise
         raise ServerFault(
             f"{name}: `{command[0]}` of its build command cannot be started: {error.strerror}",
-            code="build-failed",
+            code=FailureCode.BUILD_FAILED,
             hint=f"Is {command[0]} installed?",
         ) from None
     except subprocess.TimeoutExpired as error:
         raise ServerFault(
             f"{name}: the build took longer than {timeout_s:.0f} s",
-            code="build-failed",
+            code=FailureCode.BUILD_FAILED,
             log=tail(error.output),
         ) from None
     if code != 0:
         raise ServerFault(
             f"{name}: `{' '.join(command)}` in {directory}: {how(code)}",
-            code="build-failed",
+            code=FailureCode.BUILD_FAILED,
             log=tail(output),
         )
 
@@ -84,7 +85,9 @@ def require_program(name: str, command: Sequence[str], directory: Path) -> None:
         hint = f"chmod +x {where}"
     elif len(words := program.split()) > 1:
         hint = f"Each word is an element of its own: command = {json.dumps(words)}"
-    raise ServerFault(f"{name}: its command `{program}` {lacks}", code="not-started", hint=hint)
+    raise ServerFault(
+        f"{name}: its command `{program}` {lacks}", code=FailureCode.NOT_STARTED, hint=hint
+    )
 
 
 def runtime_of(variant: Variant, timeout_s: float) -> str:
@@ -102,12 +105,12 @@ def runtime_of(variant: Variant, timeout_s: float) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise ServerFault(
             f"{variant.name}: `{shown}` does not print its runtime: {error}",
-            code="build-failed",
+            code=FailureCode.BUILD_FAILED,
         ) from None
     if code != 0:
         raise ServerFault(
             f"{variant.name}: `{shown}` does not print its runtime: {how(code)}",
-            code="build-failed",
+            code=FailureCode.BUILD_FAILED,
         )
     return told_runtime(variant, output)
 

@@ -44,6 +44,7 @@ from harness.backends.confinement import (
     labels,
 )
 from harness.conformance.suite_results import MAIN
+from harness.contract.codes import FailureCode
 from harness.contract.errors import HostNotFit, Interrupted, ServerFault
 from harness.host import cgroups, lock
 from harness.host.cpu_accounting import Charged
@@ -257,7 +258,8 @@ class DockerTrial:
             self._require_not_killed(self._load, within_s=0)  # no server joins what has ended
             variant = self._context.prepared.variant.name
             raise ServerFault(
-                f"{variant}: its container does not start: {error.message}", code="not-started"
+                f"{variant}: its container does not start: {error.message}",
+                code=FailureCode.NOT_STARTED,
             ) from None
 
     def await_server(self, name: str, within_s: float) -> ServerExit:

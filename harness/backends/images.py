@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 
 from harness.backends import docker_engine, image_bases
 from harness.backends.base import tail, told_runtime
+from harness.contract.codes import FailureCode
 from harness.contract.errors import HostNotFit, ServerFault
 from harness.host import compilers, interrupt
 from harness.host.bounded_output import Written
@@ -79,7 +80,7 @@ def build_variant(client: docker.DockerClient, variant: Variant, timeout_s: floa
     except _BuildFailed as failure:
         raise ServerFault(
             f"{variant.name}: its image does not build: {failure}",
-            code="build-failed",
+            code=FailureCode.BUILD_FAILED,
             hint=f"Try it alone: docker build -f {variant.dockerfile} {variant.context}",
             log=failure.log,
         ) from None
@@ -181,7 +182,7 @@ def _exit_code(container: Container, timeout_s: float) -> int | None:
 def _untold(variant: Variant, reason: str, log: str = "") -> ServerFault:
     return ServerFault(
         f"{variant.name}: started with `--version`, it does not print its runtime: {reason}",
-        code="build-failed",
+        code=FailureCode.BUILD_FAILED,
         log=tail(log),
     )
 

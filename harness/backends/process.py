@@ -45,6 +45,7 @@ from harness.backends.trial_processes import Recorded
 from harness.conformance.suite_results import MAIN
 from harness.contract import killed, server_counters
 from harness.contract.address import Address, parse
+from harness.contract.codes import FailureCode
 from harness.contract.errors import HostNotFit, Interrupted, ServerFault
 from harness.host import cgroups, compilers, interrupt, isolation, server_processes, sockets
 from harness.host.bounded_output import WrittenPipe
@@ -96,14 +97,14 @@ class ProcessBackend:
         if run is None:
             raise ServerFault(
                 f"{variant.name}: has no `[process]` in its variant.toml",
-                code="no-process",
+                code=FailureCode.NO_PROCESS,
                 hint="Add `[process] command`, or use `--backend docker`.",
             )
         missing = " ".join(run.missing_packages())
         if missing:
             raise ServerFault(
                 f"{variant.name}: not installed here: {missing}",
-                code="build-failed",
+                code=FailureCode.BUILD_FAILED,
                 hint=f"apt-get install {missing}",
             )
         before = variant.sources.stamps()
@@ -114,7 +115,7 @@ class ProcessBackend:
         except FileProblems as problems:
             raise ServerFault(
                 f"{variant.name}: its build wrote too much among its sources: {problems.message}",
-                code="build-failed",
+                code=FailureCode.BUILD_FAILED,
                 hint="Let it write into a directory `build`, which is no source.",
             ) from None
         builds.require_program(variant.name, run.command, variant.directory)

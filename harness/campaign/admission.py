@@ -15,16 +15,17 @@ from harness.campaign import conformance_pool
 from harness.campaign.conformance_run import Cache, Subset, Verdict
 from harness.campaign.progress import Progress
 from harness.campaign.trial_run import Outcome
+from harness.contract.codes import FailureCode, TrialEnd
 from harness.gates.server_faults import DISTURBED, NOT_AVAILABLE
 from harness.host.cpus import CpuSplit
 from harness.plan.profiles.profile import Conformance
 from harness.store.campaign_store import Campaign
 
 # Ends of the suite that say nothing of the server → how its trials end.
-NO_VERDICT = {
+NO_VERDICT: dict[str, str] = {
     NOT_AVAILABLE: NOT_AVAILABLE,
     DISTURBED: DISTURBED,
-    "suite-error": "load-suite",
+    FailureCode.SUITE_ERROR: FailureCode.LOAD_SUITE,
 }
 # A server that fails as often was not only unlucky.
 CHANCES = 2
@@ -62,14 +63,14 @@ class Admission:
         """How the server's trials end; None if it is measured."""
         if verdict.failure is not None and verdict.failure[0] in NO_VERDICT:
             code, text = verdict.failure
-            return Outcome("failed", NO_VERDICT[code], text, verdict.log)
+            return Outcome(TrialEnd.FAILED, NO_VERDICT[code], text, verdict.log)
         if verdict.conforms or self.include_nonconforming:
             return None
         if verdict.is_undecided:
-            return Outcome("failed", DISTURBED, verdict.summary, verdict.log)
+            return Outcome(TrialEnd.FAILED, DISTURBED, verdict.summary, verdict.log)
         return Outcome(
-            outcome="failed",
-            code="nonconforming",
+            outcome=TrialEnd.FAILED,
+            code=FailureCode.NONCONFORMING,
             text=f"{verdict.summary}. {HINT}",
             log_tail=verdict.log,
         )

@@ -31,6 +31,7 @@ from harness.campaign.generator_proof import Prover
 from harness.campaign.progress import Progress
 from harness.campaign.schedule import Rounds
 from harness.campaign.trial_run import Outcome
+from harness.contract.codes import CampaignState, TrialEnd
 from harness.contract.errors import C10kError, EngineGone, Exit, Interrupted, Unproven, UsageError
 from harness.doctor.room import of_host
 from harness.host import cpus, survey
@@ -45,8 +46,8 @@ from harness.variants.variant_files import Variant
 NAME_TRIES = 100
 # How a run may end before its time; all else is a failure of the harness or the host.
 STATES = (
-    *((kind, "interrupted") for kind in (Interrupted, KeyboardInterrupt, EngineGone)),
-    (Unproven, "stopped"),
+    *((kind, CampaignState.INTERRUPTED) for kind in (Interrupted, KeyboardInterrupt, EngineGone)),
+    (Unproven, CampaignState.STOPPED),
 )
 
 
@@ -125,7 +126,7 @@ def create(request: Request, backend: Backend) -> Campaign:
     now = datetime.now(tz=UTC)
     head = {
         "created_utc": now.isoformat(timespec="seconds"),
-        "state": "running",
+        "state": CampaignState.RUNNING,
         "profile": request.profile_json,
         "seed": request.seed,
         "argv": list(request.argv),
@@ -182,12 +183,14 @@ def run(campaign: Campaign, request: Request, backend: Backend, progress: Progre
     except BaseException as error:
         if isinstance(error, EngineGone):
             error.hint = f"Start it again, then: c10k run --resume {campaign.name}"
-        state = next((state for kind, state in STATES if isinstance(error, kind)), "failed")
+        state = next(
+            (state for kind, state in STATES if isinstance(error, kind)), CampaignState.FAILED
+        )
         with shielded():
             _tidy_up(error, backend.sweep)
             _tidy_up(error, lambda: update(campaign, state=state))
         raise
-    update(campaign, state="done")
+    update(campaign, state=CampaignState.DONE)
     return trial_ends.exit_code(campaign.outcomes())
 
 
@@ -247,7 +250,7 @@ def _measure(
         growth.tell(campaign, request, progress, block)
 
     rounds.run(trials, prepared, after_block)
-    measured = [line["block"] for line in campaign.outcomes() if line["outcome"] == "done"]
+    measured = [line["block"] for line in campaign.outcomes() if line["outcome"] == TrialEnd.DONE]
     if request.profile.selftest and measured:
         # An interrupt may have cut short the one behind the last block
         prover.after(max(measured))
@@ -255,7 +258,7 @@ def _measure(
 
 def _measured(campaign: Campaign) -> set[str]:
     """The servers that have a trial which came to its end."""
-    done = (line for line in campaign.outcomes() if line["outcome"] == "done")
+    done = (line for line in campaign.outcomes() if line["outcome"] == TrialEnd.DONE)
     return {trial_plan.program_of(line["variant"]) for line in done}
 
 
@@ -269,8 +272,8 @@ def _end_without(
     last = {trial_plan.program_of(line["variant"]): line for line in campaign.outcomes()}
     for trial in trials:
         line = last.get(name := trial_plan.program_of(trial.variant))
-        if name not in prepared and line is not None and line["outcome"] == "failed":
-            rounds.end(trial, Outcome("failed", line["code"], line["text"]))
+        if name not in prepared and line is not None and line["outcome"] == TrialEnd.FAILED:
+            rounds.end(trial, Outcome(TrialEnd.FAILED, line["code"], line["text"]))
 
 
 def _prepare(
@@ -303,7 +306,7 @@ def _prepare(
                 progress.say(f"{one.message}. The last lines of its output:")
                 progress.say(textwrap.indent(one.log, "  "))
             outcome = Outcome(
-                outcome="failed",
+                outcome=TrialEnd.FAILED,
                 code=one.code,
                 text=f"{one.message}. {one.hint}".strip(),
                 log_tail=one.log,
@@ -350,8 +353,8 @@ def mark_abandoned(reports: Path, redraw: Callable[[Campaign], Any]) -> list[str
     told = []
     for campaign in campaigns(reports):
         try:
-            if campaign.head()["state"] == "running":
-                update(campaign, state="interrupted")
+            if campaign.head()["state"] == CampaignState.RUNNING:
+                update(campaign, state=CampaignState.INTERRUPTED)
             elif (campaign.directory / REPORT_FILE).is_file():
                 continue
             redraw(campaign)

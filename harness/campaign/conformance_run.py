@@ -34,6 +34,7 @@ from harness.campaign.suite_turn import Turn
 from harness.conformance import suite_results as results
 from harness.conformance import suite_spec
 from harness.conformance.suite_results import MAIN, CheckResult, End, Score, undecided
+from harness.contract.codes import FailureCode
 from harness.contract.errors import ServerFault
 from harness.gates.disturbed import reason
 from harness.gates.server_faults import DISTURBED, judged, not_available
@@ -239,7 +240,7 @@ class _Following:
         except ServerFault as fault:
             failure = (fault.code, fault.message)
         except LoadSilent as silence:
-            failure = ("suite-error", silence.message)
+            failure = (FailureCode.SUITE_ERROR, silence.message)
         self._turn.take()
         with shielded():
             self._stop_servers()
@@ -250,8 +251,7 @@ class _Following:
             self._show(result)
         log = ""
         if failure is not None:
-            main = self._ends.get(MAIN)
-            from_suite = failure[0] == "suite-error" or main is None
+            from_suite = failure[0] == FailureCode.SUITE_ERROR or main is None
             log = self._opened.load_log() if from_suite or main is None else main.log
         return Verdict(variant, subset, found, failure, log)
 
@@ -283,7 +283,8 @@ class _Following:
                 return judged(found, reason(self._spent(SILENCE_S)))
             elif kind == "done":
                 return None
-        return "suite-error", f"the suite ended before its time: {self._opened.load_log()}"
+        text = f"the suite ended before its time: {self._opened.load_log()}"
+        return FailureCode.SUITE_ERROR, text
 
     def _start(self, name: str, variables: Mapping[str, str]) -> None:
         self._opened.start_server(name, variables)

@@ -25,6 +25,7 @@ from harness import gates
 from harness.backends.base import Event, EventStream, LoadSilent, chunks, tail
 from harness.campaign.trial_run import NOFILE_NEEDED, Emit, silence_s
 from harness.contract import killed
+from harness.contract.codes import FailureCode
 from harness.contract.errors import C10kError, HostNotFit, Interrupted, ServerFault, UsageError
 from harness.contract.record import VariantFacts
 from harness.gates.server_faults import SERVER_CODES, fault_of
@@ -246,9 +247,9 @@ def drive(request: Request, show: Emit) -> Driven:
     try:
         with _load(request) as (events, log, process):
             _follow(request, driven, events, show)
-            if driven.failure and driven.failure[0] == "load-died":
+            if driven.failure and driven.failure[0] == FailureCode.LOAD_DIED:
                 _require_own_end(process)
-                driven.failure = ("load-died", f"{driven.failure[1]}: {tail(log.text)}")
+                driven.failure = (FailureCode.LOAD_DIED, f"{driven.failure[1]}: {tail(log.text)}")
         driven.error = _error(request, driven)
     except Interrupted as interrupted:
         driven.error = interrupted
@@ -292,9 +293,9 @@ def _follow(request: Request, driven: Driven, events: EventStream, show: Emit) -
             elif kind == "done":
                 return
     except LoadSilent as silence:
-        driven.failure = ("load-silent", silence.message)
+        driven.failure = (FailureCode.LOAD_SILENT, silence.message)
         return
-    driven.failure = ("load-died", "the load process ended before its time")
+    driven.failure = (FailureCode.LOAD_DIED, "the load process ended before its time")
 
 
 def _take(driven: Driven, event: Event, show: Emit) -> None:

@@ -22,6 +22,7 @@ from harness.campaign.campaign_run import Request
 from harness.campaign.live_report import Redrawing
 from harness.campaign.other_programs_watch import Watching
 from harness.campaign.progress import Progress
+from harness.contract.codes import CampaignState
 from harness.contract.errors import C10kError, Exit, Interrupted, UsageError
 from harness.doctor import UNLIMITED
 from harness.doctor.room import of_host
@@ -212,7 +213,7 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
             campaign = Campaign.open(request.reports, resume)
             resuming.require_same(campaign, request, backend)
             growth.write_plan(campaign, request)
-        campaigns.update(campaign, state="running", doctor=answer.as_json())
+        campaigns.update(campaign, state=CampaignState.RUNNING, doctor=answer.as_json())
         progress.say(f"{campaign.name}: {describe(request, backend)}")
         # Compose shows nothing more once it stops the container
         progress.say(f"its report will be {shown(campaign.directory / REPORT_FILE)}")

@@ -17,6 +17,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.contract.codes import CellStatus, TrialEnd
+
 Event = Mapping[str, Any]
 
 
@@ -247,6 +249,6 @@ def _others(facts: Event) -> str:
 
 
 def _style(facts: Event) -> str:
-    return {"void": "red", "failed": "red", "noisy": "yellow"}.get(
+    return {CellStatus.VOID: "red", TrialEnd.FAILED: "red", CellStatus.NOISY: "yellow"}.get(
         facts.get("status", facts.get("outcome", "")), ""
     )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness.backends.base import Backend, Prepared, TrialContext
 from harness.campaign.progress import Progress
 from harness.campaign.trial_run import Outcome, TrialRun, in_turns
+from harness.contract.codes import TrialEnd
 from harness.gates import attempts, calibration
 from harness.host.interrupt import shielded
 from harness.plan import trial_plan
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from harness.campaign.campaign_run import Request
 
 NO_CAPACITY = Outcome(
-    outcome="failed",
+    outcome=TrialEnd.FAILED,
     code=attempts.NO_CAPACITY,
     text="its capacity could not be measured, so no rate is a share of it",
 )
@@ -275,7 +276,7 @@ class Rounds:
     def _sound(self, group: Sequence[trial_plan.Trial]) -> list[trial_plan.Trial]:
         """Those that came to their end and not to a server's fault."""
         last = {line["trial"]: line["outcome"] for line in self._campaign.outcomes()}
-        return [trial for trial in group if last.get(trial.id) == "done"]
+        return [trial for trial in group if last.get(trial.id) == TrialEnd.DONE]
 
     def _begun(self, trial: trial_plan.Trial) -> int:
         """How many attempts at the trial were begun; one that was cut short keeps its cells."""

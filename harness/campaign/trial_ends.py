@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from harness.contract.codes import TrialEnd
 from harness.contract.errors import Exit
 from harness.gates.server_faults import INCONCLUSIVE, NOT_AVAILABLE, SERVER_CODES
 from harness.plan import trial_plan
@@ -19,7 +20,8 @@ def failed(outcomes: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {
         trial_plan.program_of(outcome["variant"]): outcome["code"]
         for outcome in last.values()
-        if outcome["outcome"] == "failed" and outcome["code"] not in {NOT_AVAILABLE, *INCONCLUSIVE}
+        if outcome["outcome"] == TrialEnd.FAILED
+        and outcome["code"] not in {NOT_AVAILABLE, *INCONCLUSIVE}
     }
 
 

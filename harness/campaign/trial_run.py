@@ -23,6 +23,7 @@ from harness.backends.base import (
     await_event,
 )
 from harness.campaign.counter_lines import Ledger
+from harness.contract.codes import FailureCode, TrialEnd
 from harness.contract.errors import HostNotFit, ServerFault
 from harness.contract.record import VariantFacts, failure_code
 from harness.contract.server_counters import condensed
@@ -113,7 +114,7 @@ class TrialRun:
             except ServerFault as fault:
                 self._seen.failure = (fault.code, fault.message)
             except LoadSilent as silence:
-                self._seen.failure = ("load-silent", silence.message)
+                self._seen.failure = (FailureCode.LOAD_SILENT, silence.message)
             with shielded():
                 ended = opened.stop_server()
                 load_log = opened.load_log()
@@ -147,7 +148,10 @@ class TrialRun:
             else:
                 self._observe(event, opened)
         log = opened.load_log() or "it wrote nothing"
-        self._seen.failure = ("load-died", f"the load process ended before its time: {log}")
+        self._seen.failure = (
+            FailureCode.LOAD_DIED,
+            f"the load process ended before its time: {log}",
+        )
 
     def _observe(self, event: Event, opened: OpenTrial) -> None:
         """React to what the load reports or asks while the server runs."""
@@ -195,7 +199,7 @@ class TrialRun:
             raise self._not_confined("the server", held, asked)
         raise ServerFault(
             f"it was started on CPU {_listed(asked)} and moved itself to CPU {_listed(held)}",
-            code="outside-cpus",
+            code=FailureCode.OUTSIDE_CPUS,
         )
 
     @staticmethod
@@ -236,7 +240,7 @@ class TrialRun:
             **_facts_of(event),
             "rate_share": trial.cells[int(event["cell"])].rate_share,
             "limits": {"asked": self._context.asked_json(), "applied": self._seen.applied},
-            "capped": self._ceiling if failure_code(event) == "capped" else None,
+            "capped": self._ceiling if failure_code(event) == FailureCode.CAPPED else None,
         }
         if record["server"] is not None:
             record["server"] |= counted
@@ -303,7 +307,7 @@ class TrialRun:
         code, text = failure or disturbed or ("", "")
         text = f"{text}; the server was ended: {ended.killed}" if ended.killed else text
         return Outcome(
-            outcome="failed" if failure else "done",
+            outcome=TrialEnd.FAILED if failure else TrialEnd.DONE,
             code=code,
             text=text,
             log_tail=load_log if code.startswith("load-") else condensed(ended.log, keep=1),
@@ -329,17 +333,26 @@ class TrialRun:
     ) -> tuple[str, str] | None:
         """What is wrong with a server whose cells all came to an end."""
         if ended.killed:
-            return "server-died", "it ended before SIGTERM"
+            return FailureCode.SERVER_DIED, "it ended before SIGTERM"
         if ended.exit_code is None:
             stop_s = self._context.timeouts.stop_s
-            late = ("no-exit", f"did not exit within {stop_s:.0f} s of SIGTERM and was killed")
+            late = (
+                FailureCode.NO_EXIT,
+                f"did not exit within {stop_s:.0f} s of SIGTERM and was killed",
+            )
             return judged(late, reason(ended.spent) if ended.spent else None)
         if ended.exit_code != 0:
-            return "bad-exit", f"{ended.how} after SIGTERM, expected exit code 0"
+            return FailureCode.BAD_EXIT, f"{ended.how} after SIGTERM, expected exit code 0"
         if counters is None and self._context.prepared.variant.file.counters:
-            return "bad-exit", "declares counters, but printed no line of them at its exit"
+            return (
+                FailureCode.BAD_EXIT,
+                "declares counters, but printed no line of them at its exit",
+            )
         if reconciled is False and self._ceiling is None:
-            return "miscounted", f"server counted {counters}, load counted {self._seen.totals}"
+            return (
+                FailureCode.MISCOUNTED,
+                f"server counted {counters}, load counted {self._seen.totals}",
+            )
         return None
 
 

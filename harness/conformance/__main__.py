@@ -11,6 +11,7 @@ from typing import NoReturn
 from harness.conformance import suite
 from harness.conformance import suite_spec as specs
 from harness.conformance.cpu_turns import Alone, Shared
+from harness.contract.codes import FailureCode
 from harness.contract.events import Events, ReaderGone
 from harness.host import namespace
 
@@ -29,7 +30,7 @@ def main() -> NoReturn:
             signal.pause()
     except specs.SpecError as error:
         print(error, file=sys.stderr)
-        events.emit("failure", code="suite-error", text=str(error))
+        events.emit("failure", code=FailureCode.SUITE_ERROR, text=str(error))
         sys.exit(EXIT_USAGE)
     except ReaderGone:
         sys.exit(0)
@@ -53,12 +54,14 @@ def _run(spec: specs.Spec, events: Events) -> None:
     try:
         suite.run(spec, events.emit, Shared(events) if spec.shares_cpus else Alone())
     except suite.NotReady as error:
-        events.emit("failure", code="not-ready", text=str(error))
+        events.emit("failure", code=FailureCode.NOT_READY, text=str(error))
     except ReaderGone:
         raise
     except Exception as error:
         traceback.print_exc()
-        events.emit("failure", code="suite-error", text=f"{type(error).__name__}: {error}")
+        events.emit(
+            "failure", code=FailureCode.SUITE_ERROR, text=f"{type(error).__name__}: {error}"
+        )
 
 
 if __name__ == "__main__":

@@ -11,19 +11,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.contract.codes import CellStatus
 from harness.contract.record import Record, VariantFacts
-from harness.gates.gate_table import GATES, Gate, Status
+from harness.gates.gate_table import GATES, Gate
 
-__all__ = ["GATES", "USABLE", "Gate", "Status", "Verdict", "judge"]
+__all__ = ["GATES", "USABLE", "Gate", "Verdict", "judge"]
 
-USABLE: tuple[Status, ...] = ("valid", "noisy")  # whose figures stand
+USABLE = (CellStatus.VALID, CellStatus.NOISY)  # whose figures stand
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the gates say about one cell: its status, and `(code, text)` of each gate it failed."""
 
-    status: Status
+    status: CellStatus
     reasons: tuple[tuple[str, str], ...]
 
 
@@ -41,7 +42,8 @@ def judge(record: Record, facts: VariantFacts) -> Verdict:
     ]
     tripped = {gate.code: text for gate, text in failed}
     if "capped" in tripped and "corrupt" not in tripped:
-        return Verdict("capped", (("capped", tripped["capped"]),))
+        return Verdict(CellStatus.CAPPED, (("capped", tripped["capped"]),))
     effects = {gate.effect for gate, _ in failed}
-    status: Status = "void" if "void" in effects else "noisy" if effects else "valid"
+    worst = CellStatus.VOID if CellStatus.VOID in effects else CellStatus.NOISY
+    status = worst if effects else CellStatus.VALID
     return Verdict(status, tuple(tripped.items()))

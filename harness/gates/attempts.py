@@ -12,19 +12,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from harness.contract.codes import CellStatus, FailureCode, TrialEnd
 from harness.contract.record import Record, failure_code, number
 from harness.gates import GATES
 from harness.gates.cpu import PROCESSES
 from harness.gates.server_faults import DISTURBED
 from harness.plan.scenarios import CALIBRATION
 
-REPEATED_STATUS = "noisy"
+REPEATED_STATUS = CellStatus.NOISY
 # The end of a trial all of whose rates are shares of a capacity that is not known.
-NO_CAPACITY = "no-capacity"
+NO_CAPACITY = FailureCode.NO_CAPACITY
 # Reasons that void a cell when other processes take its CPUs. `DISTURBED_BY` has the reasons that
 # show that they took them.
 VOID_OF_DISTURBED = {"not-reachable", "not-served", "little", "cpu-time", "unaccounted"}
-OVERSLEPT = "overslept"  # the load had no CPU at all: others had it
+OVERSLEPT = FailureCode.OVERSLEPT  # the load had no CPU at all: others had it
 # Time of no known process may be that of short-lived ones of others, too.
 DISTURBED_BY = {"load-waited", "shared-cpu", "steal", "unaccounted"}
 # What a kernel hides once it hides always: no repeat would show it.
@@ -85,7 +86,9 @@ def left_out(
 ) -> list[int]:
     """Those cells of a trial that it ended without; none that was tried by itself since."""
     ends = [line for line in outcomes if trial_of(line) == trial and is_result(line)]
-    if not ends or (ends[-1].get("outcome") != "done" and ends[-1].get("code") != NO_CAPACITY):
+    if not ends or (
+        ends[-1].get("outcome") != TrialEnd.DONE and ends[-1].get("code") != NO_CAPACITY
+    ):
         return []
     used = Attempts(records, outcomes).used(line for line in records if trial_of(line) == trial)
     known = {int(record["cell"]) for record in used}
@@ -117,14 +120,16 @@ def is_result(outcome: Mapping[str, object]) -> bool:
     code = str(outcome.get("code") or "")
     if was_disturbed(outcome):
         return False
-    return code not in ("build-failed", "nonconforming", "not-available") and not code.startswith(
-        "load-"
-    )
+    return code not in (
+        FailureCode.BUILD_FAILED,
+        FailureCode.NONCONFORMING,
+        FailureCode.NOT_AVAILABLE,
+    ) and not code.startswith("load-")
 
 
 def was_disturbed(outcome: Mapping[str, object]) -> bool:
     """Whether others disturbed a whole attempt: its server did not even get ready in time."""
-    return outcome.get("code") == DISTURBED and outcome.get("outcome") == "failed"
+    return outcome.get("code") == DISTURBED and outcome.get("outcome") == TrialEnd.FAILED
 
 
 def trial_of(line: Record) -> str:
@@ -154,7 +159,7 @@ def _was_disturbed(record: Record) -> bool:
     codes = _codes(record)
     if DISTURBED in codes:
         return True
-    void = {code for code in codes if EFFECTS.get(code) == "void"}
+    void = {code for code in codes if EFFECTS.get(code) == CellStatus.VOID}
     return bool(void) and void <= VOID_OF_DISTURBED and bool(codes & DISTURBED_BY)
 
 
@@ -165,7 +170,7 @@ def is_void_by_host(record: Record, codes: Collection[str]) -> bool:
     """
     if failure_code(record) == OVERSLEPT or DISTURBED in codes:
         return True
-    void = {code for code in codes if EFFECTS.get(code) == "void"}
+    void = {code for code in codes if EFFECTS.get(code) == CellStatus.VOID}
     source = ((record.get("server") or {}).get("charged") or {}).get("source")
     if "unaccounted" in void and source != PROCESSES:
         return False
@@ -178,7 +183,7 @@ def _codes(record: Record) -> set[str]:
 
 
 def _is_void_capacity(record: Record) -> bool:
-    is_void = record.get("scenario") == CALIBRATION and record.get("status") == "void"
+    is_void = record.get("scenario") == CALIBRATION and record.get("status") == CellStatus.VOID
     return is_void and _may_mend(record)
 
 

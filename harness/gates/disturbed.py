@@ -6,12 +6,15 @@ of the gates `shared-cpu` and `load-waited`; time that the hypervisor took count
 
 from __future__ import annotations
 
+from harness.contract.codes import FailureCode
 from harness.contract.record import Record, VariantFacts, failure_code
 from harness.gates.cpu import LOAD_WAIT_SHARE_MAX, OTHERS_SHARE_MAX, balance
 from harness.host.cpu_spent import Spent
 
 # Failures of a cell that a busy host can cause.
-TIMED_FAILURES = frozenset({"held-fewer", "not-settled", "not-reached"})
+TIMED_FAILURES = frozenset(
+    {FailureCode.HELD_FEWER, FailureCode.NOT_SETTLED, FailureCode.NOT_REACHED}
+)
 # No timeout is so short that a delay by less could be the cause; a ramp may be over in 10 ms.
 NEGLIGIBLE_NS = 50_000_000
 # Less of the CPU is not worth a word.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
+from harness.contract.codes import CellStatus
 from harness.contract.record import (
     Record,
     any_cell,
@@ -18,8 +18,6 @@ from harness.contract.record import (
 )
 from harness.gates import cpu, disturbed, rules
 from harness.gates.rules import Check
-
-Status = Literal["valid", "noisy", "void", "capped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Gate:
     title: str
     rule: str
     bound: str
-    effect: Status
+    effect: CellStatus
     applies: Callable[[Record], bool]
     check: Check
     needs_server: bool = False
@@ -54,7 +52,7 @@ GATES: tuple[Gate, ...] = (
         "A declared ceiling is a result",
         "asked for more than `connections_max`, held at least most of that, nothing else broke",
         f"held ≥ {rules.CEILING_HELD_SHARE_MIN:.0%} of the ceiling",
-        "capped",
+        CellStatus.CAPPED,
         any_cell,
         rules.capped,
     ),
@@ -66,7 +64,7 @@ GATES: tuple[Gate, ...] = (
         f"≤ {cpu.OTHERS_SHARE_MAX:.0%} of the server's CPUs' time, plus what its sources are exact "
         f"to, {disturbed.NEGLIGIBLE_NS / 1e6:.0f} ms at least; "
         f"≤ {cpu.LOAD_WAIT_SHARE_MAX:.0%} of the load's",
-        "void",
+        CellStatus.VOID,
         any_cell,
         disturbed.disturbed,
         needs_server=True,
@@ -76,7 +74,7 @@ GATES: tuple[Gate, ...] = (
         "The cell was measured to its end",
         "no failure of the server or of the load",
         "none",
-        "void",
+        CellStatus.VOID,
         any_cell,
         rules.failure,
     ),
@@ -85,7 +83,7 @@ GATES: tuple[Gate, ...] = (
         "The proof is there",
         "counts of connections, echoes, wrong bytes, latency and server CPU time are in the data",
         "all of them",
-        "void",
+        CellStatus.VOID,
         is_finished,
         rules.evidence,
     ),
@@ -96,7 +94,7 @@ GATES: tuple[Gate, ...] = (
         "requested; "
         "in churn those that stay open",
         "equal",
-        "void",
+        CellStatus.VOID,
         is_finished,
         rules.established,
     ),
@@ -105,7 +103,7 @@ GATES: tuple[Gate, ...] = (
         "Every byte came back",
         "bytes that differ from what was sent",
         "0",
-        "void",
+        CellStatus.VOID,
         any_cell,
         rules.counted("{} bytes came back wrong", "corrupt_bytes"),
     ),
@@ -114,7 +112,7 @@ GATES: tuple[Gate, ...] = (
         "No connection broke",
         "connections lost, from the cell's warm-up until its last reply",
         "0",
-        "void",
+        CellStatus.VOID,
         is_finished,
         rules.lost,
     ),
@@ -123,7 +121,7 @@ GATES: tuple[Gate, ...] = (
         "Every connection of churn was served",
         "churn: cycles that ended without their verified echo",
         "0",
-        "void",
+        CellStatus.VOID,
         churns,
         rules.cycles,
     ),
@@ -132,7 +130,7 @@ GATES: tuple[Gate, ...] = (
         "The server answered",
         "echoes in the window",
         "≥ 1",
-        "void",
+        CellStatus.VOID,
         has_traffic,
         rules.silent,
     ),
@@ -142,7 +140,7 @@ GATES: tuple[Gate, ...] = (
         "closed loop: active × depth = echoes/s × mean latency",
         f"± {rules.LITTLE_SHARE_MAX:.0%}, plus mean latency / window for the window's edges, or "
         f"those of each turn (at most {rules.TURN_EDGES_MAX:.0%})",
-        "void",
+        CellStatus.VOID,
         is_closed_loop,
         rules.little,
     ),
@@ -152,7 +150,7 @@ GATES: tuple[Gate, ...] = (
         "closed loop: CPU time of the server, and how exact its source is; below it an open loop, "
         "which is about latency, has no CPU figure",
         f"≥ {cpu.SERVER_CPU_MS_MIN:.0f} ms, exact to {cpu.EXACT_SHARE_MAX:.0%}",
-        "void",
+        CellStatus.VOID,
         is_closed_loop,
         cpu.cpu_time,
         needs_server=True,
@@ -164,7 +162,7 @@ GATES: tuple[Gate, ...] = (
         "its CPUs were busy for",
         f"≤ {cpu.OUTSIDE_SHARE_MAX:.0%} of its CPUs' time "
         f"({cpu.OUTSIDE_SHARE_MAX_TICKS:.0%} where ticks tell it)",
-        "void",
+        CellStatus.VOID,
         has_traffic,
         cpu.outside_cpus,
         needs_server=True,
@@ -176,7 +174,7 @@ GATES: tuple[Gate, ...] = (
         "time of the server and of all other processes; with one: CPU time of the server's "
         "processes, less that of the group",
         f"≤ {cpu.UNKNOWN_SHARE_MAX:.0%}, plus what the sources are exact to",
-        "void",
+        CellStatus.VOID,
         has_traffic,
         cpu.unaccounted,
         needs_server=True,
@@ -186,7 +184,7 @@ GATES: tuple[Gate, ...] = (
         "One process served it all",
         "main processes of the server that ended or were replaced since it was ready",
         "0",
-        "void",
+        CellStatus.VOID,
         is_finished,
         rules.counted("{} main process of the server ended or was replaced", "server", "restarts"),
         needs_server=True,
@@ -198,7 +196,7 @@ GATES: tuple[Gate, ...] = (
         f"≤ {rules.GENERATOR_BUSY_MAX:.0%}; ≤ {rules.SEND_LAG_US_MIN:.0f} µs or "
         f"{rules.SEND_LAG_SHARE_MAX:.0%} of the latency p99; "
         f"≤ {rules.MISSED_SENDS_SHARE_VOID:.0%}",
-        "void",
+        CellStatus.VOID,
         is_open_loop,
         rules.not_reachable,
     ),
@@ -207,7 +205,7 @@ GATES: tuple[Gate, ...] = (
         "The server kept the rate",
         "open loop: messages of the window less its replies, the rest of which came after it",
         f"≤ {rules.LATE_REPLIES_SHARE_VOID:.0%}",
-        "void",
+        CellStatus.VOID,
         is_open_loop,
         rules.not_served,
     ),
@@ -216,7 +214,7 @@ GATES: tuple[Gate, ...] = (
         "The clock of the receive stamps ran evenly",
         "open loop: change of CLOCK_REALTIME − CLOCK_MONOTONIC, which self-delay is made of",
         f"≤ {rules.CLOCK_STEP_MS_MAX:g} ms",
-        "void",
+        CellStatus.VOID,
         is_open_loop,
         rules.clock_step,
     ),
@@ -225,7 +223,7 @@ GATES: tuple[Gate, ...] = (
         "Every message was offered",
         "open loop: sends that missed their time, a single one at the window's edge apart",
         f"≤ {rules.MISSED_SENDS_SHARE_MAX:.1%}",
-        "noisy",
+        CellStatus.NOISY,
         is_open_loop,
         rules.missed_sends,
     ),
@@ -234,7 +232,7 @@ GATES: tuple[Gate, ...] = (
         "Every reply is in the percentiles",
         "open loop: the same, a single one apart",
         f"≤ {rules.LATE_REPLIES_SHARE_MAX:.1%}",
-        "noisy",
+        CellStatus.NOISY,
         is_open_loop,
         rules.late_replies,
     ),
@@ -243,7 +241,7 @@ GATES: tuple[Gate, ...] = (
         "Nobody set the clock",
         "closed loop and ramp: the same change; figures are on CLOCK_MONOTONIC and stand",
         f"≤ {rules.CLOCK_STEP_MS_MAX:g} ms",
-        "noisy",
+        CellStatus.NOISY,
         lambda record: is_finished(record) and not is_open_loop(record),
         rules.clock_step,
     ),
@@ -252,7 +250,7 @@ GATES: tuple[Gate, ...] = (
         "Noise would have been seen",
         "steal, retransmits, overflows and drops are in the data, and CPU time passed there",
         "all of them",
-        "noisy",
+        CellStatus.NOISY,
         is_finished,
         rules.counters,
     ),
@@ -261,7 +259,7 @@ GATES: tuple[Gate, ...] = (
         "Nobody took the CPUs",
         "steal share of the server's and of the load's CPUs",
         f"≤ {rules.STEAL_SHARE_MAX:.0%}",
-        "noisy",
+        CellStatus.NOISY,
         has_traffic,
         rules.steal,
     ),
@@ -271,7 +269,7 @@ GATES: tuple[Gate, ...] = (
         "change of the rate across the window: a line through its tenths, two-sided t test of the "
         "slope",
         f"≤ {rules.DRIFT_SHARE_MAX:.0%}, or p > {rules.DRIFT_P_MAX:g}",
-        "noisy",
+        CellStatus.NOISY,
         has_traffic,
         rules.drift,
     ),
@@ -281,7 +279,7 @@ GATES: tuple[Gate, ...] = (
         "closed loop of 2 s or more: half of the 95 % interval of the mean rate, by the spread of "
         "the window's tenths",
         f"≤ {rules.UNEVEN_HALF_WIDTH_MAX:.0%}",
-        "noisy",
+        CellStatus.NOISY,
         rules.shows_its_tenths,
         rules.uneven,
     ),
@@ -290,7 +288,7 @@ GATES: tuple[Gate, ...] = (
         "The load had its CPUs to itself",
         "time in which its threads were ready to run and did not, of the window",
         f"≤ {cpu.LOAD_WAIT_SHARE_MAX:.0%}",
-        "noisy",
+        CellStatus.NOISY,
         has_traffic,
         cpu.load_waited,
     ),
@@ -299,7 +297,7 @@ GATES: tuple[Gate, ...] = (
         "The server had its CPUs to itself",
         "time in which the server's CPUs were busy, less the CPU time of the server",
         f"≤ {cpu.OTHERS_SHARE_MAX:.0%} of its CPUs' time, plus what its sources are exact to",
-        "noisy",
+        CellStatus.NOISY,
         has_traffic,
         cpu.shared_cpu,
         needs_server=True,
@@ -309,7 +307,7 @@ GATES: tuple[Gate, ...] = (
         "Nothing was sent twice",
         "RetransSegs; in ramp only those that are not TCPSynRetrans",
         "0",
-        "noisy",
+        CellStatus.NOISY,
         is_finished,
         rules.retransmits,
     ),
@@ -318,7 +316,7 @@ GATES: tuple[Gate, ...] = (
         "Nobody waited to be accepted",
         "ListenOverflows, except in ramp",
         "0",
-        "noisy",
+        CellStatus.NOISY,
         has_traffic,
         rules.counted("the accept queue overflowed {} times", "tcp", "ListenOverflows"),
     ),
@@ -327,7 +325,7 @@ GATES: tuple[Gate, ...] = (
         "The kernel dropped nothing",
         "softnet_stat, dropped",
         "0",
-        "noisy",
+        CellStatus.NOISY,
         is_finished,
         rules.counted("the kernel's receive backlog dropped {} packets", "tcp", "softnet_dropped"),
     ),
@@ -336,7 +334,7 @@ GATES: tuple[Gate, ...] = (
         "No CPU quota",
         "throttled periods of the server's cgroup",
         "0, where the cgroup tells",
-        "noisy",
+        CellStatus.NOISY,
         lambda record: number(record, "host", "nr_throttled") is not None,
         rules.counted("a CPU quota throttled the server in {} periods", "host", "nr_throttled"),
         needs_server=True,

@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.contract.codes import CampaignState, CellStatus
 from harness.gates import generator_fitness
 from harness.gates.generator_fitness import Part
 
 AFTER_BLOCK = "after_block"
 # The status of a cell whose block nothing vouches for, and the code of its reason
-UNPROVEN = "unproven"
+UNPROVEN = CellStatus.UNPROVEN
 CODE = "selftest"
 
 Head = Mapping[str, Any]
@@ -44,7 +45,7 @@ def why_not(campaign: Head, part: Part, block: int) -> str:
         return generator_fitness.why_not(last, part)
     if is_vouched(attempts, part, block):
         return ""
-    waits = campaign.get("state") == "running" and block > last[AFTER_BLOCK]
+    waits = campaign.get("state") == CampaignState.RUNNING and block > last[AFTER_BLOCK]
     if waits and not generator_fitness.why_not(last, part):
         return ""
     because = [
@@ -74,7 +75,7 @@ def why_none(campaign: Head, part: Part) -> str:
 def advice(campaign: Head) -> str:
     """What to do where a self-test takes the ranking away, without a full stop."""
     again = "run again"
-    if campaign.get("state") in ("stopped", "interrupted"):
+    if campaign.get("state") in (CampaignState.STOPPED, CampaignState.INTERRUPTED):
         again = f"go on with `c10k run --resume {campaign.get('campaign') or 'CAMPAIGN'}`"
     return f"End other programs on this host, check it with `c10k selftest`, then {again}"
 

@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+from harness.contract.codes import FailureCode
 from harness.contract.record import (
     Record,
     VariantFacts,
@@ -77,7 +78,7 @@ def capped(record: Record, facts: VariantFacts) -> str | None:
     ceiling = facts.connections_max
     if ceiling is None or requested is None or requested <= ceiling:
         return None
-    if failure_code(record) not in (None, "capped"):
+    if failure_code(record) not in (None, FailureCode.CAPPED):
         return None  # it broke on the way up: that is no ceiling
     held = held_connections(record)
     if held is None or not CEILING_HELD_SHARE_MIN * ceiling <= held < requested:
@@ -91,7 +92,7 @@ def failure(record: Record, facts: VariantFacts) -> str | None:
     if not isinstance(found, Mapping):
         return None
     text = str(found.get("text") or found.get("code") or "failed without a word")
-    is_far = failure_code(record) == "capped"
+    is_far = failure_code(record) == FailureCode.CAPPED
     return f"{text} (far from a declared ceiling)" if is_far else text
 
 

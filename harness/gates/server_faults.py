@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.contract.codes import FailureCode
 from harness.contract.record import failure_code
 
 
@@ -28,50 +29,70 @@ class Fault:
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("nonconforming", False, "its checks are judged one by one, late ones by the CPUs too"),
-    Fault("build-failed", False, "a compiler says the same on a busy host; its limit is minutes"),
-    Fault("no-process", False, "its variant.toml says so"),
-    Fault("not-started", False, "the engine or the kernel refuses it"),
-    Fault("not-ready", True, "it had no verified echo in time; one that ended before has no wait"),
-    Fault("server-died", False, "a process ends by its own exit or by a signal"),
-    Fault("wrong-echo", False, "lack of CPU time changes no byte"),
-    Fault("held-fewer", True, "connections were not answered in time, or timed out"),
-    Fault("corrupt", False, "lack of CPU time changes no byte"),
-    Fault("lost", False, "neither the load nor the kernel of loopback ends a slow connection"),
-    Fault("outside-cpus", False, "an affinity does not depend on time"),
-    Fault("escaped", False, "a parent does not depend on time"),
-    Fault("unanswered", True, "replies did not come in time"),
-    Fault("no-exit", True, "it did not end in time after SIGTERM"),
-    Fault("bad-exit", False, "it ended by itself, with another exit code or without counters"),
-    Fault("miscounted", False, "both sides count bytes, however slowly they move"),
+    Fault(
+        FailureCode.NONCONFORMING,
+        False,
+        "its checks are judged one by one, late ones by the CPUs too",
+    ),
+    Fault(
+        FailureCode.BUILD_FAILED,
+        False,
+        "a compiler says the same on a busy host; its limit is minutes",
+    ),
+    Fault(FailureCode.NO_PROCESS, False, "its variant.toml says so"),
+    Fault(FailureCode.NOT_STARTED, False, "the engine or the kernel refuses it"),
+    Fault(
+        FailureCode.NOT_READY,
+        True,
+        "it had no verified echo in time; one that ended before has no wait",
+    ),
+    Fault(FailureCode.SERVER_DIED, False, "a process ends by its own exit or by a signal"),
+    Fault(FailureCode.WRONG_ECHO, False, "lack of CPU time changes no byte"),
+    Fault(FailureCode.HELD_FEWER, True, "connections were not answered in time, or timed out"),
+    Fault(FailureCode.CORRUPT, False, "lack of CPU time changes no byte"),
+    Fault(
+        FailureCode.LOST,
+        False,
+        "neither the load nor the kernel of loopback ends a slow connection",
+    ),
+    Fault(FailureCode.OUTSIDE_CPUS, False, "an affinity does not depend on time"),
+    Fault(FailureCode.ESCAPED, False, "a parent does not depend on time"),
+    Fault(FailureCode.UNANSWERED, True, "replies did not come in time"),
+    Fault(FailureCode.NO_EXIT, True, "it did not end in time after SIGTERM"),
+    Fault(
+        FailureCode.BAD_EXIT,
+        False,
+        "it ended by itself, with another exit code or without counters",
+    ),
+    Fault(FailureCode.MISCOUNTED, False, "both sides count bytes, however slowly they move"),
 )
 SERVER_CODES = frozenset(fault.code for fault in FAULTS)
 TIMED_CODES = frozenset(fault.code for fault in FAULTS if fault.timed)
 
 # The end of an attempt that others disturbed so much that it says nothing of the server.
-DISTURBED = "disturbed"
+DISTURBED = FailureCode.DISTURBED
 # Ends of trials that are no server's fault, and without which the campaign has its result.
-INCONCLUSIVE = frozenset({DISTURBED, "no-capacity"})
+INCONCLUSIVE = frozenset({DISTURBED, FailureCode.NO_CAPACITY})
 
 # What a server exits with where the host lacks what it is about (EX_UNAVAILABLE of sysexits.h); its
 # last line says what. That is no fault of the server: the campaign goes on without it.
 EXIT_UNAVAILABLE = 69
-NOT_AVAILABLE = "not-available"
+NOT_AVAILABLE = FailureCode.NOT_AVAILABLE
 
 
 def fault_of(record: Mapping[str, Any], *, declares_ceiling: bool) -> tuple[str, str] | None:
     """Code and text of the server's fault that a cell shows; None where it shows none."""
     where = f"{record['scenario']} at {record['connections_requested']:,}"
     if record.get("corrupt_bytes"):
-        return "corrupt", f"{record['corrupt_bytes']:,} wrong bytes in {where}"
-    if failure_code(record) == "held-fewer":
-        return "held-fewer", f"{where}: {record['failure']['text']}"
+        return FailureCode.CORRUPT, f"{record['corrupt_bytes']:,} wrong bytes in {where}"
+    if failure_code(record) == FailureCode.HELD_FEWER:
+        return FailureCode.HELD_FEWER, f"{where}: {record['failure']['text']}"
     if record.get("lost") and not declares_ceiling:
-        return "lost", f"{record['lost']:,} connections lost in {where}"
+        return FailureCode.LOST, f"{record['lost']:,} connections lost in {where}"
     if failed := (record.get("churn") or {}).get("failed"):
-        return "lost", f"{failed:,} cycles failed in {where}"
-    if failure_code(record) == "not-settled":
-        return "unanswered", f"{where}: {record['failure']['text']}"
+        return FailureCode.LOST, f"{failed:,} cycles failed in {where}"
+    if failure_code(record) == FailureCode.NOT_SETTLED:
+        return FailureCode.UNANSWERED, f"{where}: {record['failure']['text']}"
     return None
 
 

@@ -20,6 +20,7 @@ import traceback
 from importlib.metadata import version
 from typing import NoReturn
 
+from harness.contract.codes import FailureCode
 from harness.contract.events import Events, ReaderGone
 from harness.host import namespace
 from harness.load import trial_spec
@@ -62,7 +63,7 @@ def _conduct(events: Events) -> NoReturn:
         plan = trial_spec.parse(os.environ.get(trial_spec.VARIABLE, ""))
     except trial_spec.TrialError as error:
         print(error, file=sys.stderr)
-        events.emit("failure", code="load-error", text=str(error))
+        events.emit("failure", code=FailureCode.LOAD_ERROR, text=str(error))
         sys.exit(EXIT_USAGE)
     try:
         _run(plan, events)
@@ -92,12 +93,12 @@ def _run(plan: trial_spec.Trial, events: Events) -> None:
             if code is not None and (number := from_outside(code)):
                 print(fault, file=sys.stderr)
                 _leave(number)
-        events.emit("failure", code="load-error", text=str(fault))
+        events.emit("failure", code=FailureCode.LOAD_ERROR, text=str(fault))
     except ReaderGone:
         raise
     except Exception as error:
         traceback.print_exc()
-        events.emit("failure", code="load-error", text=f"{type(error).__name__}: {error}")
+        events.emit("failure", code=FailureCode.LOAD_ERROR, text=f"{type(error).__name__}: {error}")
 
 
 def _say_hello(plan: trial_spec.Trial, events: Events) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 import gevent
 
 from harness.contract.address import parse
+from harness.contract.codes import FailureCode
 from harness.contract.events import Events
 from harness.host import cpu_accounting, discovery, sockets
 from harness.host.cpu_spent import Reading, Spent
@@ -73,22 +74,22 @@ def await_server(
         # Sysctls are set in a namespace of the trial's own only
         ready_s = ready.wait(address, waiting, traffic, is_private=bool(trial.sysctls))
     except ready.NotReady as error:
-        raise TrialFailed("not-ready", str(error), waiting.spent) from None
+        raise TrialFailed(FailureCode.NOT_READY, str(error), waiting.spent) from None
     except ready.WrongEcho as error:
-        raise TrialFailed("wrong-echo", str(error)) from None
+        raise TrialFailed(FailureCode.WRONG_ECHO, str(error)) from None
     if unseen is not None:
         events.emit("ready", ready_s=ready_s, server=None, baseline=None)
         return unseen, None
     try:
         server = discovery.find(address, trial.tree)
     except discovery.Escaped as escaped:
-        raise TrialFailed("escaped", str(escaped)) from None
+        raise TrialFailed(FailureCode.ESCAPED, str(escaped)) from None
     if server is None:
         if not sockets.listeners(address):
             gone = f"nobody listens on {address.text} any more"
             raise TrialFailed("server-died", f"the server died after its first echo: {gone}")
         raise TrialFailed(
-            "load-error",
+            FailureCode.LOAD_ERROR,
             f"{address.text} echoes, but no process that may be looked into holds its listening "
             "socket: server and load need one user and one PID namespace",
         )
@@ -98,7 +99,8 @@ def await_server(
         watch.until(lambda: probe.still_open() == 0, CLOSE_WAIT_S)
         baseline = read_memory(requests, probe, -1)
     except ServerGone as gone:
-        raise TrialFailed("server-died", f"the server died after its first echo: {gone}") from None
+        text = f"the server died after its first echo: {gone}"
+        raise TrialFailed(FailureCode.SERVER_DIED, text) from None
     events.emit(
         "ready",
         ready_s=ready_s,
@@ -380,11 +382,11 @@ class Conductor:
     ) -> dict[str, Any]:
         echoes_per_s = window.echoes_per_s if window is not None else 0.0
         first, last, cpus = readings.open, readings.close, self._trial.server_cpus
-        seen = not self._trial.unseen
+        server = None
+        if not self._trial.unseen:
+            server = cell_records.server_members(readings, cpus, echoes_per_s, charged)
         return {
-            "server": cell_records.server_members(readings, cpus, echoes_per_s, charged)
-            if seen
-            else None,
+            "server": server,
             "generator": cell_records.generator_members(
                 readings, self._trial.load_cpus, self._trial.workers, window, self._trial.may_spin
             ),
@@ -399,6 +401,6 @@ class Conductor:
 
     def _emit(self, cell_record: dict[str, Any]) -> None:
         failure, ceiling = cell_record["failure"], self._trial.ceiling
-        if ceiling is not None and failure is not None and failure["code"] == "capped":
+        if ceiling is not None and failure is not None and failure["code"] == FailureCode.CAPPED:
             cell_record["capped"] = asdict(ceiling)
         self._events.emit("cell", **cell_record)

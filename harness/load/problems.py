@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
+from harness.contract.codes import FailureCode
 from harness.host.cpu_spent import Spent
 from harness.load.merged_figures import Status, differences
 from harness.load.trial_spec import Ceiling, Cell
@@ -55,25 +56,27 @@ def shortfall(
     if errors:
         text += ": " + ", ".join(f"{name} × {n:,}" for name, n in sorted(errors.items()))
     if ceiling is None or wanted <= ceiling.connections_max:
-        return failure("held-fewer", text)
+        return failure(FailureCode.HELD_FEWER, text)
     reason = f" ({ceiling.reason})" if ceiling.reason else ""
-    return failure("capped", f"declared ceiling {ceiling.connections_max:,}{reason}; {text}")
+    return failure(
+        FailureCode.CAPPED, f"declared ceiling {ceiling.connections_max:,}{reason}; {text}"
+    )
 
 
 def obstacle(cell: Cell, status: Status) -> Failure | None:
     """Why a cell, or a turn of it, cannot start: what the traffic before it left behind."""
     if status.outstanding:
         text = f"{status.outstanding:,} replies of the traffic before are still missing"
-        return failure("not-settled", text)
+        return failure(FailureCode.NOT_SETTLED, text)
     if status.established < cell.connections:
         text = f"held {status.established:,} of {cell.connections:,} after the traffic before"
-        return failure("held-fewer", text)
+        return failure(FailureCode.HELD_FEWER, text)
     return None
 
 
 def not_run(cause: Failure) -> Failure:
     """Why a cell was not even tried."""
-    code = cause["code"] if cause["code"] == "capped" else "not-reached"
+    code = cause["code"] if cause["code"] == FailureCode.CAPPED else FailureCode.NOT_REACHED
     return failure(code, f"not run: {cause['text']}")
 
 
@@ -81,7 +84,7 @@ def unanswered(missing: int, settle_s: float) -> Failure:
     """Replies were still out when the wait for them ended."""
     within = f"within {round(settle_s, 1):g} s of the last send"
     text = f"{missing:,} messages were not answered {within}"
-    return failure("not-settled", text)
+    return failure(FailureCode.NOT_SETTLED, text)
 
 
 def overslept(engines: int, cell: Cell) -> Failure | None:
@@ -93,7 +96,7 @@ def overslept(engines: int, cell: Cell) -> Failure | None:
         f"{engines} of the load's engines did not run in the whole {what} of {length_s:g} s: "
         "others keep this host busy, or the window is too short"
     )
-    return failure("overslept", text)
+    return failure(FailureCode.OVERSLEPT, text)
 
 
 def strayed(held: AbstractSet[int], granted: AbstractSet[int]) -> Failure | None:
@@ -102,13 +105,13 @@ def strayed(held: AbstractSet[int], granted: AbstractSet[int]) -> Failure | None
         return None
     outside, own = (", ".join(map(str, sorted(cpus))) for cpus in (held - granted, granted))
     text = f"a task of the server may run on CPU {outside}; the server's own are CPU {own}"
-    return failure("outside-cpus", text)
+    return failure(FailureCode.OUTSIDE_CPUS, text)
 
 
 def death(cell: Cell, seen: str, status: Status) -> Failure:
     """The server died during a cell."""
     return failure(
-        "server-died",
+        FailureCode.SERVER_DIED,
         f"the server died in {cell.scenario} at {cell.connections:,} connections: {seen}; "
         f"{status.established:,} were established then",
     )

@@ -17,6 +17,7 @@ from harness.analysis.between import Change, Unlike
 from harness.analysis.findings import Finding, Name, Part
 from harness.analysis.intervals import EFFECT_MIN, TRIALS_MIN, Comparison
 from harness.analysis.results import Analysis, Cell, CellKey
+from harness.contract.codes import CellStatus
 from harness.report.model import Model
 from harness.report.sections import tables
 from harness.report.sections.background import flat
@@ -344,4 +345,4 @@ def _why(cell: Cell | None) -> str:
     if usable:
         return f"{usable} of {TRIALS_MIN} usable trials"
     because = f" ({cell.reasons[0].text})" if cell.reasons else ""
-    return ("not measured" if cell.status == "missing" else cell.status) + because
+    return ("not measured" if cell.status == CellStatus.MISSING else cell.status) + because

@@ -1,6 +1,7 @@
 """Every form of the report of known campaigns, to the byte: what a change of code must not change.
 
-`PYTHONPATH=bench python tests/report/rendered.py` writes tests/data/rendered again, where a change is meant.
+Where a change is meant, `PYTHONPATH=bench python tests/report/rendered.py` writes what is stored
+again, below tests/data.
 """
 
 from __future__ import annotations

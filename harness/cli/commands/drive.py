@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.commands import options
+from harness.contract.codes import CellStatus
 from harness.contract.errors import Exit
 from harness.plan.profiles import profile as profiles
 from harness.report import draw
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SEED_BITS = 32
 WIDTH = 100
 INDENT = " " * 4
-COLOURS = {"valid": "green", "noisy": "yellow", "void": "red"}
+COLOURS = {CellStatus.VALID: "green", CellStatus.NOISY: "yellow", CellStatus.VOID: "red"}
 HEADER = ("scenario", "N", "held", "echoes/s", "p50", "p99", "server CPU", "status")
 LEFT = ("scenario", "status")
 NONE = "–"

@@ -10,6 +10,7 @@ from harness.analysis import findings, wording
 from harness.analysis.findings import Finding
 from harness.analysis.intervals import Estimate
 from harness.analysis.results import MEMORY_KINDS, Analysis, Cell
+from harness.contract.codes import CellStatus
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE, half_width, rate_of
 
@@ -262,7 +263,9 @@ def stop_of(analysis: Analysis, variant: str, connections: int) -> str:
     capped = [
         cell
         for cell in analysis.cells
-        if cell.variant == variant and cell.count("capped") and cell.key.connections <= connections
+        if cell.variant == variant
+        and cell.count(CellStatus.CAPPED)
+        and cell.key.connections <= connections
     ]
     held = [cell.held for cell in capped if cell.held is not None]
     return f"stops at {max(held):,}" if held else "stops" if capped else ""

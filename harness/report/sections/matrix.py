@@ -15,6 +15,7 @@ from typing import Any
 from harness.analysis import wording
 from harness.analysis.intervals import compare
 from harness.analysis.results import Analysis, Cell
+from harness.contract.codes import CellStatus
 
 # A matrix of one row would be a list, and of one column a chart that stands elsewhere already.
 LINES_MIN = 2
@@ -126,7 +127,7 @@ def _entry(cell: Cell, twin: Cell | None, ceiling: int | None) -> Entry:
     cost = cell.cpu_us_per_echo
     if cost is None:
         words = f"stops at {ceiling:,}" if ceiling is not None else "stops"
-        words = words if cell.status == "capped" else cell.status
+        words = words if cell.status == CellStatus.CAPPED else cell.status
         return Entry(cell.variant, words, "")
     return Entry(cell.variant, wording.micros(cost.median).text, _against(cell, twin))
 

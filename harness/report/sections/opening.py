@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.analysis import findings, wording
 from harness.analysis.results import Analysis, Cell
+from harness.contract.codes import CellStatus
 from harness.report.charts.plots import Figure, Point, Series, stop_of
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE
@@ -31,7 +32,7 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
                 Point(ms / 1e3, held, text=f"{held:,.0f} after {wording.seconds(ms / 1e3)}")
                 for ms, held in cell.ramp.timeline
             ),
-            stop_of(analysis, cell.variant, most) if cell.count("capped") else "",
+            stop_of(analysis, cell.variant, most) if cell.count(CellStatus.CAPPED) else "",
         )
         for cell in largest
         if cell.ramp and cell.ramp.timeline

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from harness.analysis import findings, wording
 from harness.analysis.findings import Finding
 from harness.analysis.results import Analysis, Cell, CellKey
+from harness.contract.codes import CellStatus
 from harness.report.charts.plots import Figure, Point, Series
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE
@@ -136,7 +137,7 @@ def _share_row(cell: Cell) -> tuple[str, ...]:
 
 def _status(cell: Cell) -> str:
     """The word, and for a void cell why."""
-    if cell.status == "missing":
+    if cell.status == CellStatus.MISSING:
         return "not measured"
     return f"{cell.status}: {cell.reasons[0].text}" if cell.reasons else cell.status
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.contract.codes import TrialEnd
 from harness.contract.record import Record, number
 from harness.report.sections import background
 from harness.report.sections.background import Limit, Variant
@@ -67,7 +68,7 @@ def _is_of(line: Record, variant: Variant) -> bool:
 
 def _trial(line: Record) -> TrialRow:
     attempt = int(number(line, "attempt") or 1)
-    is_failed = line.get("outcome") == "failed"
+    is_failed = line.get("outcome") == TrialEnd.FAILED
     waits, events = number(line, "counters", "waits"), number(line, "counters", "events")
     code = number(line, "exit_code")
     words = {True: "agree", False: "differ"}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.analysis import settling, wording
 from harness.analysis.intervals import Comparison, Estimate
 from harness.analysis.results import Analysis, Cell, CellKey, Memory, Reason, Row
+from harness.contract.codes import CellStatus
 from harness.report.sections.background import Variant
 
 NONE = "—"
@@ -192,13 +193,14 @@ def _words(row: Row, why_not: str) -> tuple[str, str]:
     cell = row.cell
     if cell is None:
         return row.note or "not measured", "bad"
-    if cell.status in ("capped", "unproven", "void", "missing"):
-        return row.note or cell.status, "capped" if cell.status == "capped" else "bad"
+    if cell.status in (CellStatus.CAPPED, CellStatus.UNPROVEN, CellStatus.VOID, CellStatus.MISSING):
+        is_capped = cell.status == CellStatus.CAPPED
+        return row.note or cell.status, "capped" if is_capped else "bad"
     total = sum(count for _, count in cell.counts)
     told = [
         f"{'not measured' if status == 'missing' else status} in {count} of {total} trials"
         for status, count in cell.counts
-        if status != "valid"
+        if status != CellStatus.VALID
     ]
     if told:
         because = f": {cell.reasons[0].text}" if cell.reasons else ""
@@ -215,7 +217,7 @@ def _cell_row(analysis: Analysis, cell: Cell) -> CellRow:
         anchor=anchor(cell),
         variant=cell.variant,
         what=what(key),
-        status="not measured" if cell.status == "missing" else cell.status,
+        status="not measured" if cell.status == CellStatus.MISSING else cell.status,
         status_class=cell.status,
         trials=_trials(cell),
         established=f"{cell.held:,}" if cell.held is not None else NONE,
@@ -240,7 +242,7 @@ def _cell_row(analysis: Analysis, cell: Cell) -> CellRow:
 def _trials(cell: Cell) -> str:
     """How many, and of which status where they differ."""
     counted = [
-        (f"{count}", "not measured" if status == "missing" else status)
+        (f"{count}", "not measured" if status == CellStatus.MISSING else status)
         for status, count in cell.counts
     ]
     return counted[0][0] if len(counted) == 1 else ", ".join(map(" ".join, counted))

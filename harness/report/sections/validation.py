@@ -11,6 +11,7 @@ from harness.analysis import settling
 from harness.analysis.findings import Finding
 from harness.analysis.frame import profile_name
 from harness.analysis.results import STATUSES, Analysis
+from harness.contract.codes import CampaignState, CellStatus, TrialEnd
 from harness.contract.record import Record, VariantFacts, facts_of, number
 from harness.gates import GATES, judge, proof_coverage
 from harness.gates.attempts import Attempts, attempt_of, trial_of
@@ -20,12 +21,12 @@ from harness.plan.waves import Waves
 from harness.report.sections import proofs
 
 Level = Literal["ok", "warn", "bad"]
-STATES = {
-    "running": "The campaign is running: these are the figures so far.",
-    "interrupted": "The campaign was interrupted: these are the figures from before.",
-    "stopped": "The campaign was stopped: its load generator failed the self-test. These are the "
-    "figures from before.",
-    "failed": "The harness stopped with an error: these are the figures from before.",
+STATES: dict[str, str] = {
+    CampaignState.RUNNING: "The campaign is running: these are the figures so far.",
+    CampaignState.INTERRUPTED: "The campaign was interrupted: these are the figures from before.",
+    CampaignState.STOPPED: "The campaign was stopped: its load generator failed the self-test. "
+    "These are the figures from before.",
+    CampaignState.FAILED: "The harness stopped with an error: these are the figures from before.",
 }
 SHARED_CORE = (
     "One core: server and load ran on hyper-threads of the same core, and each slowed the other. "
@@ -33,8 +34,8 @@ SHARED_CORE = (
 )
 NOT_ISOLATED = "Not isolated: the load ran on the host's loopback, beside whatever else did."
 # Trials without a figure
-LACKING = ("void", "capped", "missing", proof_coverage.UNPROVEN)
-STATUS_WORDS = {"missing": "not measured"}
+LACKING = (CellStatus.VOID, CellStatus.CAPPED, CellStatus.MISSING, proof_coverage.UNPROVEN)
+STATUS_WORDS: dict[str, str] = {CellStatus.MISSING: "not measured"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +196,9 @@ def _caveats(
         caveats.append(f"{state}, so incomplete")
     if campaign.get("isolated") is False:
         caveats.append("not isolated")
-    if counted.get("void"):
+    if counted.get(CellStatus.VOID):
         caveats.append(f"in no figure: {_many(counted['void'], 'void cell')}")
-    if counted.get("noisy"):
+    if counted.get(CellStatus.NOISY):
         caveats.append(f"in the figures: {_many(counted['noisy'], 'noisy cell')}")
     if counted.get(proof_coverage.UNPROVEN):
         cells = _many(counted[proof_coverage.UNPROVEN], "cell")
@@ -248,9 +249,9 @@ def _waves(campaign: Mapping[str, Any], analysis: Analysis) -> Iterator[str]:
     )
     cell = analysis.cell(waves.anchor, analysis.headline.key)
     # While a campaign runs, what is missing is still to come
-    is_running = campaign.get("state") == "running"
+    is_running = campaign.get("state") == CampaignState.RUNNING
     counts = cell.counts if cell else ()
-    known = {one: count for one, count in counts if one != "missing" or not is_running}
+    known = {one: count for one, count in counts if one != CellStatus.MISSING or not is_running}
     lacking = sum(known.get(status, 0) for status in LACKING)
     if lacking:
         trials = sum(known.values())
@@ -284,7 +285,7 @@ def failures(outcomes: Sequence[Record]) -> tuple[Failure, ...]:
             log_tail=str(line.get("log_tail") or ""),
         )
         for line in outcomes
-        if line.get("outcome") == "failed"
+        if line.get("outcome") == TrialEnd.FAILED
     )
 
 
