@@ -21,15 +21,16 @@ from types import MappingProxyType
 from typing import IO, Any, ClassVar, Protocol
 
 from harness.conformance.suite_results import MAIN, how
+from harness.contract import trial_spec
 from harness.contract.codes import FailureCode
 from harness.contract.errors import C10kError, ServerFault
 from harness.contract.printable import plain
+from harness.contract.trial_spec import Ceiling, Tree, TrialSpec
 from harness.host import interrupt
 from harness.host.bounded_output import NO_OUTPUT, Amount
 from harness.host.cpu_accounting import Charged
 from harness.host.cpu_spent import Reading, Spent
 from harness.host.cpus import CpuSplit
-from harness.host.server_processes import Tree
 from harness.plan.limits import SYSCTLS, Asked
 from harness.plan.profiles.profile import Timeouts
 from harness.plan.trial_plan import Trial
@@ -134,32 +135,27 @@ class TrialContext:
         """The trial, as the load process reads it."""
         del directory  # a trial's server listens on TCP
         ceiling = self.prepared.variant.file.limits
-        spec = json.dumps(
-            {
-                "schema": 1,
-                "campaign": self.campaign,
-                "trial": self.trial.id,
-                "variant": self.trial.variant,
-                "address": ADDRESS,
-                "seed": self.trial.seed,
-                "server_cpus": self.cpus.server,
-                "load_cpus": self.cpus.load,
-                "workers": self.workers,
-                "prepare_namespace": prepare_namespace,
-                "sysctls": sysctls,
-                "connections_max": ceiling.connections_max if ceiling else None,
-                "beyond": ceiling.beyond if ceiling else None,
-                "reason": ceiling.reason if ceiling else None,
-                "timeouts": self.timeouts.model_dump(exclude={"build_s"}),
-                "steps": [asdict(step) for step in self.trial.steps],
-                "counters": self.prepared.variant.file.counters and not self.xray,
-                "xray": self.xray,
-                "tree": tree,
-                "spin": self.spin,
-                "side_by_side": self.side_by_side,
-            }
-        )
-        return {"C10K_TRIAL": spec}
+        waits = self.timeouts.model_dump(exclude={"build_s"})
+        return TrialSpec(
+            campaign=self.campaign,
+            trial=self.trial.id,
+            variant=self.trial.variant,
+            address=ADDRESS,
+            seed=self.trial.seed,
+            server_cpus=self.cpus.server,
+            load_cpus=self.cpus.load,
+            workers=self.workers,
+            prepare_namespace=prepare_namespace,
+            sysctls=sysctls,
+            ceiling=Ceiling(**ceiling.model_dump()) if ceiling else None,
+            timeouts=trial_spec.Timeouts(**waits),
+            steps=trial_spec.placed(self.trial.steps, in_turns=self.side_by_side),
+            counters=self.prepared.variant.file.counters and not self.xray,
+            xray=self.xray,
+            tree=tree,
+            spin=self.spin,
+            side_by_side=self.side_by_side,
+        ).variables()
 
     def asked_json(self) -> dict[str, Any]:
         """The limits that were asked for, for the record."""

@@ -8,7 +8,6 @@ others judge as in a campaign.
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 import re
 import resource
@@ -17,17 +16,18 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness import gates
 from harness.backends.base import Event, EventStream, LoadSilent, chunks, tail
 from harness.campaign.trial_run import NOFILE_NEEDED, Emit, silence_s
-from harness.contract import killed
+from harness.contract import killed, trial_spec
 from harness.contract.codes import FailureCode
 from harness.contract.errors import C10kError, HostNotFit, Interrupted, ServerFault, UsageError
 from harness.contract.record import VariantFacts
+from harness.contract.trial_spec import TrialSpec
 from harness.gates.server_faults import SERVER_CODES, fault_of
 from harness.host.bounded_output import WrittenPipe
 from harness.host.interrupt import shielded
@@ -79,10 +79,10 @@ class Request:
     left_out: tuple[str, ...]
 
     @property
-    def timeouts(self) -> dict[str, float]:
+    def timeouts(self) -> trial_spec.Timeouts:
         """As the load wants them."""
-        told: dict[str, float] = self.profile.timeouts.model_dump(exclude={"build_s"})
-        return told | {"ready_s": min(READY_S, told["ready_s"])}
+        told = self.profile.timeouts.model_dump(exclude={"build_s"})
+        return trial_spec.Timeouts(**(told | {"ready_s": min(READY_S, told["ready_s"])}))
 
 
 @dataclass(slots=True)
@@ -308,30 +308,23 @@ def _take(driven: Driven, event: Event, show: Emit) -> None:
     show("cell", **event)
 
 
-def _told(request: Request) -> str:
-    cpus: Sequence[int] = sorted(os.sched_getaffinity(0))
-    return json.dumps(
-        {
-            "schema": 1,
-            "campaign": "drive",
-            "trial": request.trial.id,
-            "variant": request.trial.variant,
-            "address": request.target.address,
-            "seed": request.trial.seed,
-            "server_cpus": cpus,
-            "load_cpus": cpus,
-            "workers": 0,
-            "prepare_namespace": False,
-            "sysctls": {},
-            "connections_max": None,
-            "beyond": None,
-            "reason": None,
-            "timeouts": request.timeouts,
-            "steps": [asdict(step) for step in request.trial.steps],
-            "counters": False,
-            "xray": False,
-            "unseen": True,
-        }
+def _spec(request: Request) -> TrialSpec:
+    cpus = tuple(sorted(os.sched_getaffinity(0)))
+    return TrialSpec(
+        campaign="drive",
+        trial=request.trial.id,
+        variant=request.trial.variant,
+        address=request.target.address,
+        seed=request.trial.seed,
+        server_cpus=cpus,
+        load_cpus=cpus,
+        workers=0,
+        prepare_namespace=False,
+        sysctls={},
+        ceiling=None,
+        timeouts=request.timeouts,
+        steps=trial_spec.placed(request.trial.steps, in_turns=False),
+        unseen=True,
     )
 
 
@@ -341,7 +334,7 @@ def _load(request: Request) -> Iterator[Load]:
     with closing(WrittenPipe()) as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.load", "--parent", str(os.getpid())],
-            env={**os.environ, "C10K_TRIAL": _told(request)},
+            env=os.environ | _spec(request).variables(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log.writer,

@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 from harness.backends.base import Backend, LoadSilent, Prepared
 from harness.campaign.progress import Progress
 from harness.contract.errors import C10kError, Unproven
+from harness.contract.trial_spec import Tree
 from harness.gates import generator_fitness, proof_coverage
 from harness.gates.generator_fitness import PARTS, Selftest
 from harness.host.cpus import CpuSplit
-from harness.host.server_processes import Tree
 from harness.plan.limits import Asked
 from harness.plan.profiles.profile import Timeouts
 from harness.store.campaign_store import Campaign

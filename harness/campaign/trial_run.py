@@ -28,13 +28,12 @@ from harness.contract.errors import HostNotFit, ServerFault
 from harness.contract.record import VariantFacts, failure_code
 from harness.contract.server_counters import condensed
 from harness.contract.server_counters import last as last_counters
+from harness.contract.trial_spec import STRETCH_MAX, Cell
 from harness.gates.disturbed import evidence, reason
 from harness.gates.server_faults import DISTURBED, fault_of, judged, not_available
 from harness.host.cpu_spent import Spent
 from harness.host.interrupt import shielded
-from harness.load.trial_spec import STRETCH_MAX
 from harness.plan.profiles.profile import Timeouts
-from harness.plan.trial_plan import Cell
 
 # Above the sum of what one event may take by the plan: a load that is late by this much is hung.
 SILENCE_MARGIN_S = 30.0

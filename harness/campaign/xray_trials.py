@@ -14,6 +14,7 @@ from harness.backends.base import Backend, Prepared, TrialContext
 from harness.campaign.progress import Progress
 from harness.campaign.trial_run import TrialRun, in_turns
 from harness.contract.record import Record
+from harness.contract.trial_spec import Cell, Step
 from harness.host.interrupt import shielded
 from harness.plan import trial_plan
 from harness.plan.limits import Asked
@@ -106,8 +107,8 @@ def outcomes(lines: Iterable[Record]) -> str:
     return "; ".join(dict.fromkeys(said))
 
 
-def _step(profile: Profile, connections: int, active: int) -> trial_plan.Step:
-    cell = trial_plan.Cell(
+def _step(profile: Profile, connections: int, active: int) -> Step:
+    cell = Cell(
         scenario=SCENARIO,
         connections=connections,
         active=active,
@@ -117,12 +118,10 @@ def _step(profile: Profile, connections: int, active: int) -> trial_plan.Step:
         warmup_s=WARMUP_S,
         window_s=WINDOW_S,
     )
-    return trial_plan.Step(connections, (cell,))
+    return Step(connections, (cell,))
 
 
-def _unknown(
-    trial: trial_plan.Trial, index: int, cell: trial_plan.Cell, reason: str
-) -> dict[str, Any]:
+def _unknown(trial: trial_plan.Trial, index: int, cell: Cell, reason: str) -> dict[str, Any]:
     return {
         "variant": trial.variant,
         "cell": index,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.contract.address import Address
+from harness.contract.trial_spec import Tree
 from harness.host import procfs, server_processes, sockets
-from harness.host.server_processes import Tree
 
 # Servers fork a process per connection: those of the readiness probe end just then.
 ATTEMPTS = 10

@@ -19,12 +19,11 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from harness.contract.trial_spec import Tree
 from harness.host import procfs
 from harness.host.procfs import ProcessStat
 
-Tree = Literal["keeper", "init", "namespace", "server"]
 Processes = Mapping[int, ProcessStat]
 INIT = 1
 KTHREADD = 2

@@ -20,10 +20,10 @@ import traceback
 from importlib.metadata import version
 from typing import NoReturn
 
+from harness.contract import trial_spec
 from harness.contract.codes import FailureCode
 from harness.contract.events import Events, ReaderGone
 from harness.host import namespace
-from harness.load import trial_spec
 from harness.load.tracing import tracer
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -73,7 +73,7 @@ def _conduct(events: Events) -> NoReturn:
         _leave()
 
 
-def _run(plan: trial_spec.Trial, events: Events) -> None:
+def _run(plan: trial_spec.TrialSpec, events: Events) -> None:
     """Conduct the trial to its last event. Raises ReaderGone."""
     _say_hello(plan, events)
     # Only now, since Locust takes half a second to import: the server starts meanwhile
@@ -101,7 +101,7 @@ def _run(plan: trial_spec.Trial, events: Events) -> None:
         events.emit("failure", code=FailureCode.LOAD_ERROR, text=f"{type(error).__name__}: {error}")
 
 
-def _say_hello(plan: trial_spec.Trial, events: Events) -> None:
+def _say_hello(plan: trial_spec.TrialSpec, events: Events) -> None:
     if plan.prepare_namespace:
         namespace.prepare(plan.sysctls)
     cpus = namespace.pin(plan.load_cpus)

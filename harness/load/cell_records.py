@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.contract.trial_spec import PlacedCell
 from harness.engine import histogram
 from harness.host.cpu_spent import Spent
 from harness.host.procfs import IDLE_NAMES
 from harness.load.merged_figures import Ramp, Status, Window, differences, per
 from harness.load.probe.memory_use import KERNEL_SOURCE, Memory
 from harness.load.probe.readings import Edge, TaskSample
-from harness.load.trial_spec import Cell
 
 _TICK_US = 1_000_000 / os.sysconf("SC_CLK_TCK")
 
@@ -34,7 +34,7 @@ class Readings:
     memory_baseline: Memory | None
 
 
-def asked(cell: Cell) -> dict[str, Any]:
+def asked(cell: PlacedCell) -> dict[str, Any]:
     """What the plan asked for."""
     return {
         "cell": cell.index,
@@ -48,7 +48,7 @@ def asked(cell: Cell) -> dict[str, Any]:
     }
 
 
-def blank(cell: Cell) -> dict[str, Any]:
+def blank(cell: PlacedCell) -> dict[str, Any]:
     """The record of a cell of which nothing is known but what was asked."""
     return {
         **asked(cell),

@@ -27,6 +27,7 @@ import gevent
 from harness.contract.address import parse
 from harness.contract.codes import FailureCode
 from harness.contract.events import Events
+from harness.contract.trial_spec import PlacedCell, PlacedStep, TrialSpec
 from harness.host import cpu_accounting, discovery, sockets
 from harness.host.cpu_spent import Reading, Spent
 from harness.host.fair_wait import Wait
@@ -42,14 +43,13 @@ from harness.load.problems import Failure, TrialFailed
 from harness.load.progress_events import Progress
 from harness.load.tracing import call_counts
 from harness.load.trial_requests import TrialRequests
-from harness.load.trial_spec import Cell, Step, Trial
 from harness.load.turns import Traffic
 from harness.load.watch import DEATH_S, Watch
 
 CLOSE_WAIT_S = 1.0
 
 
-def run(trial: Trial, events: Events, workers: list[subprocess.Popen[bytes]]) -> None:
+def run(trial: TrialSpec, events: Events, workers: list[subprocess.Popen[bytes]]) -> None:
     """Conduct the trial up to its *done* event; started processes are added to `workers`.
 
     Raises TrialFailed, FleetFault, or ReaderGone.
@@ -64,7 +64,7 @@ def run(trial: Trial, events: Events, workers: list[subprocess.Popen[bytes]]) ->
 
 
 def await_server(
-    trial: Trial, events: Events, requests: TrialRequests, traffic: ready.Traffic
+    trial: TrialSpec, events: Events, requests: TrialRequests, traffic: ready.Traffic
 ) -> tuple[Probe, Memory | None]:
     """Wait for a verified echo, find the server, read its baseline. Raises TrialFailed."""
     address = parse(trial.address)
@@ -129,7 +129,7 @@ class Conductor:
 
     def __init__(
         self,
-        trial: Trial,
+        trial: TrialSpec,
         events: Events,
         requests: TrialRequests,
         fleet: Fleet,
@@ -185,7 +185,7 @@ class Conductor:
 
     # One step
 
-    def _step(self, step: Step) -> None:
+    def _step(self, step: PlacedStep) -> None:
         self._progress.show(step.cells[0])
         problem = self._guarded(step.cells[0], partial(self._ramp, step))
         run = self._xray_cell if self._trial.xray else self._traffic_cell
@@ -197,7 +197,7 @@ class Conductor:
             self._progress.show(cell)
             self._guarded(cell, partial(run, cell))
 
-    def _guarded(self, cell: Cell, run: Callable[[], Any]) -> Any:
+    def _guarded(self, cell: PlacedCell, run: Callable[[], Any]) -> Any:
         """Run a part of a cell; a server that dies in it ends cell and trial with what was seen."""
         try:
             return run()
@@ -206,7 +206,7 @@ class Conductor:
             self._emit(cell_records.blank(cell) | {"failure": death})
             raise problems.fatal(death) from None
 
-    def _release(self, last: Cell) -> None:
+    def _release(self, last: PlacedCell) -> None:
         """Back to zero connections, on the server's side as well."""
         stop_s = self._trial.timeouts.stop_s
         try:
@@ -255,7 +255,7 @@ class Conductor:
 
     # The ramp
 
-    def _ramp(self, step: Step) -> Failure | None:
+    def _ramp(self, step: PlacedStep) -> Failure | None:
         """Open N connections as a storm, tell the ramp cell; return why N were not reached."""
         before = self._fleet.status()
         # Without a ramp cell no figure of the opening is kept: 10,000 tasks are not read for it
@@ -289,7 +289,7 @@ class Conductor:
 
     def _emit_ramp(
         self,
-        cell: Cell,
+        cell: PlacedCell,
         readings: cell_records.Readings,
         before: Status,
         status: Status,
@@ -307,7 +307,7 @@ class Conductor:
         }
         self._emit(cell_records.blank(cell) | members | self._observed(readings, None))
 
-    def _emit_unreached(self, cell: Cell, problem: Failure, spent: Spent | None) -> None:
+    def _emit_unreached(self, cell: PlacedCell, problem: Failure, spent: Spent | None) -> None:
         """Tell a cell that was not run, because its step does not hold its connections."""
         if self._trial.xray:
             self._emit_xray(cell, call_counts.not_counted(problem["text"]))
@@ -315,7 +315,7 @@ class Conductor:
         self._emit_failed(cell, problems.not_run(problem), spent)
 
     def _emit_failed(
-        self, cell: Cell, failure: Failure, spent: Spent | None, **members: Any
+        self, cell: PlacedCell, failure: Failure, spent: Spent | None, **members: Any
     ) -> None:
         """Tell a cell that has no window; `spent` is of the wait that ended in vain."""
         established = self._fleet.status().established
@@ -324,17 +324,17 @@ class Conductor:
 
     # A cell whose system calls are counted
 
-    def _xray_cell(self, cell: Cell) -> None:
+    def _xray_cell(self, cell: PlacedCell) -> None:
         self._probe.refresh()
         counted = call_counts.count(cell, self._trial, self._probe.pids, self._fleet, self._watch)
         self._emit_xray(cell, counted)
 
-    def _emit_xray(self, cell: Cell, counted: dict[str, Any]) -> None:
+    def _emit_xray(self, cell: PlacedCell, counted: dict[str, Any]) -> None:
         self._events.emit("xray", **cell_records.asked(cell), **counted)
 
     # A cell with traffic
 
-    def _traffic_cell(self, cell: Cell) -> None:
+    def _traffic_cell(self, cell: PlacedCell) -> None:
         """Measure the cell's window, in its turns; tell the cell, good or not."""
         problem = self._traffic.obstacle(cell)
         before = self._fleet.status()
@@ -394,7 +394,7 @@ class Conductor:
             "host": cell_records.host_members(first, last),
         }
 
-    def _read_memory(self, cell: Cell) -> Memory | None:
+    def _read_memory(self, cell: PlacedCell) -> Memory | None:
         if self._trial.unseen:
             return None
         return read_memory(self._requests, self._probe, cell.index)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 from harness.contract.codes import FailureCode
+from harness.contract.trial_spec import Ceiling, PlacedCell
 from harness.host.cpu_spent import Spent
 from harness.load.merged_figures import Status, differences
-from harness.load.trial_spec import Ceiling, Cell
 
 Failure = dict[str, str]
 
@@ -63,7 +63,7 @@ def shortfall(
     )
 
 
-def obstacle(cell: Cell, status: Status) -> Failure | None:
+def obstacle(cell: PlacedCell, status: Status) -> Failure | None:
     """Why a cell, or a turn of it, cannot start: what the traffic before it left behind."""
     if status.outstanding:
         text = f"{status.outstanding:,} replies of the traffic before are still missing"
@@ -87,7 +87,7 @@ def unanswered(missing: int, settle_s: float) -> Failure:
     return failure(FailureCode.NOT_SETTLED, text)
 
 
-def overslept(engines: int, cell: Cell) -> Failure | None:
+def overslept(engines: int, cell: PlacedCell) -> Failure | None:
     """So many engines did not run between the window's edges; None when all of them did."""
     if not engines:
         return None
@@ -108,7 +108,7 @@ def strayed(held: AbstractSet[int], granted: AbstractSet[int]) -> Failure | None
     return failure(FailureCode.OUTSIDE_CPUS, text)
 
 
-def death(cell: Cell, seen: str, status: Status) -> Failure:
+def death(cell: PlacedCell, seen: str, status: Status) -> Failure:
     """The server died during a cell."""
     return failure(
         FailureCode.SERVER_DIED,

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import gevent
 
 from harness.contract.events import Events, ReaderGone
+from harness.contract.trial_spec import PlacedCell
 from harness.load.locust.fleet import Fleet
-from harness.load.trial_spec import Cell
 
 INTERVAL_S = 1.0
 
@@ -21,11 +21,11 @@ class Progress:
         self._events = events
         self._fleet = fleet
         self._cells = cells
-        self._cell: Cell | None = None
+        self._cell: PlacedCell | None = None
         self._told_s = time.monotonic()
         self._greenlet = gevent.spawn(self._tell)
 
-    def show(self, cell: Cell) -> None:
+    def show(self, cell: PlacedCell) -> None:
         """This cell is what happens from now on."""
         self._cell = cell
 
@@ -48,7 +48,7 @@ class Progress:
             except ReaderGone:  # the conductor finds out with its next event, and ends the trial
                 return
 
-    def _tell_once(self, cell: Cell) -> None:
+    def _tell_once(self, cell: PlacedCell) -> None:
         now_s = time.monotonic()
         elapsed_s, self._told_s = now_s - self._told_s, now_s
         live = self._fleet.take_live()

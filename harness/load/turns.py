@@ -19,6 +19,7 @@ from typing import Any
 
 import gevent
 
+from harness.contract.trial_spec import STRETCH_MAX, PlacedCell, TrialSpec
 from harness.host.cpu_accounting import Charged, Moment
 from harness.host.cpu_spent import Reading, Spent
 from harness.host.fair_wait import Wait
@@ -28,7 +29,6 @@ from harness.load.merged_figures import Window, merge_turns
 from harness.load.probe.counter_snapshots import Snapshots
 from harness.load.probe.readings import Edge, Probe, TaskSample
 from harness.load.problems import Failure
-from harness.load.trial_spec import STRETCH_MAX, Cell, Trial
 from harness.load.watch import DEATH_S, Watch
 
 ESTABLISHED_INTERVAL_S = 1.0
@@ -78,7 +78,7 @@ class Traffic:
 
     def __init__(
         self,
-        trial: Trial,
+        trial: TrialSpec,
         fleet: Fleet,
         probe: Probe,
         watch: Watch,
@@ -98,7 +98,7 @@ class Traffic:
         # How long the last reading in front of a window took
         self._edge_s = 0.0
 
-    def obstacle(self, cell: Cell) -> Failure | None:
+    def obstacle(self, cell: PlacedCell) -> Failure | None:
         """Why traffic cannot start, by what the engines said last. Raises ServerGone."""
         self._fleet.ask()
         found = problems.obstacle(cell, self._fleet.status())
@@ -107,7 +107,7 @@ class Traffic:
             self._watch.check()
         return found
 
-    def warm_up(self, cell: Cell) -> Failure | None:
+    def warm_up(self, cell: PlacedCell) -> Failure | None:
         """The cell's traffic before anything of it counts; return the failure when it does not end.
 
         Raises ServerGone or FleetFault.
@@ -134,7 +134,7 @@ class Traffic:
                 problem = problems.obstacle(cell, self._fleet.status())
         return problem
 
-    def run(self, cell: Cell, rest: Callable[[], None], account: Account | None) -> Seen:
+    def run(self, cell: PlacedCell, rest: Callable[[], None], account: Account | None) -> Seen:
         """All turns of a cell; `rest` between two of them.
 
         `account` has the harness read the server's accounts; None where nothing is known of it.
@@ -185,7 +185,7 @@ class Traffic:
             return None
         return self._probe.account(account, self._fleet.status().echoes)
 
-    def _turn(self, cell: Cell, established: list[int], *, is_last: bool) -> tuple[Turn, int]:
+    def _turn(self, cell: PlacedCell, established: list[int], *, is_last: bool) -> tuple[Turn, int]:
         """Warm up, measure one window and stop; the turn and the number of its order."""
         warmup_s = warmup_of_turn_s(cell, self._round_trip_s)
         start_ns = time.monotonic_ns() + int((warmup_s + self._edge_s) * 1e9)
@@ -226,7 +226,7 @@ class Traffic:
             next_ns += interval_ns
         self._watch.sleep_until(end_ns)
 
-    def _collect(self, cell: Cell, order: int) -> list[dict[str, Any]]:
+    def _collect(self, cell: PlacedCell, order: int) -> list[dict[str, Any]]:
         self._watch.until(
             lambda: self._fleet.windows(order) is not None, WINDOW_WAIT_S, AFTER_WINDOW_POLL_S
         )
@@ -250,7 +250,7 @@ class Traffic:
         return problems.unanswered(self._fleet.status().outstanding, wait.waited_s)
 
 
-def round_trip_s(cell: Cell, echoes: int, elapsed_s: float) -> float:
+def round_trip_s(cell: PlacedCell, echoes: int, elapsed_s: float) -> float:
     """How long one message of a closed loop is under way, by Little's law (Little 1961, L = λ·W).
 
     0 in an open loop, where it is not what the turn has to be long beside.
@@ -260,7 +260,7 @@ def round_trip_s(cell: Cell, echoes: int, elapsed_s: float) -> float:
     return cell.active * cell.depth * elapsed_s / echoes
 
 
-def turn_s(cell: Cell, round_trip_s: float) -> float:
+def turn_s(cell: PlacedCell, round_trip_s: float) -> float:
     """How long one turn's window is: as planned, or longer for a server that needs it."""
     planned_s = cell.window_s / cell.turns
     if cell.turns == 1:
@@ -268,14 +268,14 @@ def turn_s(cell: Cell, round_trip_s: float) -> float:
     return max(planned_s, _bounded_s(cell, ROUND_TRIPS_MIN, round_trip_s))
 
 
-def _bounded_s(cell: Cell, round_trips: int, round_trip_s: float) -> float:
+def _bounded_s(cell: PlacedCell, round_trips: int, round_trip_s: float) -> float:
     """So many round trips of a turn that may have ROUND_TRIPS_MIN; those of a server that stood
     still in the warm-up are cut to what the longest turn has room for."""
     longest_s = STRETCH_MAX * cell.window_s / cell.turns / ROUND_TRIPS_MIN
     return round_trips * min(round_trip_s, longest_s)
 
 
-def warmup_of_turn_s(cell: Cell, round_trip_s: float) -> float:
+def warmup_of_turn_s(cell: PlacedCell, round_trip_s: float) -> float:
     """How long a turn's traffic runs before its window opens.
 
     A window that comes whole follows on half of its cell's warm-up: a closed loop over 10,000
@@ -286,7 +286,7 @@ def warmup_of_turn_s(cell: Cell, round_trip_s: float) -> float:
     return max(WARMUP_MIN_S, cell.warmup_s / 2)
 
 
-def calm_s(cell: Cell, round_trip_s: float) -> float:
+def calm_s(cell: PlacedCell, round_trip_s: float) -> float:
     """How long traffic runs until no message is under way that met the start, or a reading."""
     return max(WARMUP_OF_TURN_S, _bounded_s(cell, WARMUP_ROUND_TRIPS, round_trip_s))
 

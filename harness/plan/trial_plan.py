@@ -18,8 +18,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from harness.contract.trial_spec import Cell, Closing, Step
 from harness.plan.capacity import Capacity
-from harness.plan.profiles.profile import CLOSING_DEFAULT, Closing, Profile, ScenarioUse
+from harness.plan.profiles.profile import CLOSING_DEFAULT, Profile, ScenarioUse
 from harness.plan.scenarios import CALIBRATION, SCENARIOS
 from harness.plan.waves import Waves
 
@@ -38,46 +39,6 @@ RATE_DIGITS = 3
 CALIBRATION_BLOCK = 0
 # Of all other planned trials, this share may be spent on measuring noisy cells again.
 REPEATS_SHARE_MAX = 1 / 3
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One point to measure.
-
-    `rate_share` is of the variant's capacity; `rate_per_s` is then None until that is known.
-    `closing` is how connections end in churn, which makes a new one for each message. `turns`: in
-    how many parts the window comes, where trials run side by side.
-    """
-
-    scenario: str
-    connections: int
-    active: int
-    payload_bytes: int
-    depth: int
-    rate_per_s: float | None
-    warmup_s: float
-    window_s: float
-    rate_share: float | None = None
-    closing: Closing | None = None
-    turns: int = 1
-
-    @property
-    def label(self) -> str:
-        """`idle at 10,000`."""
-        return f"{self.scenario} at {self.connections:,}"
-
-    @property
-    def is_resolved(self) -> bool:
-        """Whether its rate, where it has one, is known."""
-        return self.rate_share is None or self.rate_per_s is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """The cells that share their open connections."""
-
-    connections: int
-    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,11 @@ def step(connections: int, *, active: int = 10, window_s: float = 0.2) -> Event:
 
 
 def spec(*steps: Event, **changes: Any) -> Event:
-    """A trial as the harness would write it."""
+    """A trial as the harness would write it; its cells are counted through."""
     cpus = sorted(os.sched_getaffinity(0))
+    planned = steps or (step(20),)
+    for index, one in enumerate(cell for each in planned for cell in each["cells"]):
+        one["index"] = index
     return {
         "schema": 1,
         "campaign": "test",
@@ -64,10 +67,9 @@ def spec(*steps: Event, **changes: Any) -> Event:
         "workers": 0,
         "prepare_namespace": True,
         "sysctls": {"net.core.somaxconn": "8192"},
-        "connections_max": None,
-        "beyond": None,
+        "ceiling": None,
         "timeouts": {"ready_s": 5, "connect_s": 3, "settle_s": 1, "stop_s": 2},
-        "steps": list(steps) or [step(20)],
+        "steps": list(planned),
         **changes,
     }
 

@@ -11,8 +11,8 @@ import pytest
 from load_trials import LoadRun, cell, spec
 
 from harness import gates
+from harness.contract import trial_spec
 from harness.contract.record import VariantFacts
-from harness.load import trial_spec
 
 Run = Callable[[dict[str, Any]], LoadRun]
 
@@ -102,7 +102,7 @@ def test_churn_without_sources_works_on_a_path(run_load: Run, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"closing": "FIN"}, "closing must be fin or rst"),
+        ({"closing": "FIN"}, "closing: input should be 'fin' or 'rst'"),
         ({"depth": 2}, "closing takes neither a depth nor a rate"),
         ({"rate_per_s": 10.0}, "closing takes neither a depth nor a rate"),
     ],

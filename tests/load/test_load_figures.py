@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from locust.stats import RequestStats
 
+from harness.contract.trial_spec import Ceiling, PlacedCell
 from harness.engine import histogram
 from harness.load import cell_records, merged_figures, problems
 from harness.load.locust.stats import METHOD, NAME, fold
 from harness.load.merged_figures import Status
 from harness.load.probe.readings import Edge, TaskSample
-from harness.load.trial_spec import Ceiling, Cell
 
 
 @given(
@@ -186,7 +186,7 @@ def test_without_a_value_there_is_no_distribution() -> None:
     assert merged_figures.merge_ramp([]).first_connect_ns == 0
 
 
-CELL = Cell(3, "idle", 100, 10, 64, 1, None, 0.1, 1.0)
+CELL = PlacedCell("idle", 100, 10, 64, 1, None, 0.1, 1.0, index=3)
 
 
 def edge(stamp_ns: int, **changes: Any) -> Edge:

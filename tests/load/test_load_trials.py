@@ -358,7 +358,7 @@ def test_a_trial_that_makes_no_sense_is_told_and_exits_2(run_load: Run) -> None:
     run = run_load(spec() | {"seed": "seven"})
     failure = run.to_end()
     assert failure["code"] == "load-error"
-    assert failure["text"] == 'C10K_TRIAL.seed must be a whole number >= 0, not "seven"'
+    assert failure["text"] == 'C10K_TRIAL.seed: input should be a valid integer, not "seven"'
     assert run.process.wait(timeout=5) == 2
 
 

@@ -15,10 +15,10 @@ from load_trials import PORT, LoadRun, cell, spec
 from test_load_figures import window
 
 from harness.contract.address import parse
+from harness.contract.trial_spec import PlacedCell
 from harness.load import merged_figures, turns
 from harness.load.probe import memory_use
 from harness.load.probe.readings import Edge, Probe, TaskSample
-from harness.load.trial_spec import Cell
 from harness.load.turns import joined_edges, paced_as
 
 Run = Callable[[dict[str, Any]], LoadRun]
@@ -40,9 +40,9 @@ EDGE = Edge(
 )
 
 
-def one_cell(**changes: Any) -> Cell:
+def one_cell(**changes: Any) -> PlacedCell:
     """A cell of a closed loop."""
-    plain = Cell(
+    plain = PlacedCell(
         index=0,
         scenario="idle",
         connections=100,

@@ -14,10 +14,10 @@ from typing import Any
 from locust.rpc import Message
 from locust.runners import LocalRunner, MasterRunner
 
+from harness.contract.trial_spec import PlacedCell
 from harness.load.locust import messages
 from harness.load.locust.users import StepShape
 from harness.load.merged_figures import Status, merge_status, shares
-from harness.load.trial_spec import Cell
 
 
 class FleetFault(Exception):
@@ -115,7 +115,7 @@ class Fleet:
         self._runner.send_message(messages.RAMP, {})
 
     def start(
-        self, cell: Cell, seed: int, window_start_ns: int, window_end_ns: int, *, spin: bool
+        self, cell: PlacedCell, seed: int, window_start_ns: int, window_end_ns: int, *, spin: bool
     ) -> int:
         """Begin a cell's traffic: each engine drives its share of the active connections.
 

@@ -15,12 +15,12 @@ from locust import runners as locust_runners
 from locust.env import Environment
 
 from harness.contract.address import parse
+from harness.contract.trial_spec import TrialSpec
 from harness.engine import Engine
 from harness.load.locust import messages
 from harness.load.locust.fleet import Fleet, FleetFault
 from harness.load.locust.node import EngineNode
 from harness.load.locust.users import LoadEnvironment, StepShape
-from harness.load.trial_spec import Trial
 
 LOCAL = "local"  # what Locust's local runner calls itself in messages
 LOOPBACK = "127.0.0.1"
@@ -36,7 +36,7 @@ CONNECTIONS_PER_SOURCE = 20_000
 CYCLE_SOURCES = 64
 
 
-def local_fleet(trial: Trial) -> Fleet:
+def local_fleet(trial: TrialSpec) -> Fleet:
     """One engine in this process. Raises ValueError on an address that the engine refuses."""
     # The hub keeps what the engine's thread does not need, where there are CPUs to share
     # (a server that was there before may be on any of them)
@@ -62,7 +62,7 @@ def _report_locally(environment: Environment) -> None:
             hook.fire(client_id=LOCAL, data=data)  # type: ignore[no-untyped-call]
 
 
-def master_fleet(trial: Trial, workers: list[subprocess.Popen[bytes]]) -> Fleet:
+def master_fleet(trial: TrialSpec, workers: list[subprocess.Popen[bytes]]) -> Fleet:
     """One worker process per engine, and Locust's master here.
 
     Started processes are added to `workers` one by one, for whoever has to end them. Raises
@@ -110,7 +110,7 @@ def _start_worker(index: int, port: int) -> subprocess.Popen[bytes]:
     )
 
 
-def run_worker(trial: Trial, index: int, port: int) -> None:
+def run_worker(trial: TrialSpec, index: int, port: int) -> None:
     """Be one worker: an engine of its own, which obeys the master until the process ends."""
     locust_runners.WORKER_REPORT_INTERVAL = messages.REPORT_INTERVAL_S
     locust_runners.WORKER_LOG_REPORT_INTERVAL = -1  # its log is this process's stderr
@@ -125,7 +125,7 @@ def run_worker(trial: Trial, index: int, port: int) -> None:
     runner.greenlet.join()
 
 
-def make_engine(trial: Trial, index: int, cpu: int) -> Engine:
+def make_engine(trial: TrialSpec, index: int, cpu: int) -> Engine:
     """The engine of the index-th process of this trial."""
     address = parse(trial.address)
     sources: list[str] = []

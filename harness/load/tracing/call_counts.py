@@ -13,11 +13,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from harness.contract.trial_spec import PlacedCell, TrialSpec
 from harness.load.locust.fleet import Fleet
 from harness.load.tracing.perf import Perf
 from harness.load.tracing.strace import Strace
 from harness.load.tracing.tracer import ATTACH_S, Refused, Tracer
-from harness.load.trial_spec import Cell, Trial
 from harness.load.watch import Watch
 
 # The first that can be attached counts: strace needs no root where the kernel lets it attach.
@@ -27,7 +27,7 @@ START_S = 0.05
 
 
 def count(
-    cell: Cell, trial: Trial, pids: Sequence[int], fleet: Fleet, watch: Watch
+    cell: PlacedCell, trial: TrialSpec, pids: Sequence[int], fleet: Fleet, watch: Watch
 ) -> dict[str, Any]:
     """Run the cell's traffic under the tracer: its calls by name and its echoes, or why not.
 
@@ -79,7 +79,7 @@ def not_counted(reason: str) -> dict[str, Any]:
     return {"tool": None, "syscalls": None, "echoes": None, "reason": reason}
 
 
-def _run_traffic(cell: Cell, trial: Trial, fleet: Fleet, watch: Watch) -> int:
+def _run_traffic(cell: PlacedCell, trial: TrialSpec, fleet: Fleet, watch: Watch) -> int:
     """Run it to its last send; the number of its order."""
     start_ns = time.monotonic_ns() + int(max(cell.warmup_s, START_S) * 1e9)
     end_ns = start_ns + int(cell.window_s * 1e9)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from harness.contract.errors import UsageError
+from harness.contract.trial_spec import Closing
 from harness.plan.budget import BUDGET_S_MAX
 from harness.plan.scenarios import CALIBRATION, SCENARIOS
 from harness.plan.waves import SERVERS_MIN
@@ -45,7 +46,6 @@ Share = Annotated[float, Field(ge=0.001, le=2, strict=False)]
 Conformance = Literal["quick", "full", "off"]
 
 # How the connections of churn end: in order, or by a reset.
-Closing = Literal["fin", "rst"]
 CLOSING_DEFAULT: tuple[Closing, ...] = ("fin",)
 
 
