@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 
 from harness.backends.base import Backend, Prepared
 from harness.campaign import worker_pool
-from harness.campaign.conformance_run import Subset, Verdict, judge
+from harness.campaign.conformance_run import Verdict, judge
 from harness.campaign.suite_turn import Turn
 from harness.contract.errors import ServerFault
+from harness.contract.suite_spec import Subset
 from harness.gates.server_faults import NOT_AVAILABLE
 from harness.host.cpus import CpuSplit, keep_to
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from harness import conformance
 from harness.backends.base import (
@@ -32,10 +32,10 @@ from harness.backends.base import (
 )
 from harness.campaign.suite_turn import Turn
 from harness.conformance import suite_results as results
-from harness.conformance import suite_spec
 from harness.conformance.suite_results import MAIN, CheckResult, End, Score, undecided
 from harness.contract.codes import FailureCode
 from harness.contract.errors import ServerFault
+from harness.contract.suite_spec import Subset, SuiteSpec
 from harness.contract.trial_spec import Tree
 from harness.gates.disturbed import reason
 from harness.gates.server_faults import DISTURBED, judged, not_available
@@ -46,8 +46,6 @@ from harness.host.ownership import hand_over
 from harness.plan.limits import Asked
 from harness.plan.profiles.profile import Timeouts
 from harness.store.campaign_store import replace as replace_file
-
-Subset = Literal["quick", "full"]
 
 # The most connections of any check, with room for those of checks that idle meanwhile.
 CONNECTIONS = 11_800
@@ -160,22 +158,19 @@ class SuiteContext:
         """The specification that the suite reads."""
         del tree  # the suite looks at who holds the listening socket, and at what that forked
         file = self.prepared.variant.file
-        told = {
-            "schema": suite_spec.SCHEMA,
-            "address": ADDRESS,
-            "checks": self.subset,
-            "only": None,
-            "connections_max": file.limits.connections_max if file.limits else None,
-            "beyond": file.limits.beyond if file.limits else None,
-            "counters": file.counters,
-            "directory": directory or self.scratch,
-            "cpus": self.cpus.load,
-            "prepare_namespace": prepare_namespace,
-            "sysctls": sysctls,
-            "ready_s": self.timeouts.ready_s,
-            "shares_cpus": self.shares_cpus,
-        }
-        return {suite_spec.VARIABLE: json.dumps(told)}
+        return SuiteSpec(
+            address=ADDRESS,
+            checks=self.subset,
+            connections_max=file.limits.connections_max if file.limits else None,
+            beyond=file.limits.beyond if file.limits else None,
+            counters=file.counters,
+            directory=directory or self.scratch,
+            cpus=self.cpus.load,
+            prepare_namespace=prepare_namespace,
+            sysctls=sysctls,
+            ready_s=self.timeouts.ready_s,
+            shares_cpus=self.shares_cpus,
+        ).variables()
 
 
 def judge(

@@ -7,7 +7,6 @@ on: each vouches for the block in front of it and the one behind it.
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,6 +14,7 @@ from typing import Any, ClassVar
 from harness.backends.base import Backend, LoadSilent, Prepared
 from harness.campaign.progress import Progress
 from harness.contract.errors import C10kError, Unproven
+from harness.contract.selftest_spec import SelftestSpec
 from harness.contract.trial_spec import Tree
 from harness.gates import generator_fitness, proof_coverage
 from harness.gates.generator_fitness import PARTS, Selftest
@@ -71,15 +71,14 @@ class SelftestContext:
     ) -> dict[str, str]:
         """The task, as the module reads it."""
         del directory, tree  # the null server listens on TCP, in the load's own process
-        task = {
-            "server_cpus": self.split.server,
-            "load_cpus": self.split.load,
-            "spin": self.spin,
-            "skip": self.skip,
-            "sysctls": sysctls,
-            "prepare_namespace": prepare_namespace,
-        }
-        return {"C10K_SELFTEST": json.dumps(task)}
+        return SelftestSpec(
+            server_cpus=self.split.server,
+            load_cpus=self.split.load,
+            spin=self.spin,
+            skip=self.skip,
+            sysctls=sysctls,
+            prepare_namespace=prepare_namespace,
+        ).variables()
 
 
 class Prover:

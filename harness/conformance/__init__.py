@@ -9,7 +9,8 @@ object per line. It imports nothing of the harness but a few modules of `harness
     scene.py    what a check is given        target.py     the server, seen from beside
     peers.py    clients that verify          results.py    results, also for the harness
 
-What it wants of the harness, in the order in which it may ask (the JSON is in `spec.py`):
+Its task is in `C10K_CONFORMANCE` (`harness/contract/suite_spec.py`). What it wants of the harness,
+in the order in which it may ask:
 
     {"event":"hello"}                     start the server (LISTEN and BACKLOG as in a trial)
     {"event":"ready"}                     nothing; it answered

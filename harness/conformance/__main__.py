@@ -9,8 +9,8 @@ import traceback
 from typing import NoReturn
 
 from harness.conformance import suite
-from harness.conformance import suite_spec as specs
 from harness.conformance.cpu_turns import Alone, Shared
+from harness.contract import suite_spec as specs
 from harness.contract.codes import FailureCode
 from harness.contract.events import Events, ReaderGone
 from harness.host import namespace
@@ -36,7 +36,7 @@ def main() -> NoReturn:
         sys.exit(0)
 
 
-def _say_hello(spec: specs.Spec, events: Events) -> None:
+def _say_hello(spec: specs.SuiteSpec, events: Events) -> None:
     if spec.prepare_namespace:
         namespace.prepare(spec.sysctls)
     cpus = namespace.pin(spec.cpus)
@@ -50,7 +50,7 @@ def _say_hello(spec: specs.Spec, events: Events) -> None:
     )
 
 
-def _run(spec: specs.Spec, events: Events) -> None:
+def _run(spec: specs.SuiteSpec, events: Events) -> None:
     try:
         suite.run(spec, events.emit, Shared(events) if spec.shares_cpus else Alone())
     except suite.NotReady as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.conformance.extras import Extra
 from harness.conformance.scene import Scene
-from harness.conformance.suite_spec import Spec
+from harness.contract.suite_spec import SuiteSpec
 
 Body = Callable[[Scene], str]
 
@@ -43,7 +43,7 @@ class Check:
     light: bool = False
     quick: bool = True
     tcp: bool = False
-    extra: Callable[[Spec], Extra | None] | None = None
+    extra: Callable[[SuiteSpec], Extra | None] | None = None
     timeout_s: float = TIMEOUT_USUAL_S
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from harness.conformance.suite_spec import Spec
 from harness.contract.address import Address, parse
+from harness.contract.suite_spec import SuiteSpec
 
 # Much smaller than any default, so that a server that does not read BACKLOG is seen to
 SMALL_BACKLOG = 64
@@ -24,20 +24,20 @@ class Extra:
     address: Address | None
 
 
-def backlog(spec: Spec) -> Extra:
+def backlog(spec: SuiteSpec) -> Extra:
     """Has a short queue of connections."""
     port = spec.port_after(1)
     variables = {"LISTEN": f"tcp://0.0.0.0:{port}", "BACKLOG": str(SMALL_BACKLOG)}
     return Extra("backlog", variables, parse(f"tcp://127.0.0.1:{port}"))
 
 
-def ending(spec: Spec) -> Extra:
+def ending(spec: SuiteSpec) -> Extra:
     """Is ended by SIGTERM with connections open."""
     port = spec.port_after(4)
     return Extra("ending", {"LISTEN": f"tcp://0.0.0.0:{port}"}, parse(f"tcp://127.0.0.1:{port}"))
 
 
-def ipv6(spec: Spec) -> Extra | None:
+def ipv6(spec: SuiteSpec) -> Extra | None:
     """Listens on IPv6; None where this network has none."""
     if not _has_ipv6():
         return None
@@ -45,7 +45,7 @@ def ipv6(spec: Spec) -> Extra | None:
     return Extra("ipv6", {"LISTEN": f"tcp://[::]:{port}"}, parse(f"tcp://[::1]:{port}"))
 
 
-def counted(spec: Spec) -> Extra | None:
+def counted(spec: SuiteSpec) -> Extra | None:
     """Sees nothing but traffic that is counted; None for a server that does not count."""
     if not spec.counters:
         return None
@@ -53,7 +53,7 @@ def counted(spec: Spec) -> Extra | None:
     return Extra("counted", {"LISTEN": f"tcp://0.0.0.0:{port}"}, parse(f"tcp://127.0.0.1:{port}"))
 
 
-def unix(spec: Spec) -> Extra | None:
+def unix(spec: SuiteSpec) -> Extra | None:
     """Listens on a path; None where there is no directory for it."""
     if spec.directory is None:
         return None
@@ -61,7 +61,7 @@ def unix(spec: Spec) -> Extra | None:
     return Extra("unix", {"LISTEN": listen}, parse(listen))
 
 
-def unusable(spec: Spec) -> Extra:
+def unusable(spec: SuiteSpec) -> Extra:
     """Is told an address that is none."""
     return Extra("unusable", {"LISTEN": UNUSABLE_LISTEN}, None)
 

@@ -19,9 +19,9 @@ from harness.conformance.cpu_turns import Alone, Turns
 from harness.conformance.extras import PORTS, Extra
 from harness.conformance.peers import Peer
 from harness.conformance.suite_results import Failed, NotServed
-from harness.conformance.suite_spec import Spec
 from harness.conformance.target import Target, until
 from harness.contract.address import Address
+from harness.contract.suite_spec import SuiteSpec
 from harness.host import sockets
 
 ALONE = Alone()
@@ -55,7 +55,7 @@ class Facts:
     suite can hold. turns: permission to work.
     """
 
-    spec: Spec
+    spec: SuiteSpec
     ready_s: float
     capacity: int
     tell: Callable[..., None]

@@ -22,9 +22,9 @@ from harness.conformance.cpu_turns import Turns
 from harness.conformance.definition import Check
 from harness.conformance.scene import Facts, answers
 from harness.conformance.suite_results import score
-from harness.conformance.suite_spec import Spec, SpecError
 from harness.conformance.target import Target, until
 from harness.contract.address import Address, parse
+from harness.contract.suite_spec import SpecError, SuiteSpec
 from harness.host import sockets
 
 GROUPS = (
@@ -50,7 +50,7 @@ def every_check() -> list[Check]:
     return [check for group in GROUPS for check in group.checks]
 
 
-def wanted(spec: Spec) -> list[Check]:
+def wanted(spec: SuiteSpec) -> list[Check]:
     """The checks to make, those that idle for long first: their idles overlap the others.
 
     Raises SpecError when `only` names a check that does not exist.
@@ -66,7 +66,7 @@ def wanted(spec: Spec) -> list[Check]:
     return sorted(checks, key=lambda check: (not check.crowds, -check.idle_s))
 
 
-def run(spec: Spec, tell: Callable[..., None], turns: Turns) -> None:
+def run(spec: SuiteSpec, tell: Callable[..., None], turns: Turns) -> None:
     """Make the checks and tell what they saw. Raises NotReady, or SpecError before that."""
     checks = wanted(spec)
     server, ready_s = _await_server(spec, spec.where())
@@ -96,7 +96,7 @@ def run(spec: Spec, tell: Callable[..., None], turns: Turns) -> None:
     )
 
 
-def _await_server(spec: Spec, address: Address) -> tuple[Target, float]:
+def _await_server(spec: SuiteSpec, address: Address) -> tuple[Target, float]:
     """The server that answers there, and how many seconds after its start it first did."""
     if not until(lambda: answers(address), spec.ready_s, RETRY_S):
         ports = sockets.ports_of_others() if spec.is_private else []
@@ -108,7 +108,7 @@ def _await_server(spec: Spec, address: Address) -> tuple[Target, float]:
     return server, server.age_s()
 
 
-def _bindable(spec: Spec, last: Address) -> Address:
+def _bindable(spec: SuiteSpec, last: Address) -> Address:
     """Where a server can listen after the last one was killed.
 
     The kernel keeps the port of a connection that the server closed first for a minute. Only a
@@ -124,7 +124,7 @@ def _bindable(spec: Spec, last: Address) -> Address:
     return last
 
 
-def _capacity(spec: Spec, server: Target) -> int:
+def _capacity(spec: SuiteSpec, server: Target) -> int:
     """How many connections both ends can hold, as far as limits tell."""
     found = server.found
     own = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.conformance.suite_results import MAIN, REFUSAL_S, CheckResult, End, conclude
+from harness.contract.suite_spec import Subset, SuiteSpec
 from harness.host.bounded_output import Amount, Written
 from harness.plan.limits import BACKLOG, SYSCTLS
 
@@ -54,7 +55,7 @@ class Case:
     """One server, and what is run against it."""
 
     subject: Subject
-    checks: str = "quick"
+    checks: Subset = "quick"
     only: tuple[str, ...] | None = None
     on_a_path: bool = False
 
@@ -143,7 +144,7 @@ class Drive:
         self._suite = subprocess.Popen(
             [*unshare, sys.executable, "-m", "harness.conformance"],
             cwd=ROOT,
-            env={**os.environ, "C10K_CONFORMANCE": json.dumps(spec)},
+            env=os.environ | spec.variables(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._suite_log,
@@ -229,23 +230,22 @@ class Drive:
         assert self._suite.stdout is not None
         self._suite.stdout.close()
 
-    def _spec(self, case: Case, *, isolated: bool) -> dict[str, Any]:
+    def _spec(self, case: Case, *, isolated: bool) -> SuiteSpec:
         subject = case.subject
-        return {
-            "schema": 1,
-            "address": self._address,
-            "checks": case.checks,
-            "only": case.only,
-            "connections_max": subject.connections_max,
-            "beyond": subject.beyond,
-            "counters": subject.counters,
-            "directory": str(self._directory),
-            "cpus": sorted(os.sched_getaffinity(0)),
-            "prepare_namespace": isolated,
-            "sysctls": SYSCTLS if isolated else {},
-            "ready_s": 10,
-            "shares_cpus": False,
-        }
+        return SuiteSpec(
+            address=self._address,
+            checks=case.checks,
+            only=case.only,
+            connections_max=subject.connections_max,
+            beyond=subject.beyond,
+            counters=subject.counters,
+            directory=str(self._directory),
+            cpus=tuple(sorted(os.sched_getaffinity(0))),
+            prepare_namespace=isolated,
+            sysctls=SYSCTLS if isolated else {},
+            ready_s=10,
+            shares_cpus=False,
+        )
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -13,9 +13,9 @@ from harness.backends.base import Prepared
 from harness.campaign.conformance_run import Cache, Verdict
 from harness.cli.commands.check import summary
 from harness.conformance.suite_results import CheckResult, End, Score, conclude, score
-from harness.conformance.suite_spec import SpecError
-from harness.conformance.suite_spec import read as read_spec
 from harness.contract import server_counters
+from harness.contract.suite_spec import SpecError
+from harness.contract.suite_spec import read as read_spec
 from harness.host.bounded_output import Amount
 from harness.variants.variant_files import read
 
@@ -150,8 +150,8 @@ def test_the_last_line_of_counters_counts() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "not a JSON object"),
-        ('{"schema": 1}', "missing or unknown: address"),
+        ("", "C10K_CONFORMANCE is not JSON"),
+        ('{"schema": 1}', "C10K_CONFORMANCE.address is missing"),
     ],
 )
 def test_an_order_that_cannot_be_read_names_the_problem(text: str, words: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.contract.selftest_spec import SelftestSpec
 from harness.gates import generator_fitness
 from harness.load.selftest.scenes import SCENES
 from harness.plan.limits import SYSCTLS
@@ -20,14 +21,14 @@ pytestmark = pytest.mark.timing
 ROOT = Path(__file__).resolve().parents[2]
 CPUS = sorted(os.sched_getaffinity(0))
 UNSHARE = ("unshare", "--user", "--map-root-user", "--net")
-TASK = {
-    "server_cpus": [CPUS[-1]],
-    "load_cpus": [CPUS[0]],
-    "spin": True,
-    "prepare_namespace": True,
-    "skip": [],
-    "sysctls": SYSCTLS,
-}
+TASK = SelftestSpec(
+    server_cpus=(CPUS[-1],),
+    load_cpus=(CPUS[0],),
+    spin=True,
+    skip=(),
+    sysctls=dict(SYSCTLS),
+    prepare_namespace=True,
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def told() -> dict[str, dict[str, Any]]:
     done = subprocess.run(
         [*UNSHARE, sys.executable, "-m", "harness.load.selftest"],
         cwd=ROOT,
-        env={**os.environ, "C10K_SELFTEST": json.dumps(TASK)},
+        env=os.environ | TASK.variables(),
         capture_output=True,
         text=True,
         timeout=300,

@@ -19,9 +19,10 @@ from harness.variants import groups, variant_files
 
 if TYPE_CHECKING:
     from harness.backends.base import Backend, Prepared
-    from harness.campaign.conformance_run import Subset, Verdict
+    from harness.campaign.conformance_run import Verdict
     from harness.conformance.suite_results import CheckResult
     from harness.contract.errors import ServerFault
+    from harness.contract.suite_spec import Subset
     from harness.host.cpus import CpuSplit
     from harness.variants.variant_files import Variant
 

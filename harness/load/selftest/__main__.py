@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import time
 
+from harness.contract import selftest_spec
 from harness.contract.events import Events
 from harness.host import namespace
 from harness.load.selftest.scenes import SCENES, Cpus
 
-VARIABLE = "C10K_SELFTEST"
+EXIT_USAGE = 2
 
 
 def main() -> None:
     """Tell the figures of all scenes but those to skip, in their order, as they are known."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     events = Events.take_stdout()
-    task = json.loads(os.environ[VARIABLE])
-    if task["prepare_namespace"]:
-        namespace.prepare(task["sysctls"])
+    try:
+        task = selftest_spec.read(os.environ.get(selftest_spec.VARIABLE, ""))
+    except selftest_spec.SelftestError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    if task.prepare_namespace:
+        namespace.prepare(task.sysctls)
     namespace.raise_nofile()
-    cpus = Cpus(task["server_cpus"][-1], task["load_cpus"][0], asked_to_spin=task["spin"])
+    cpus = Cpus(task.server_cpus[-1], task.load_cpus[0], asked_to_spin=task.spin)
     for name, scene in SCENES.items():
-        if name in task["skip"]:
+        if name in task.skip:
             continue
         started_s = time.monotonic()
         try:
