@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.contract.trial_spec import Cell, Step, Timeouts, TrialSpec, placed
 from harness.host import namespace, survey
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,7 +126,7 @@ def run_engine(variant: str, connections: int, settings: Settings, *, spin: bool
     load = subprocess.Popen(
         [sys.executable, "-m", "harness.load"],
         cwd=ROOT,
-        env=os.environ | {"C10K_TRIAL": _trial(variant, connections, settings, spin)},
+        env=os.environ | _trial(variant, connections, settings, spin).variables(),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -156,35 +157,26 @@ def run_program(program: list[str], connections: int, settings: Settings) -> dic
     return figures
 
 
-def _trial(variant: str, connections: int, settings: Settings, spin: bool) -> str:
+def _trial(variant: str, connections: int, settings: Settings, spin: bool) -> TrialSpec:
     """The plan of one step for `python -m harness.load`: open all, then drive all."""
-    cell = {"connections": connections, "payload_bytes": 64, "depth": 1, "rate_per_s": None}
-    ramp = {"scenario": "ramp", "active": 0, "warmup_s": 0, "window_s": 0}
-    active = {
-        "scenario": "active",
-        "active": connections,
-        "warmup_s": settings.warmup_s,
-        "window_s": settings.window_s,
-    }
-    return json.dumps(
-        {
-            "schema": 1,
-            "campaign": "bench",
-            "trial": f"1-{variant}",
-            "variant": variant,
-            "address": f"tcp://{HOST}:{PORT}",
-            "seed": SEED,
-            "server_cpus": [settings.server_cpu],
-            "load_cpus": [settings.client_cpu],
-            "workers": 0,
-            "spin": spin,
-            "prepare_namespace": False,
-            "sysctls": {},
-            "connections_max": None,
-            "beyond": None,
-            "timeouts": {"ready_s": 10, "connect_s": 30, "settle_s": 10, "stop_s": 10},
-            "steps": [{"connections": connections, "cells": [cell | ramp, cell | active]}],
-        }
+    ramp = Cell("ramp", connections, 0, 64, 1, None, 0.0, 0.0)
+    times = (settings.warmup_s, settings.window_s)
+    active = Cell("active", connections, connections, 64, 1, None, *times)
+    return TrialSpec(
+        campaign="bench",
+        trial=f"1-{variant}",
+        variant=variant,
+        address=f"tcp://{HOST}:{PORT}",
+        seed=SEED,
+        server_cpus=(settings.server_cpu,),
+        load_cpus=(settings.client_cpu,),
+        workers=0,
+        spin=spin,
+        prepare_namespace=False,
+        sysctls={},
+        ceiling=None,
+        timeouts=Timeouts(ready_s=10, connect_s=30, settle_s=10, stop_s=10),
+        steps=placed([Step(connections, (ramp, active))], in_turns=False),
     )
 
 

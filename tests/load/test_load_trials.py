@@ -278,7 +278,7 @@ def test_a_server_that_listens_on_a_port_of_its_own_is_told_so(run_load: Run) ->
 
 def test_a_declared_ceiling_is_told_as_capped_with_what_was_held(run_load: Run) -> None:
     ceiling = {"connections_max": 50, "beyond": "refuse", "reason": "a table of 50"}
-    run = run_load(spec(step(50), step(80), **ceiling))
+    run = run_load(spec(step(50), step(80), ceiling=ceiling))
     run.serve_frail("--hold", "50")
     assert run.to_end()["event"] == "done"
     cells = run.of("cell")
