@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from harness.backends.base import Event, OpenTrial
+from harness.backends.base import OpenTrial
 from harness.contract import server_counters
+from harness.contract.cell_record import CountersAsked
 
 # From the server's write to the end of the log that we can read.
 ARRIVAL_S = 1.0
@@ -23,7 +24,7 @@ class Ledger:
     def __init__(self) -> None:
         self._is_silent = False
 
-    def of_window(self, opened: OpenTrial, asked: Event | None) -> dict[str, Any]:
+    def of_window(self, opened: OpenTrial, asked: CountersAsked | None) -> dict[str, Any]:
         """The server's own counters in a window, or the reason why there are none.
 
         `asked` is what the load told: how many lines so far, and what went wrong with asking; None
@@ -31,14 +32,14 @@ class Ledger:
         """
         if asked is None:
             return {"counters": None, "counters_reason": None}
-        if asked["reason"] is not None:
-            return {"counters": None, "counters_reason": asked["reason"]}
-        printed = self._await(opened, int(asked["lines"]))
-        if len(printed) < int(asked["lines"]):
+        if asked.reason is not None:
+            return {"counters": None, "counters_reason": asked.reason}
+        printed = self._await(opened, asked.lines)
+        if len(printed) < asked.lines:
             self._is_silent = True  # whatever comes late, no other cell is to wait for it
-            text = f"SIGUSR1 was sent {asked['lines']} times and answered {len(printed)} times"
+            text = f"SIGUSR1 was sent {asked.lines} times and answered {len(printed)} times"
             return {"counters": None, "counters_reason": text}
-        before, after = printed[asked["lines"] - 2 : asked["lines"]]
+        before, after = printed[asked.lines - 2 : asked.lines]
         return {"counters": server_counters.between(before, after), "counters_reason": None}
 
     def _await(self, opened: OpenTrial, lines: int) -> list[dict[str, int]]:

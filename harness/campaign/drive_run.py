@@ -23,9 +23,10 @@ from typing import Any
 from harness import gates
 from harness.backends.base import Event, EventStream, LoadSilent, chunks, tail
 from harness.campaign.trial_run import NOFILE_NEEDED, Emit, silence_s
-from harness.contract import killed, trial_spec
+from harness.contract import killed, load_events, trial_spec
 from harness.contract.codes import FailureCode
 from harness.contract.errors import C10kError, HostNotFit, Interrupted, ServerFault, UsageError
+from harness.contract.load_events import EventError
 from harness.contract.record import VariantFacts
 from harness.contract.trial_spec import TrialSpec
 from harness.gates.server_faults import SERVER_CODES, fault_of
@@ -281,31 +282,35 @@ def _follow(request: Request, driven: Driven, events: EventStream, show: Emit) -
     """Take the load's events down to its last one."""
     timeout_s = silence_s(request.profile.timeouts, request.trial.cells)
     try:
-        while (event := events.next(timeout_s)) is not None:
-            kind = event.pop("event")
-            if kind == "hello":
-                driven.host = {"nofile": event["limits"]["nofile"], "cpus": event["cpus"]}
-            elif kind == "cell":
-                _take(driven, event, show)
-            elif kind == "failure":  # of all that follows: it outranks what a cell showed
-                driven.failure = (str(event["code"]), str(event["text"]))
-                return
-            elif kind == "done":
-                return
+        while (line := events.next(timeout_s)) is not None:
+            event = load_events.parse(line)
+            match event:
+                case load_events.Hello():
+                    driven.host = {"nofile": event.limits.nofile, "cpus": event.cpus}
+                case load_events.CellMeasured():
+                    _take(driven, event, show)
+                case load_events.TrialFailure():  # it outranks what a cell showed
+                    driven.failure = (event.code, event.text)
+                    return
+                case load_events.Done():
+                    return
     except LoadSilent as silence:
         driven.failure = (FailureCode.LOAD_SILENT, silence.message)
+        return
+    except EventError as error:
+        driven.failure = (FailureCode.LOAD_ERROR, str(error))
         return
     driven.failure = (FailureCode.LOAD_DIED, "the load process ended before its time")
 
 
-def _take(driven: Driven, event: Event, show: Emit) -> None:
+def _take(driven: Driven, measured: load_events.CellMeasured, show: Emit) -> None:
     """Judge a cell and keep it."""
-    del event["counters_asked"]
-    verdict = gates.judge(event, FACTS)
-    event |= {"status": verdict.status, "reasons": [list(reason) for reason in verdict.reasons]}
-    driven.cells.append(event)
-    driven.failure = driven.failure or fault_of(event, declares_ceiling=False)
-    show("cell", **event)
+    cell: Event = measured.model_dump(exclude={"event", "counters_asked"})
+    verdict = gates.judge(cell, FACTS)
+    cell |= {"status": verdict.status, "reasons": [list(reason) for reason in verdict.reasons]}
+    driven.cells.append(cell)
+    driven.failure = driven.failure or fault_of(cell, declares_ceiling=False)
+    show("cell", **cell)
 
 
 def _spec(request: Request) -> TrialSpec:

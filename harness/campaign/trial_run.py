@@ -23,9 +23,11 @@ from harness.backends.base import (
     await_event,
 )
 from harness.campaign.counter_lines import Ledger
+from harness.contract import load_events
 from harness.contract.codes import FailureCode, TrialEnd
 from harness.contract.errors import HostNotFit, ServerFault
-from harness.contract.record import VariantFacts, failure_code
+from harness.contract.load_events import EventError, LoadEvent
+from harness.contract.record import VariantFacts
 from harness.contract.server_counters import condensed
 from harness.contract.server_counters import last as last_counters
 from harness.contract.trial_spec import STRETCH_MAX, Cell
@@ -114,6 +116,8 @@ class TrialRun:
                 self._seen.failure = (fault.code, fault.message)
             except LoadSilent as silence:
                 self._seen.failure = (FailureCode.LOAD_SILENT, silence.message)
+            except EventError as error:
+                self._seen.failure = (FailureCode.LOAD_ERROR, str(error))
             with shielded():
                 ended = opened.stop_server()
                 load_log = opened.load_log()
@@ -127,69 +131,79 @@ class TrialRun:
     def _follow(self, opened: OpenTrial) -> Iterator[int]:
         timeout_s = silence_s(self._context.timeouts, self._context.trial.cells)
         coming = False
-        while (event := await_event(opened, timeout_s, coming=coming)) is not None:
-            kind = event.get("event")
-            coming = kind == "hello" or (coming and kind == "spent")
-            if kind == "hello":
-                self._meet_load(event)
-                opened.start_server()
-            elif kind == "ready":
-                self._meet_server(event, opened.clamps)
-            elif kind == "turn":
-                yield self._context.trial.number(int(event["cell"]))
-                opened.reply()
-            elif kind in ("done", "failure"):
-                self._seen.totals = event.get("totals")
-                if kind == "failure":
-                    found = (str(event["code"]), str(event["text"]))
-                    self._seen.failure = judged(found, reason(Spent.of(event.get("wait"))))
-                return
-            else:
-                self._observe(event, opened)
+        while (line := await_event(opened, timeout_s, coming=coming)) is not None:
+            event = load_events.parse(line)
+            is_spent = isinstance(event, load_events.SpentAsked)
+            coming = isinstance(event, load_events.Hello) or (coming and is_spent)
+            match event:
+                case load_events.Hello():
+                    self._meet_load(event)
+                    opened.start_server()
+                case load_events.Ready():
+                    self._meet_server(event, opened.clamps)
+                case load_events.Turn():
+                    yield self._context.trial.number(event.cell)
+                    opened.reply()
+                case load_events.Done():
+                    self._seen.totals = event.totals.model_dump() if event.totals else None
+                    return
+                case load_events.TrialFailure():
+                    spent = Spent(**event.wait.model_dump()) if event.wait else None
+                    self._seen.failure = judged((event.code, event.text), reason(spent))
+                    return
+                case _:
+                    self._observe(event, opened)
         log = opened.load_log() or "it wrote nothing"
-        self._seen.failure = (
-            FailureCode.LOAD_DIED,
-            f"the load process ended before its time: {log}",
-        )
+        text = f"the load process ended before its time: {log}"
+        self._seen.failure = (FailureCode.LOAD_DIED, text)
 
-    def _observe(self, event: Event, opened: OpenTrial) -> None:
+    def _observe(self, event: LoadEvent, opened: OpenTrial) -> None:
         """React to what the load reports or asks while the server runs."""
-        kind = event.get("event")
-        if kind == "account":
-            opened.reply(**asdict(opened.charged()))
-        elif kind == "spent":
-            opened.reply(**asdict(opened.spent()))
-        elif kind == "sample":
-            self._sample(opened, int(event["cell"]))
-            opened.reply()
-        elif kind == "progress":
-            self._show("progress", variant=self._context.trial.variant, **_facts_of(event))
-        elif kind in ("cell", "xray"):
-            self._record(event, opened)
+        match event:
+            case load_events.Account():
+                opened.reply(**asdict(opened.charged()))
+            case load_events.SpentAsked():
+                opened.reply(**asdict(opened.spent()))
+            case load_events.Sample():
+                self._sample(opened, event.cell)
+                opened.reply()
+            case load_events.ProgressTold():
+                variant = self._context.trial.variant
+                self._show("progress", variant=variant, **event.model_dump(exclude={"event"}))
+            case load_events.CallsCounted():
+                counted = {"variant": self._context.trial.variant}
+                with shielded():
+                    self._store(counted | event.model_dump(exclude={"event"}))
+            case load_events.CellMeasured() if not self._context.xray:  # whose ramp is no result
+                self._judge(event, self._ledger.of_window(opened, event.counters_asked))
 
-    def _meet_load(self, hello: Event) -> None:
-        self._require_nofile("the load", hello["limits"]["nofile"])
-        if set(hello["cpus"]) != set(self._context.cpus.load):
-            raise self._not_confined("the load", hello["cpus"], self._context.cpus.load)
-        self._seen.applied = {"sysctls": hello["sysctls"], "load_cpus": hello["cpus"]}
-        self._seen.applied["load_nofile"] = hello["limits"]["nofile"]
+    def _meet_load(self, hello: load_events.Hello) -> None:
+        self._require_nofile("the load", hello.limits.nofile)
+        if set(hello.cpus) != set(self._context.cpus.load):
+            raise self._not_confined("the load", hello.cpus, self._context.cpus.load)
+        self._seen.applied = {"sysctls": hello.sysctls, "load_cpus": hello.cpus}
+        self._seen.applied["load_nofile"] = hello.limits.nofile
 
-    def _meet_server(self, ready: Event, clamps: list[str]) -> None:
-        self._require_nofile("the server", ready["server"]["nofile"])
-        self._require_own_cpus(ready["server"]["cpus"], self._context.cpus.server)
-        self._seen.applied |= ready["server"] | {"clamps": clamps}
+    def _meet_server(self, ready: load_events.Ready, clamps: list[str]) -> None:
+        assert ready.server is not None  # noqa: S101 (a campaign's servers are looked into)
+        self._require_nofile("the server", ready.server.nofile)
+        self._require_own_cpus(ready.server.cpus, self._context.cpus.server)
+        self._seen.applied |= ready.server.model_dump() | {"clamps": clamps}
 
-    def _require_nofile(self, who: str, granted: list[int]) -> None:
+    def _require_nofile(self, who: str, granted: tuple[int | None, int | None]) -> None:
         connections = self._context.asked.connections
-        if granted[1] < connections + NOFILE_NEEDED and self._ceiling is None:
+        hard = granted[1]
+        if hard is None or self._ceiling is not None:
+            return
+        if hard < connections + NOFILE_NEEDED:
             raise HostNotFit(
                 f"{connections:,} connections need {connections + NOFILE_NEEDED:,} open files, "
-                f"but {who} is granted {granted[1]:,} (RLIMIT_NOFILE, read back from inside)",
+                f"but {who} is granted {hard:,} (RLIMIT_NOFILE, read back from inside)",
                 hint="Raise the hard limit (`ulimit -Hn`, or the engine's default-ulimits), "
                 "or use a profile with fewer connections.",
             )
 
-    def _require_own_cpus(self, held: list[int], asked: tuple[int, ...]) -> None:
+    def _require_own_cpus(self, held: tuple[int, ...], asked: tuple[int, ...]) -> None:
         """A server may give its tasks fewer of its CPUs. More, or others, it cannot have in a
         container; as a process it can, and is at fault."""
         if set(held) <= set(asked):
@@ -218,34 +232,27 @@ class TrialRun:
         if throttled is not None:
             self._seen.throttled[cell] = throttled
 
-    def _record(self, event: Event, opened: OpenTrial) -> None:
-        """Store a cell; one whose calls were counted as it is, one that was measured judged."""
+    def _judge(self, event: load_events.CellMeasured, counted: Event) -> None:
+        """Judge and store a cell that was measured."""
         trial = self._context.trial
-        if event["event"] == "xray":
-            with shielded():
-                self._store({"variant": trial.variant, **_facts_of(event)})
-        elif not self._context.xray:  # whose ramp is no result
-            self._judge(event, self._ledger.of_window(opened, event.pop("counters_asked")))
-
-    def _judge(self, event: Event, counted: Event) -> None:
-        trial = self._context.trial
-        record = {
+        is_capped = event.failure is not None and event.failure.code == FailureCode.CAPPED
+        record: Event = {
             "campaign": self._context.campaign,
             "variant": trial.variant,
             "block": trial.block,
             "wave": trial.wave,
             "trial": trial.id,
             "attempt": self._attempt,
-            **_facts_of(event),
-            "rate_share": trial.cells[int(event["cell"])].rate_share,
+            **event.model_dump(exclude={"event", "counters_asked"}),
+            "rate_share": trial.cells[event.cell].rate_share,
             "limits": {"asked": self._context.asked_json(), "applied": self._seen.applied},
-            "capped": self._ceiling if failure_code(event) == FailureCode.CAPPED else None,
+            "capped": self._ceiling if is_capped else None,
         }
         if record["server"] is not None:
             record["server"] |= counted
         self._add_kernel_memory(record)
         self._add_throttling(record)
-        record["cell"] = trial.number(int(event["cell"]))
+        record["cell"] = trial.number(event.cell)
         verdict = gates.judge(record, self._facts)
         record["status"] = verdict.status
         record["reasons"] = [list(reason) for reason in verdict.reasons]
@@ -389,7 +396,3 @@ def silence_s(timeouts: Timeouts, cells: Iterable[Cell]) -> float:
 
 def _listed(cpus: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(cpus)))
-
-
-def _facts_of(event: Event) -> Event:
-    return {name: value for name, value in event.items() if name != "event"}

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
+
+from pydantic import BaseModel
 
 
 class ReaderGone(Exception):
@@ -31,7 +34,14 @@ class Events:
 
     def emit(self, event: str, **members: Any) -> None:
         """Write one event. Raises ReaderGone when the other end is closed."""
-        line = json.dumps({"event": event, **members}, separators=(",", ":"), allow_nan=False)
+        self._write({"event": event, **members})
+
+    def tell(self, event: BaseModel) -> None:
+        """The same of one that has a model."""
+        self._write({"event": None} | event.model_dump())
+
+    def _write(self, event: Mapping[str, Any]) -> None:
+        line = json.dumps(event, separators=(",", ":"), allow_nan=False)
         data = memoryview(line.encode() + b"\n")
         try:
             while data:

@@ -10,6 +10,8 @@ import json
 import os
 from typing import Any
 
+from pydantic import BaseModel
+
 from harness.contract.events import Events, ReaderGone
 
 STDIN = 0
@@ -28,6 +30,11 @@ class Requests:
     def ask(self, event: str, **members: Any) -> dict[str, Any]:
         """Emit an event, and wait for what the harness replies."""
         self.events.emit(event, **members)
+        return self.reply()
+
+    def ask_for(self, event: BaseModel) -> dict[str, Any]:
+        """The same of an event that has a model."""
+        self.events.tell(event)
         return self.reply()
 
     def reply(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from typing import NoReturn
 from harness.contract import trial_spec
 from harness.contract.codes import FailureCode
 from harness.contract.events import Events, ReaderGone
+from harness.contract.load_events import GrantedFiles, Hello, TrialFailure
 from harness.host import namespace
 from harness.load.tracing import tracer
 
@@ -63,7 +64,7 @@ def _conduct(events: Events) -> NoReturn:
         plan = trial_spec.parse(os.environ.get(trial_spec.VARIABLE, ""))
     except trial_spec.TrialError as error:
         print(error, file=sys.stderr)
-        events.emit("failure", code=FailureCode.LOAD_ERROR, text=str(error))
+        events.tell(TrialFailure(code=FailureCode.LOAD_ERROR, text=str(error)))
         sys.exit(EXIT_USAGE)
     try:
         _run(plan, events)
@@ -85,20 +86,20 @@ def _run(plan: trial_spec.TrialSpec, events: Events) -> None:
     try:
         conductor.run(plan, events, _workers)
     except TrialFailed as failed:
-        events.emit(
-            "failure", code=failed.code, text=failed.text, **cell_records.wait_member(failed.spent)
-        )
+        waited = cell_records.wait_member(failed.spent)
+        events.tell(TrialFailure(code=failed.code, text=failed.text, **waited))
     except FleetFault as fault:
         for code in [worker.poll() for worker in _workers]:
             if code is not None and (number := from_outside(code)):
                 print(fault, file=sys.stderr)
                 _leave(number)
-        events.emit("failure", code=FailureCode.LOAD_ERROR, text=str(fault))
+        events.tell(TrialFailure(code=FailureCode.LOAD_ERROR, text=str(fault)))
     except ReaderGone:
         raise
     except Exception as error:
         traceback.print_exc()
-        events.emit("failure", code=FailureCode.LOAD_ERROR, text=f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {error}"
+        events.tell(TrialFailure(code=FailureCode.LOAD_ERROR, text=text))
 
 
 def _say_hello(plan: trial_spec.TrialSpec, events: Events) -> None:
@@ -106,17 +107,15 @@ def _say_hello(plan: trial_spec.TrialSpec, events: Events) -> None:
         namespace.prepare(plan.sysctls)
     cpus = namespace.pin(plan.load_cpus)
     nofile = namespace.raise_nofile()
-    events.emit(
-        "hello",
-        pid=os.getpid(),
-        limits={"nofile": nofile},
-        sysctls=namespace.read_back(plan.sysctls),
-        cpus=cpus,
-        versions={
-            "python": sys.version.split()[0],
-            "locust": version("locust"),
-            "gevent": version("gevent"),
-        },
+    versions = {name: version(name) for name in ("locust", "gevent")}
+    events.tell(
+        Hello(
+            pid=os.getpid(),
+            limits=GrantedFiles(nofile=nofile),
+            sysctls=namespace.read_back(plan.sysctls),
+            cpus=tuple(cpus),
+            versions={"python": sys.version.split()[0], **versions},
+        )
     )
 
 

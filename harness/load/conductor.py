@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,8 +24,10 @@ from typing import Any
 import gevent
 
 from harness.contract.address import parse
+from harness.contract.cell_record import MemoryFigures
 from harness.contract.codes import FailureCode
 from harness.contract.events import Events
+from harness.contract.load_events import CallsCounted, CellMeasured, Done, Ready, SeenServer, Totals
 from harness.contract.trial_spec import PlacedCell, PlacedStep, TrialSpec
 from harness.host import cpu_accounting, discovery, sockets
 from harness.host.cpu_spent import Reading, Spent
@@ -78,7 +79,7 @@ def await_server(
     except ready.WrongEcho as error:
         raise TrialFailed(FailureCode.WRONG_ECHO, str(error)) from None
     if unseen is not None:
-        events.emit("ready", ready_s=ready_s, server=None, baseline=None)
+        events.tell(Ready(ready_s=ready_s, server=None, baseline=None))
         return unseen, None
     try:
         server = discovery.find(address, trial.tree)
@@ -97,31 +98,14 @@ def await_server(
     try:
         watch = Watch(probe.check_alive)
         watch.until(lambda: probe.still_open() == 0, CLOSE_WAIT_S)
-        baseline = read_memory(requests, probe, -1)
+        baseline = requests.memory(probe, -1)
     except ServerGone as gone:
         text = f"the server died after its first echo: {gone}"
         raise TrialFailed(FailureCode.SERVER_DIED, text) from None
-    events.emit(
-        "ready",
-        ready_s=ready_s,
-        server=asdict(server),
-        baseline=baseline.as_json() if baseline else None,
-    )
+    figures = MemoryFigures(**baseline.as_json()) if baseline else None
+    seen = SeenServer(**asdict(server))
+    events.tell(Ready(ready_s=ready_s, server=seen, baseline=figures))
     return probe, baseline
-
-
-def read_memory(requests: TrialRequests, probe: Probe, cell: int) -> Memory | None:
-    """Read the processes while the harness reads the cgroups.
-
-    None when the processes may not be looked into. Raises ServerGone or ReaderGone.
-    """
-    try:
-        with requests.sampling(cell):
-            return probe.memory()
-    except OSError as error:
-        probe.check_alive()
-        print(f"cannot read the server's memory: {error}", file=sys.stderr)
-        return None
 
 
 class Conductor:
@@ -168,20 +152,20 @@ class Conductor:
             raise
         finally:
             self._progress.stop()
-        self._events.emit("done", totals=self._totals(traffic) if traffic.is_exact else None)
+        self._events.tell(Done(totals=self._totals(traffic) if traffic.is_exact else None))
 
     def _spent(self) -> Reading:
         return self._probe.complete(self._requests.spent())
 
-    def _totals(self, traffic: ready.Traffic) -> dict[str, int]:
+    def _totals(self, traffic: ready.Traffic) -> Totals:
         status = self._fleet.status()
         connections = status.requested - status.failed + status.cycles
-        return {
-            "connections": connections + traffic.connections,
-            "bytes_sent": status.bytes_sent + traffic.bytes_sent,
-            "bytes_received": status.bytes_received + traffic.bytes_received,
-            "echoes": status.echoes + traffic.echoes,
-        }
+        return Totals(
+            connections=connections + traffic.connections,
+            bytes_sent=status.bytes_sent + traffic.bytes_sent,
+            bytes_received=status.bytes_received + traffic.bytes_received,
+            echoes=status.echoes + traffic.echoes,
+        )
 
     # One step
 
@@ -330,7 +314,7 @@ class Conductor:
         self._emit_xray(cell, counted)
 
     def _emit_xray(self, cell: PlacedCell, counted: dict[str, Any]) -> None:
-        self._events.emit("xray", **cell_records.asked(cell), **counted)
+        self._events.tell(CallsCounted(**cell_records.asked(cell), **counted))
 
     # A cell with traffic
 
@@ -397,10 +381,10 @@ class Conductor:
     def _read_memory(self, cell: PlacedCell) -> Memory | None:
         if self._trial.unseen:
             return None
-        return read_memory(self._requests, self._probe, cell.index)
+        return self._requests.memory(self._probe, cell.index)
 
     def _emit(self, cell_record: dict[str, Any]) -> None:
         failure, ceiling = cell_record["failure"], self._trial.ceiling
         if ceiling is not None and failure is not None and failure["code"] == FailureCode.CAPPED:
             cell_record["capped"] = asdict(ceiling)
-        self._events.emit("cell", **cell_record)
+        self._events.tell(CellMeasured(**cell_record))

@@ -25,8 +25,13 @@ from typing import Any, NoReturn
 MESSAGE_BYTES_MAX = 1 << 18
 # Of the child: stdin, stdout, stderr. Of this process: where the child's exit code is written
 DESCRIPTORS = 4
-# What a module imports only after its first event, since a server starts meanwhile.
-IMPORTS = {"harness.load": ("harness.load.conductor",)}
+# What takes long to import: Locust, which a module imports only after its first event, since a
+# server starts meanwhile, and the models of what it is told.
+IMPORTS = {
+    "harness.load": ("harness.load.conductor",),
+    "harness.load.selftest": ("harness.contract.selftest_spec",),
+    "harness.conformance": ("harness.contract.suite_spec",),
+}
 # Locust replaces some of these by its event loop's own.
 FORK, WAITPID, SET_HANDLER = os.fork, os.waitpid, signal.signal
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h

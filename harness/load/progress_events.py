@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import gevent
 
 from harness.contract.events import Events, ReaderGone
+from harness.contract.load_events import ProgressTold
 from harness.contract.trial_spec import PlacedCell
 from harness.load.locust.fleet import Fleet
 
@@ -52,8 +53,7 @@ class Progress:
         now_s = time.monotonic()
         elapsed_s, self._told_s = now_s - self._told_s, now_s
         live = self._fleet.take_live()
-        self._events.emit(
-            "progress",
+        told = ProgressTold(
             cell=cell.index,
             of=self._cells,
             scenario=cell.scenario,
@@ -62,6 +62,7 @@ class Progress:
             echoes_per_s=live.total() / elapsed_s,
             latency_p99_us=percentile_us(live, 0.99),
         )
+        self._events.tell(told)
 
 
 def percentile_us(latencies_us: Mapping[int, int], quantile: float) -> int | None:

@@ -10,6 +10,7 @@ import pytest
 
 from harness.campaign.counter_lines import Ledger
 from harness.contract import server_counters
+from harness.contract.cell_record import CountersAsked
 
 
 def line(waits: int, size: int = 0) -> str:
@@ -31,7 +32,7 @@ class Log:
 
 
 def of_window(ledger: Ledger, log: Log, lines: int, reason: str | None = None) -> dict[str, Any]:
-    return ledger.of_window(log, {"lines": lines, "reason": reason})  # type: ignore[arg-type]
+    return ledger.of_window(log, CountersAsked(lines=lines, reason=reason))  # type: ignore[arg-type]
 
 
 def test_a_cell_gets_the_difference_of_the_two_lines_that_were_asked_for() -> None:
