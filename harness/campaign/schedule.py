@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness.backends.base import Backend, Prepared, TrialContext
 from harness.campaign.progress import Progress
 from harness.campaign.trial_run import Outcome, TrialRun, in_turns
+from harness.contract.campaign_lines import OutcomeRecord
 from harness.contract.codes import TrialEnd
 from harness.gates import attempts, calibration
 from harness.host.interrupt import shielded
@@ -188,8 +189,8 @@ class Rounds:
             self._tell_end(trial, outcome)
 
     def _store_end(self, trial: trial_plan.Trial, attempt: int, outcome: Outcome) -> None:
-        line = {**_identity(trial), "attempt": attempt, **asdict(outcome)}
-        self._campaign.append_outcome(line)
+        line = OutcomeRecord(**_identity(trial), attempt=attempt, **asdict(outcome))
+        self._campaign.append_outcome(line.model_dump(by_alias=True))
 
     def _tell_end(self, trial: trial_plan.Trial, outcome: Outcome) -> None:
         facts = {"outcome": outcome.outcome, "code": outcome.code, "text": outcome.text}

@@ -24,6 +24,8 @@ from harness.backends.base import (
 )
 from harness.campaign.counter_lines import Ledger
 from harness.contract import load_events
+from harness.contract.campaign_lines import XrayRecord
+from harness.contract.cell_record import CellRecord
 from harness.contract.codes import FailureCode, TrialEnd
 from harness.contract.errors import HostNotFit, ServerFault
 from harness.contract.load_events import EventError, LoadEvent
@@ -171,9 +173,10 @@ class TrialRun:
                 variant = self._context.trial.variant
                 self._show("progress", variant=variant, **event.model_dump(exclude={"event"}))
             case load_events.CallsCounted():
-                counted = {"variant": self._context.trial.variant}
+                variant = self._context.trial.variant
+                line = XrayRecord(variant=variant, **event.model_dump(exclude={"event"}))
                 with shielded():
-                    self._store(counted | event.model_dump(exclude={"event"}))
+                    self._store(line.model_dump(by_alias=True))
             case load_events.CellMeasured() if not self._context.xray:  # whose ramp is no result
                 self._judge(event, self._ledger.of_window(opened, event.counters_asked))
 
@@ -256,8 +259,9 @@ class TrialRun:
         verdict = gates.judge(record, self._facts)
         record["status"] = verdict.status
         record["reasons"] = [list(reason) for reason in verdict.reasons]
+        stored = CellRecord.model_validate(record)
         with shielded():
-            self._store(record)
+            self._store(stored.model_dump(by_alias=True))
         self._note_fault(record)
         self._show(
             "cell",

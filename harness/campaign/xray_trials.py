@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.backends.base import Backend, Prepared, TrialContext
 from harness.campaign.progress import Progress
 from harness.campaign.trial_run import TrialRun, in_turns
+from harness.contract.campaign_lines import XrayRecord
 from harness.contract.record import Record
 from harness.contract.trial_spec import Cell, Step
 from harness.host.interrupt import shielded
@@ -122,17 +123,19 @@ def _step(profile: Profile, connections: int, active: int) -> Step:
 
 
 def _unknown(trial: trial_plan.Trial, index: int, cell: Cell, reason: str) -> dict[str, Any]:
-    return {
-        "variant": trial.variant,
-        "cell": index,
-        "scenario": cell.scenario,
-        "connections_requested": cell.connections,
-        "active": cell.active,
-        "payload_bytes": cell.payload_bytes,
-        "depth": cell.depth,
-        "rate_offered_per_s": cell.rate_per_s,
-        "tool": None,
-        "syscalls": None,
-        "echoes": None,
-        "reason": reason,
-    }
+    line = XrayRecord(
+        variant=trial.variant,
+        cell=index,
+        scenario=cell.scenario,
+        connections_requested=cell.connections,
+        active=cell.active,
+        payload_bytes=cell.payload_bytes,
+        depth=cell.depth,
+        rate_offered_per_s=cell.rate_per_s,
+        turns=cell.turns,
+        tool=None,
+        syscalls=None,
+        echoes=None,
+        reason=reason,
+    )
+    return line.model_dump(by_alias=True)

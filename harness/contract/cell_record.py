@@ -32,7 +32,7 @@ Numbers = Annotated[tuple[int, ...], Field(strict=False)]
 Rates = Annotated[tuple[float, ...], Field(strict=False)]
 Point = Annotated[tuple[float, int], Field(strict=False)]
 Points = Annotated[tuple[Point, ...], Field(strict=False)]
-Reason = Annotated[tuple[str, str], Field(strict=False)]
+Reason = Annotated[tuple[str, Told], Field(strict=False)]
 Ticks = dict[str, int]
 TcpFigures = dict[str, int]
 
@@ -141,7 +141,7 @@ class GeneratorFigures(Written):
     useful_busy: float | None = Field(description="the same without passes that found nothing")
     cpu_ns: int | None = Field(description="CPU time of the engines")
     blocked_ns: int | None = Field(description="time in which they slept")
-    spun_ns: float | None = Field(description="time of passes that found nothing")
+    spun_ns: int | None = Field(description="time of passes that found nothing")
     spin: bool | None = Field(description="whether they polled; null without a window")
     send_lag_us: Percentiles | None = Field(description="how late messages left")
     missed_sends: int | None = Field(description="sends that were due in the window and not made")
@@ -274,19 +274,24 @@ class Limits(Written):
     applied: LimitsApplied
 
 
-class CellRecord(CellFigures):
-    """A line of `trials.jsonl`."""
+class Place(Written):
+    """Of which attempt at which trial of which campaign a line is."""
 
     schema_: Literal[1] = Field(default=1, alias="schema")
     campaign: str
     variant: str = Field(description="the server")
-    block: int
+    block: int = Field(description="from 1; 0 measures capacities and ranks nothing")
     wave: int = Field(description="its number in the block, from 1; 0 without waves")
     trial: str
     attempt: int = Field(description="at the trial, from 1")
+
+
+class CellRecord(CellFigures, Place):
+    """A line of `trials.jsonl`."""
+
+    capped: CeilingFigures | None
     rate_share: float | None = Field(description="offered share of the server's capacity")
     limits: Limits
-    capped: CeilingFigures | None
     status: str = Field(description="`valid`, `noisy`, `void` or `capped`, by the gates of then")
     reasons: Annotated[tuple[Reason, ...], Field(strict=False)] = Field(
         description="(gate, sentence) of each gate that it failed"

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from harness.contract.campaign_lines import CallFigures, Totals
 from harness.contract.cell_record import (
     CeilingFigures,
     CellFigures,
@@ -117,31 +118,10 @@ class CellMeasured(CellFigures):
     capped: CeilingFigures | None
 
 
-class CallsCounted(Written):
-    """A cell whose system calls were counted, or why they were not."""
+class CallsCounted(CallFigures):
+    """A cell whose system calls were counted, or could not be."""
 
     event: Literal["xray"] = "xray"
-    cell: int
-    scenario: str
-    connections_requested: int
-    active: int
-    payload_bytes: int
-    depth: int
-    rate_offered_per_s: float | None
-    turns: int
-    tool: str | None
-    syscalls: dict[str, int] | None
-    echoes: int | None
-    reason: Told | None
-
-
-class Totals(Written):
-    """What the load counted in the whole trial."""
-
-    connections: int
-    bytes_sent: int
-    bytes_received: int
-    echoes: int
 
 
 class Done(Written):

@@ -24,10 +24,11 @@ from typing import Any
 import gevent
 
 from harness.contract.address import parse
+from harness.contract.campaign_lines import Totals
 from harness.contract.cell_record import MemoryFigures
 from harness.contract.codes import FailureCode
 from harness.contract.events import Events
-from harness.contract.load_events import CallsCounted, CellMeasured, Done, Ready, SeenServer, Totals
+from harness.contract.load_events import CallsCounted, CellMeasured, Done, Ready, SeenServer
 from harness.contract.trial_spec import PlacedCell, PlacedStep, TrialSpec
 from harness.host import cpu_accounting, discovery, sockets
 from harness.host.cpu_spent import Reading, Spent
