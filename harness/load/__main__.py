@@ -149,7 +149,8 @@ def _leave(number: int = 0) -> NoReturn:
                 signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
     finally:  # whatever was interrupted, this process does not go on
-        os._exit(0)
+        # Init of a PID namespace survives a signal that it does not handle
+        os._exit(128 + number if number else 0)
 
 
 if __name__ == "__main__":
