@@ -9,9 +9,10 @@ import tomllib
 from typing import Any
 
 import pytest
+from discovering import discover
 from driving import ROOT, Case, Subject, Verdict
 
-from harness.variants.variant_files import Variant, discover
+from harness.variants.variant_files import Variant
 
 pytestmark = pytest.mark.timing
 

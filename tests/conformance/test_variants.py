@@ -10,11 +10,12 @@ import shutil
 from typing import Any
 
 import pytest
+from discovering import discover
 from driving import ROOT, Case, Subject, Verdict
 
 from harness.conformance.suite_results import score
 from harness.variants.groups import select
-from harness.variants.variant_files import Variant, discover
+from harness.variants.variant_files import Variant
 
 IN_FULL = ("epoll-et", "thread-per-connection")
 

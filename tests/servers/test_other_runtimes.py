@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from discovering import discover
 from serving import SERVERS, free_port, receive, until
 
-from harness.variants.variant_files import Variant, discover
+from harness.variants.variant_files import Variant
 
 READY_S = 30.0
 PATIENCE_S = 10.0
