@@ -1,8 +1,4 @@
-"""Run trials: follow the load's events, start and stop the server, record every cell.
-
-The load decides when things happen; this module answers: *hello* starts the server, *sample* reads
-the cgroups, *cell* is judged and stored, *done* or *failure* stops the server.
-"""
+"""Run trials: follow the load's events, start and stop the server, record every cell."""
 
 from __future__ import annotations
 

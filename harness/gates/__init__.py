@@ -4,7 +4,7 @@ Rule 1: pure. A record (one line of `trials.jsonl`) and what the variant declare
 and its reasons come out. The report judges again from the raw counters, never from a stored word.
 Rule 2: missing evidence is not good evidence. A cell without the counts that prove it is void; a
 cell without the counters that would show noise is noisy.
-Rule 3: every gate is one row of `table.GATES`, which the report prints as "What was checked".
+Rule 3: every gate is one row of `gate_table.GATES`, which the report prints as "What was checked".
 """
 
 from __future__ import annotations

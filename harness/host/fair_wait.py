@@ -1,4 +1,4 @@
-"""A wait for the server that lasts by the CPU time that the server was given (spent.py)."""
+"""A wait for the server that lasts by the CPU time that the server was given (cpu_spent.py)."""
 
 from __future__ import annotations
 

@@ -89,7 +89,9 @@ def await_server(
     if server is None:
         if not sockets.listeners(address):
             gone = f"nobody listens on {address.text} any more"
-            raise TrialFailed("server-died", f"the server died after its first echo: {gone}")
+            raise TrialFailed(
+                FailureCode.SERVER_DIED, f"the server died after its first echo: {gone}"
+            )
         raise TrialFailed(
             FailureCode.LOAD_ERROR,
             f"{address.text} echoes, but no process that may be looked into holds its listening "

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.campaign.conformance_run import SuiteContext
 from harness.cli import main
-from harness.conformance import suite_spec
+from harness.contract import suite_spec
 
 # T19 and T24 are those that the bad servers of these tests fail
 FEW = ("T1", "T5", "T8", "T12", "T19", "T24", "T27")

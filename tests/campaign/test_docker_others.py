@@ -17,10 +17,11 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 BUILD_TIMEOUT_S = 900
 LOOK = """
 import json, time
-from harness import others, others_read
-before = others_read.snapshot()
+from harness.campaign import other_programs_read
+from harness.gates import other_programs
+before = other_programs_read.snapshot()
 time.sleep(1.5)
-print(json.dumps(others.between(before, others_read.snapshot()).as_json()))
+print(json.dumps(other_programs.between(before, other_programs_read.snapshot()).as_json()))
 """
 # docker compose -f docker-compose.yml -f docker-compose.pid.yml up
 OVERRIDE = ROOT / "docker-compose.pid.yml"

@@ -292,9 +292,10 @@ def test_a_process_that_takes_a_cpu_is_seen_by_its_name(tmp_path: Path) -> None:
 # Prints what the harness sees where it is process 1 of a PID namespace of its own.
 SEEN = """
 from pathlib import Path
-from harness import host
+from harness.host import survey
 from harness.host.facts import Engine
-print(host.sees_all_processes(), host.read(Path("/"), Engine()).busy, host.cpus_busy(0.5) > 0.1)
+busy = survey.read(Path("/"), Engine()).busy
+print(survey.sees_all_processes(), busy, survey.cpus_busy(0.5) > 0.1)
 """
 
 

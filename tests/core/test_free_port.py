@@ -14,7 +14,7 @@ ENDS_WITH = """
 import socket
 from harness.backends.process import _require_free_port
 from harness.contract.errors import HostNotFit
-from harness.load import namespace
+from harness.host import namespace
 namespace.loopback_up()
 listener = socket.socket()
 {options}

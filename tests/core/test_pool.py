@@ -171,17 +171,19 @@ def test_a_signal_while_several_build_leaves_nothing(
 ) -> None:
     program = f"""
 import contextlib, pathlib, sys
-from harness import interrupt, pool, variants
-from harness.backends import building
+from harness.backends import builds
+from harness.campaign import worker_pool
 from harness.contract.errors import Interrupted
+from harness.host import interrupt
 
 def work(name):
     script = f'echo $$ > {tmp_path}/{{name}}; (sleep 300) & sleep 300'
-    building.build(name, ["sh", "-c", script], pathlib.Path({str(tmp_path)!r}), 600)
+    builds.build(name, ["sh", "-c", script], pathlib.Path({str(tmp_path)!r}), 600)
 
 try:
-    with interrupt.watched(), contextlib.closing(pool.each("abc", work, at_once=3)) as results:
-        list(results)
+    with interrupt.watched():
+        with contextlib.closing(worker_pool.each("abc", work, at_once=3)) as results:
+            list(results)
 except Interrupted as error:
     print(error.message)
     sys.exit(130)

@@ -229,7 +229,7 @@ PORTS_SCRIPT = textwrap.dedent(
     """
     import json, sys, time
     from harness.engine import Engine, NullServer
-    from harness.load import namespace
+    from harness.host import namespace
 
     sources, closing, cycles, sysctls = json.loads(sys.argv[1])
     namespace.prepare(sysctls)
