@@ -17,6 +17,7 @@ from harness.analysis import echo_costs
 from harness.analysis.results import MEMORY_KINDS, CellKey
 from harness.contract.codes import CampaignState, CellStatus, TrialEnd
 from harness.contract.record import Record, VariantFacts, facts_of, load_busy, number
+from harness.contract.stored_cell import StoredCell
 from harness.gates import judge
 from harness.gates.attempts import Attempts, attempt_of, is_void_by_host, trial_of
 from harness.gates.cpu import SERVER_CPU_MS_MIN, server_cpu_ns
@@ -118,7 +119,8 @@ def _variants(campaign: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _row(record: Record, facts: VariantFacts) -> dict[str, Any]:
-    verdict = judge(record, facts)
+    cell = StoredCell.of(record)
+    verdict = judge(cell, facts)
     ramp = record.get("ramp") or {}
     row: dict[str, Any] = {
         "variant": str(record.get("variant")),
@@ -129,24 +131,24 @@ def _row(record: Record, facts: VariantFacts) -> dict[str, Any]:
         "key": key_of(record),
         "status": verdict.status,
         "reasons": verdict.reasons,
-        "is_void_by_host": is_void_by_host(record, {code for code, _ in verdict.reasons}),
+        "is_void_by_host": is_void_by_host(cell, {code for code, _ in verdict.reasons}),
         "histogram": record.get("histogram"),
         "timeline": tuple((float(ms), float(n)) for ms, n in ramp.get("timeline") or ()),
         # Where connections come and go, how many there were at the lowest says nothing.
         "held": None if record.get("closing") else number(record, "connections_established_min"),
     }
     row |= {name: number(record, *path) for name, path in NUMBERS.items()}
-    return row | _derived(record)
+    return row | _derived(record, cell)
 
 
-def _derived(record: Record) -> dict[str, float | None]:
+def _derived(record: Record, cell: StoredCell) -> dict[str, float | None]:
     """Figures from raw counters, never from what the record derived itself."""
-    echoes_per_cpu_s = _echoes_per_cpu_s(record)
+    echoes_per_cpu_s = _echoes_per_cpu_s(cell)
     connections = number(record, "connections_requested") or 0.0
     derived: dict[str, float | None] = {
         "efficiency": echoes_per_cpu_s,
         "cpu_us_per_echo": 1e6 / echoes_per_cpu_s if echoes_per_cpu_s else None,
-        "generator_busy": load_busy(record),
+        "generator_busy": load_busy(cell),
         **echo_costs.columns(record),
     }
     for kind in MEMORY_COLUMNS:
@@ -157,7 +159,7 @@ def _derived(record: Record) -> dict[str, float | None]:
     return derived
 
 
-def _echoes_per_cpu_s(record: Record) -> float | None:
+def _echoes_per_cpu_s(record: StoredCell) -> float | None:
     """Echoes per second of server CPU. Too little CPU time is no figure; in a closed loop a gate
     then voids the cell.
 
@@ -168,13 +170,13 @@ def _echoes_per_cpu_s(record: Record) -> float | None:
     cpu_ns = server_cpu_ns(record)
     if not cpu_ns or cpu_ns < SERVER_CPU_MS_MIN * 1e6:
         return None
-    charged_echoes = number(record, "server", "charged", "echoes")
+    charged_echoes = record.server.charged.echoes
     if charged_echoes is not None:
         return charged_echoes / cpu_ns * 1e9 or None
-    interval_ns = number(record, "server", "interval_ns")
+    interval_ns = record.server.interval_ns
     if interval_ns is None:
-        interval_ns = (number(record, "window_s") or 0) * 1e9
-    return (number(record, "echoes_per_s") or 0.0) * interval_ns / cpu_ns or None
+        interval_ns = (record.window_s or 0) * 1e9
+    return (record.echoes_per_s or 0.0) * interval_ns / cpu_ns or None
 
 
 def _missing(

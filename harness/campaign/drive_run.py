@@ -28,6 +28,7 @@ from harness.contract.codes import FailureCode
 from harness.contract.errors import C10kError, HostNotFit, Interrupted, ServerFault, UsageError
 from harness.contract.load_events import EventError
 from harness.contract.record import VariantFacts
+from harness.contract.stored_cell import StoredCell
 from harness.contract.trial_spec import TrialSpec
 from harness.gates.server_faults import SERVER_CODES, fault_of
 from harness.host.bounded_output import WrittenPipe
@@ -306,10 +307,11 @@ def _follow(request: Request, driven: Driven, events: EventStream, show: Emit) -
 def _take(driven: Driven, measured: load_events.CellMeasured, show: Emit) -> None:
     """Judge a cell and keep it."""
     cell: Event = measured.model_dump(exclude={"event", "counters_asked"})
-    verdict = gates.judge(cell, FACTS)
+    known = StoredCell.of(cell)
+    verdict = gates.judge(known, FACTS)
     cell |= {"status": verdict.status, "reasons": [list(reason) for reason in verdict.reasons]}
     driven.cells.append(cell)
-    driven.failure = driven.failure or fault_of(cell, declares_ceiling=False)
+    driven.failure = driven.failure or fault_of(known, declares_ceiling=False)
     show("cell", **cell)
 
 

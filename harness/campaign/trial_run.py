@@ -28,6 +28,7 @@ from harness.contract.load_events import EventError, LoadEvent
 from harness.contract.record import VariantFacts
 from harness.contract.server_counters import condensed
 from harness.contract.server_counters import last as last_counters
+from harness.contract.stored_cell import StoredCell
 from harness.contract.trial_spec import STRETCH_MAX, Cell
 from harness.gates.disturbed import evidence, reason
 from harness.gates.server_faults import DISTURBED, fault_of, judged, not_available
@@ -252,13 +253,14 @@ class TrialRun:
         self._add_kernel_memory(record)
         self._add_throttling(record)
         record["cell"] = trial.number(event.cell)
-        verdict = gates.judge(record, self._facts)
+        known = StoredCell.of(record)
+        verdict = gates.judge(known, self._facts)
         record["status"] = verdict.status
         record["reasons"] = [list(reason) for reason in verdict.reasons]
         stored = CellRecord.model_validate(record)
         with shielded():
             self._store(stored.model_dump(by_alias=True))
-        self._note_fault(record)
+        self._note_fault(known)
         self._show(
             "cell",
             variant=trial.variant,
@@ -270,10 +272,10 @@ class TrialRun:
             reasons=[text for _, text in verdict.reasons],
         )
 
-    def _note_fault(self, record: Event) -> None:
+    def _note_fault(self, cell: StoredCell) -> None:
         """A cell that shows the server at fault makes the trial a failed one, which goes on."""
-        found = fault_of(record, declares_ceiling=self._ceiling is not None)
-        found = found and judged(found, reason(evidence(record)))
+        found = fault_of(cell, declares_ceiling=self._ceiling is not None)
+        found = found and judged(found, reason(evidence(cell)))
         if found and found[0] == DISTURBED:
             self._seen.disturbed = self._seen.disturbed or found
         else:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.contract.stored_cell import StoredCell
+
 Record = Mapping[str, Any]
 
 
@@ -52,58 +54,52 @@ def number(record: Record, *path: str) -> float | None:
     return float(value)
 
 
-def failure_code(record: Record) -> str | None:
-    """The code of the cell's failure, or None when it has none."""
-    failure = record.get("failure")
-    return str(failure.get("code")) if isinstance(failure, Mapping) else None
-
-
-def held_connections(record: Record) -> float | None:
+def held_connections(record: StoredCell) -> float | None:
     """The connections that the cell is known to have held, or None."""
-    counts = (number(record, "connections_established_min"), number(record, "ramp", "established"))
+    counts = (record.connections_established_min, record.ramp.established)
     known = [count for count in counts if count is not None]
     return max(known) if known else None
 
 
-def load_busy(record: Record) -> float | None:
+def load_busy(record: StoredCell) -> float | None:
     """Share of its CPUs that the load was busy with something to do; None where it is not known.
 
     A load that polls takes a whole CPU whatever it does: passes that found nothing do not count.
     """
-    useful = number(record, "generator", "useful_busy")
-    return number(record, "generator", "cpu_busy") if useful is None else useful
+    useful = record.generator.useful_busy
+    return record.generator.cpu_busy if useful is None else useful
 
 
-def any_cell(record: Record) -> bool:
+def any_cell(record: StoredCell) -> bool:
     """Every cell, the failed ones too."""
     return True
 
 
-def is_finished(record: Record) -> bool:
+def is_finished(record: StoredCell) -> bool:
     """Whether the cell was measured to its end."""
-    return failure_code(record) is None
+    return record.is_finished
 
 
-def has_traffic(record: Record) -> bool:
+def has_traffic(record: StoredCell) -> bool:
     """Whether the cell ended and had a window with traffic in it."""
-    return is_finished(record) and record.get("scenario") != "ramp"
+    return is_finished(record) and record.scenario != "ramp"
 
 
-def is_ramp(record: Record) -> bool:
+def is_ramp(record: StoredCell) -> bool:
     """Whether the cell ended and is the opening of its connections."""
-    return is_finished(record) and record.get("scenario") == "ramp"
+    return is_finished(record) and record.scenario == "ramp"
 
 
-def is_open_loop(record: Record) -> bool:
+def is_open_loop(record: StoredCell) -> bool:
     """Whether its messages left at a fixed total rate."""
-    return has_traffic(record) and bool(record.get("rate_offered_per_s"))
+    return has_traffic(record) and bool(record.rate_offered_per_s)
 
 
-def churns(record: Record) -> bool:
+def churns(record: StoredCell) -> bool:
     """Whether each message had a connection of its own."""
-    return has_traffic(record) and bool(record.get("closing"))
+    return has_traffic(record) and bool(record.closing)
 
 
-def is_closed_loop(record: Record) -> bool:
+def is_closed_loop(record: StoredCell) -> bool:
     """Whether a message left as soon as the reply before it had come."""
-    return has_traffic(record) and not record.get("rate_offered_per_s")
+    return has_traffic(record) and not record.rate_offered_per_s

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.contract.codes import CellStatus
-from harness.contract.record import Record, VariantFacts
+from harness.contract.record import VariantFacts
+from harness.contract.stored_cell import StoredCell
 from harness.gates.gate_table import GATES, Gate
 
 __all__ = ["GATES", "USABLE", "Gate", "Verdict", "judge"]
@@ -28,7 +29,7 @@ class Verdict:
     reasons: tuple[tuple[str, str], ...]
 
 
-def judge(record: Record, facts: VariantFacts) -> Verdict:
+def judge(record: StoredCell, facts: VariantFacts) -> Verdict:
     """Ask every gate that applies; the worst effect is the cell's status.
 
     A declared ceiling that was reached outranks the gates that it trips, but never a wrong byte.

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from harness.contract.codes import CellStatus, FailureCode, TrialEnd
-from harness.contract.record import Record, failure_code, number
+from harness.contract.record import Record, number
+from harness.contract.stored_cell import StoredCell
 from harness.gates import GATES
 from harness.gates.cpu import PROCESSES
 from harness.gates.server_faults import DISTURBED
@@ -154,7 +155,7 @@ def _may_mend(record: Record) -> bool:
 
 def _was_disturbed(record: Record) -> bool:
     """Whether it is void by nothing but what others on its CPUs, who were seen, can do to it."""
-    if failure_code(record) == OVERSLEPT:
+    if StoredCell.of(record).failure_code == OVERSLEPT:
         return True
     codes = _codes(record)
     if DISTURBED in codes:
@@ -163,16 +164,15 @@ def _was_disturbed(record: Record) -> bool:
     return bool(void) and void <= VOID_OF_DISTURBED and bool(codes & DISTURBED_BY)
 
 
-def is_void_by_host(record: Record, codes: Collection[str]) -> bool:
+def is_void_by_host(record: StoredCell, codes: Collection[str]) -> bool:
     """Whether a busy host can cause all that makes the cell void, by the gates that it failed.
 
     Time outside a server's control group is no such cause: a server's own process left the group.
     """
-    if failure_code(record) == OVERSLEPT or DISTURBED in codes:
+    if record.failure_code == OVERSLEPT or DISTURBED in codes:
         return True
     void = {code for code in codes if EFFECTS.get(code) == CellStatus.VOID}
-    source = ((record.get("server") or {}).get("charged") or {}).get("source")
-    if "unaccounted" in void and source != PROCESSES:
+    if "unaccounted" in void and record.server.charged.source != PROCESSES:
         return False
     return bool(void) and void <= VOID_OF_DISTURBED
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.contract.record import Record, VariantFacts, number
+from harness.contract.record import VariantFacts
+from harness.contract.stored_cell import StoredCell, StoredSide
 
 # Of `server.charged.source`: no control group counts for the server
 # (harness/host/cpu_accounting.py).
@@ -52,50 +53,45 @@ class Balance:
     by_ticks: bool
 
 
-def balance(record: Record) -> Balance | None:
+def balance(record: StoredCell) -> Balance | None:
     """The balance of a cell whose spans were accounted for; None for any other."""
     server_ns, busy_ns, span_ns, cpus, exact_ns, busy_exact_ns = (
-        number(record, "server", "charged", name)
+        getattr(record.server.charged, name)
         for name in ("cpu_ns", "busy_ns", "span_ns", "cpus", "exact_ns", "busy_exact_ns")
     )
     if server_ns is None or busy_ns is None or not span_ns or not cpus:
         return None
     exact_ns = (exact_ns or 0.0) + (busy_exact_ns or 0.0)
-    by_ticks = _charged(record, "busy_source") == "stat"
+    by_ticks = record.server.charged.busy_source == "stat"
     return Balance(server_ns, busy_ns, span_ns * cpus, exact_ns, by_ticks)
 
 
-def _charged(record: Record, name: str) -> object:
-    charged = (record.get("server") or {}).get("charged") or {}
-    return charged.get(name)
-
-
-def server_cpu_ns(record: Record) -> float | None:
+def server_cpu_ns(record: StoredCell) -> float | None:
     """The server's CPU time behind its figures; None where it is not known."""
-    charged_ns = number(record, "server", "charged", "cpu_ns")
-    return number(record, "server", "cpu_ns") if charged_ns is None else charged_ns
+    charged_ns = record.server.charged.cpu_ns
+    return record.server.cpu_ns if charged_ns is None else charged_ns
 
 
-def cpu_time(record: Record, facts: VariantFacts) -> str | None:
+def cpu_time(record: StoredCell, facts: VariantFacts) -> str | None:
     cpu_ns = server_cpu_ns(record)
     if cpu_ns is None:
         return None
     if cpu_ns < SERVER_CPU_MS_MIN * 1e6:
         return f"{cpu_ns / 1e6:,.1f} ms of server CPU time stand behind the CPU figures"
-    exact_ns = number(record, "server", "charged", "exact_ns") or 0.0
+    exact_ns = record.server.charged.exact_ns or 0.0
     if exact_ns > EXACT_SHARE_MAX * cpu_ns:
         return f"the server's CPU time is known to ± {exact_ns / cpu_ns:.0%} only"
     return None
 
 
-def outside_cpus(record: Record, facts: VariantFacts) -> str | None:
+def outside_cpus(record: StoredCell, facts: VariantFacts) -> str | None:
     """What a control group counted elsewhere, or more run time than its CPUs have, or were busy."""
-    elsewhere_ns, cpu_ns = number(record, "server", "charged", "outside_ns"), server_cpu_ns(record)
+    elsewhere_ns, cpu_ns = record.server.charged.outside_ns, server_cpu_ns(record)
     if elsewhere_ns is not None and cpu_ns and elsewhere_ns > OUTSIDE_SHARE_MAX * cpu_ns:
         return _outside(elsewhere_ns / cpu_ns)
-    span_ns = number(record, "server", "charged", "span_ns")
-    whole_ns = (span_ns or 0.0) * (number(record, "server", "charged", "cpus") or 0.0)
-    exact_ns = number(record, "server", "charged", "exact_ns") or 0.0
+    span_ns = record.server.charged.span_ns
+    whole_ns = (span_ns or 0.0) * (record.server.charged.cpus or 0.0)
+    exact_ns = record.server.charged.exact_ns or 0.0
     if cpu_ns and whole_ns and cpu_ns > (1 + OUTSIDE_SHARE_MAX) * whole_ns + exact_ns:
         return _outside(1 - whole_ns / cpu_ns)
     found = balance(record)
@@ -112,33 +108,33 @@ def _outside(share: float) -> str:
     return f"{share:.0%} of the server's CPU time was not on its CPUs"
 
 
-def unaccounted(record: Record, facts: VariantFacts) -> str | None:
+def unaccounted(record: StoredCell, facts: VariantFacts) -> str | None:
     """CPU time that may be the server's, and that its account does not have."""
-    processes_ns = number(record, "server", "charged", "processes_ns")
+    processes_ns = record.server.charged.processes_ns
     found = balance(record)
     if found is None or processes_ns is None:
         return None
-    if _charged(record, "source") != PROCESSES:
+    if record.server.charged.source != PROCESSES:
         return _outside_group(record, found, processes_ns)
     unknown_ns, exact_ns = _unknown_ns(record, found)
     if unknown_ns <= UNKNOWN_SHARE_MAX * found.busy_ns + exact_ns:
         return None
     text = f"{unknown_ns / found.busy_ns:.0%} of the server's CPU time belongs to no known process"
-    if _charged(record, "loses_children"):
+    if record.server.charged.loses_children:
         text += " (the server ignores SIGCHLD: the kernel keeps no time of its ended children)"
     return text
 
 
-def _outside_group(record: Record, found: Balance, processes_ns: float) -> str | None:
+def _outside_group(record: StoredCell, found: Balance, processes_ns: float) -> str | None:
     """A process of the server that moved itself to another control group."""
-    exact_ns = (number(record, "server", "charged", "processes_exact_ns") or 0) + found.exact_ns
+    exact_ns = (record.server.charged.processes_exact_ns or 0) + found.exact_ns
     outside_ns = processes_ns - found.server_ns
     if outside_ns <= UNKNOWN_SHARE_MAX * processes_ns + exact_ns:
         return None
     return f"{outside_ns / processes_ns:.0%} of the server's CPU time is not in its control group"
 
 
-def _unknown_ns(record: Record, found: Balance) -> tuple[float, float]:
+def _unknown_ns(record: StoredCell, found: Balance) -> tuple[float, float]:
     """Time of no known process on the server's CPUs, and by how much it may be wrong.
 
     The kernel says for how long a process ran, not where. Two bounds hold: the time that the
@@ -147,31 +143,31 @@ def _unknown_ns(record: Record, found: Balance) -> tuple[float, float]:
     processes are in view, there is the first one only.
     """
     beside_ns = found.busy_ns - found.server_ns
-    others_ns = number(record, "server", "charged", "others_ns")
-    host_busy_ns = number(record, "server", "charged", "host_busy_ns")
+    others_ns = record.server.charged.others_ns
+    host_busy_ns = record.server.charged.host_busy_ns
     if others_ns is None or host_busy_ns is None:
         return beside_ns, found.exact_ns
     of_host_ns = host_busy_ns - others_ns - found.server_ns
-    exact_ns = found.exact_ns + (number(record, "server", "charged", "host_exact_ns") or 0)
-    if _charged(record, "loses_children"):
+    exact_ns = found.exact_ns + (record.server.charged.host_exact_ns or 0)
+    if record.server.charged.loses_children:
         return of_host_ns, exact_ns
     return min(beside_ns, of_host_ns), exact_ns
 
 
-def load_waited(record: Record, facts: VariantFacts) -> str | None:
+def load_waited(record: StoredCell, facts: VariantFacts) -> str | None:
     """No other gate notices a closed loop that is slow because its generator shares a CPU."""
-    wait_ns = number(record, "generator", "run_wait_ns")
-    interval_ns = number(record, "generator", "interval_ns")
+    wait_ns = record.generator.run_wait_ns
+    interval_ns = record.generator.interval_ns
     if wait_ns is None or not interval_ns:
         return None
     # Of one process: each worker has a CPU, on which its own threads wait for each other
-    share = wait_ns / interval_ns / max(1, number(record, "generator", "workers") or 0)
+    share = wait_ns / interval_ns / max(1, record.generator.workers or 0)
     if share <= LOAD_WAIT_SHARE_MAX:
         return None
     return f"the load was ready to run and waited for a CPU in {share:.0%} of it"
 
 
-def shared_cpu(record: Record, facts: VariantFacts) -> str | None:
+def shared_cpu(record: StoredCell, facts: VariantFacts) -> str | None:
     """What the server's CPUs ran beside the server."""
     found = balance(record)
     if found is None:
@@ -182,16 +178,16 @@ def shared_cpu(record: Record, facts: VariantFacts) -> str | None:
     return _used_by_others(others_ns / found.whole_ns)
 
 
-def _shared_by_ticks(record: Record) -> str | None:
+def _shared_by_ticks(record: StoredCell) -> str | None:
     """The same of a record without a balance: ticks are good to one at each edge of each turn.
 
     Interrupts are left out: a kernel with CONFIG_IRQ_TIME_ACCOUNTING takes the softirq that runs
     inside the server's send() out of its run time, others leave it in. So others are never accused
     wrongly, and are seen from about half of the server's own softirq on.
     """
-    cpu_ns = number(record, "server", "cpu_ns")
-    interval_ns = number(record, "server", "interval_ns")
-    of_server = ticks(record, "server")
+    cpu_ns = record.server.cpu_ns
+    interval_ns = record.server.interval_ns
+    of_server = ticks(record.server)
     total = sum(of_server.values())
     if cpu_ns is None or not interval_ns or not total:
         return None
@@ -199,7 +195,7 @@ def _shared_by_ticks(record: Record) -> str | None:
     cpus = max(1, round(total / interval_ticks))
     tasks = sum(of_server[name] for name in TASK_TICKS) / total
     others = tasks - cpu_ns / interval_ns / cpus
-    if others <= OTHERS_SHARE_MAX + 2 * (number(record, "turns") or 1) / interval_ticks:
+    if others <= OTHERS_SHARE_MAX + 2 * (record.turns or 1) / interval_ticks:
         return None
     return _used_by_others(others)
 
@@ -208,6 +204,6 @@ def _used_by_others(share: float) -> str:
     return f"other processes used {share:.0%} of the server's CPU time"
 
 
-def ticks(record: Record, side: str) -> dict[str, float]:
+def ticks(side: StoredSide) -> dict[str, float]:
     """{name: ticks} of the CPUs of one side, 0 where they are not in the data."""
-    return {name: number(record, side, "stat_ticks", name) or 0.0 for name in TICKS}
+    return {name: side.stat_ticks.get(name, 0.0) for name in TICKS}

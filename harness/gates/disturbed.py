@@ -7,7 +7,8 @@ of the gates `shared-cpu` and `load-waited`; time that the hypervisor took count
 from __future__ import annotations
 
 from harness.contract.codes import FailureCode
-from harness.contract.record import Record, VariantFacts, failure_code
+from harness.contract.record import VariantFacts
+from harness.contract.stored_cell import StoredCell, StoredWait
 from harness.gates.cpu import LOAD_WAIT_SHARE_MAX, OTHERS_SHARE_MAX, balance
 from harness.host.cpu_spent import Spent
 
@@ -50,27 +51,44 @@ def _taken(spent: Spent, taken_ns: int) -> str:
     return text
 
 
-def disturbed(record: Record, facts: VariantFacts) -> str | None:
+def disturbed(record: StoredCell, facts: VariantFacts) -> str | None:
     """The same of a failed cell: by its wait, or by its turns where it did not fail in a wait."""
-    if failure_code(record) not in TIMED_FAILURES:
+    if record.failure_code not in TIMED_FAILURES:
         return None
     spent = evidence(record)
     return reason(spent) if spent else None
 
 
-def evidence(record: Record) -> Spent | None:
+def evidence(record: StoredCell) -> Spent | None:
     """How the CPU time went where the cell failed; None where the record does not have it."""
-    return Spent.of(record.get("wait")) or _turns(record)
+    return _wait(record.wait) or _turns(record)
 
 
-def _turns(record: Record) -> Spent | None:
-    found = balance(record)
+def _wait(told: StoredWait) -> Spent | None:
+    if told.span_ns is None or told.cpus is None:
+        return None
+    return Spent(
+        span_ns=round(told.span_ns),
+        cpus=round(told.cpus),
+        server_ns=_whole(told.server_ns),
+        busy_ns=_whole(told.busy_ns),
+        steal_ns=_whole(told.steal_ns),
+        load_wait_ns=_whole(told.load_wait_ns),
+        exact_ns=round(told.exact_ns or 0),
+    )
+
+
+def _whole(count: float | None) -> int | None:
+    return None if count is None else round(count)
+
+
+def _turns(record: StoredCell) -> Spent | None:
+    found, charged = balance(record), record.server.charged
     if found is None:
         return None
-    charged = (record.get("server") or {}).get("charged") or {}
     return Spent(
-        span_ns=charged["span_ns"],
-        cpus=charged["cpus"],
+        span_ns=round(charged.span_ns or 0),
+        cpus=round(charged.cpus or 0),
         server_ns=round(found.server_ns),
         busy_ns=round(found.busy_ns),
         steal_ns=None,

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 from harness.contract.codes import CellStatus
 from harness.contract.record import (
-    Record,
     any_cell,
     churns,
     has_traffic,
     is_closed_loop,
     is_finished,
     is_open_loop,
-    number,
 )
+from harness.contract.stored_cell import StoredCell
 from harness.gates import cpu, disturbed, rules
 from harness.gates.rules import Check
 
@@ -41,7 +40,7 @@ class Gate:
     rule: str
     bound: str
     effect: CellStatus
-    applies: Callable[[Record], bool]
+    applies: Callable[[StoredCell], bool]
     check: Check
     needs_server: bool = False
 
@@ -105,7 +104,10 @@ GATES: tuple[Gate, ...] = (
         "0",
         CellStatus.VOID,
         any_cell,
-        rules.counted("{} bytes came back wrong", "corrupt_bytes"),
+        rules.counted(
+            "{} bytes came back wrong",
+            lambda cell: cell.corrupt_bytes,
+        ),
     ),
     Gate(
         "lost",
@@ -186,7 +188,9 @@ GATES: tuple[Gate, ...] = (
         "0",
         CellStatus.VOID,
         is_finished,
-        rules.counted("{} main process of the server ended or was replaced", "server", "restarts"),
+        rules.counted(
+            "{} main process of the server ended or was replaced", lambda cell: cell.server.restarts
+        ),
         needs_server=True,
     ),
     Gate(
@@ -318,7 +322,9 @@ GATES: tuple[Gate, ...] = (
         "0",
         CellStatus.NOISY,
         has_traffic,
-        rules.counted("the accept queue overflowed {} times", "tcp", "ListenOverflows"),
+        rules.counted(
+            "the accept queue overflowed {} times", lambda cell: cell.tcp.get("ListenOverflows")
+        ),
     ),
     Gate(
         "softnet",
@@ -327,7 +333,10 @@ GATES: tuple[Gate, ...] = (
         "0",
         CellStatus.NOISY,
         is_finished,
-        rules.counted("the kernel's receive backlog dropped {} packets", "tcp", "softnet_dropped"),
+        rules.counted(
+            "the kernel's receive backlog dropped {} packets",
+            lambda cell: cell.tcp.get("softnet_dropped"),
+        ),
     ),
     Gate(
         "throttled",
@@ -335,8 +344,10 @@ GATES: tuple[Gate, ...] = (
         "throttled periods of the server's cgroup",
         "0, where the cgroup tells",
         CellStatus.NOISY,
-        lambda record: number(record, "host", "nr_throttled") is not None,
-        rules.counted("a CPU quota throttled the server in {} periods", "host", "nr_throttled"),
+        lambda record: record.host.nr_throttled is not None,
+        rules.counted(
+            "a CPU quota throttled the server in {} periods", lambda cell: cell.host.nr_throttled
+        ),
         needs_server=True,
     ),
 )

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from harness.contract.record import Record
+from harness.contract.stored_cell import StoredCell
 from harness.gates.cpu import OTHERS_SHARE_MAX, balance
 
 # What is visible from here: every process of the host, only its control groups, or neither.
@@ -140,7 +141,7 @@ def _inherited_ns(before: Mapping[Key, Program], after: Mapping[Key, Program]) -
 
 def server_share(records: Sequence[Record]) -> float | None:
     """What other processes used of the servers' CPUs, over all cells with an account."""
-    found = [one for record in records if (one := balance(record)) is not None]
+    found = [one for record in records if (one := balance(StoredCell.of(record))) is not None]
     whole_ns = sum(one.whole_ns for one in found)
     if not whole_ns:
         return None

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from typing import Any
 
-from harness.contract.codes import FailureCode
 from harness.contract.record import (
-    Record,
     VariantFacts,
     churns,
-    failure_code,
     has_traffic,
     held_connections,
     is_closed_loop,
     is_open_loop,
     is_ramp,
     load_busy,
-    number,
 )
+from harness.contract.stored_cell import StoredCell
 from harness.gates import student_t
 from harness.gates.cpu import ticks
 
@@ -70,15 +68,15 @@ CEILING_HELD_SHARE_MIN = 0.90
 
 NOISE_COUNTERS = ("RetransSegs", "ListenOverflows", "softnet_dropped")
 
-Check = Callable[[Record, VariantFacts], str | None]
+Check = Callable[[StoredCell, VariantFacts], str | None]
 
 
-def capped(record: Record, facts: VariantFacts) -> str | None:
-    requested = number(record, "connections_requested")
+def capped(record: StoredCell, facts: VariantFacts) -> str | None:
+    requested = record.connections_requested
     ceiling = facts.connections_max
     if ceiling is None or requested is None or requested <= ceiling:
         return None
-    if failure_code(record) not in (None, FailureCode.CAPPED):
+    if not (record.is_finished or record.is_capped):
         return None  # it broke on the way up: that is no ceiling
     held = held_connections(record)
     if held is None or not CEILING_HELD_SHARE_MIN * ceiling <= held < requested:
@@ -87,16 +85,14 @@ def capped(record: Record, facts: VariantFacts) -> str | None:
     return f"holds {held:,.0f} of {requested:,.0f}{because}"
 
 
-def failure(record: Record, facts: VariantFacts) -> str | None:
-    found = record.get("failure")
-    if not isinstance(found, Mapping):
+def failure(record: StoredCell, facts: VariantFacts) -> str | None:
+    if record.failure is None:
         return None
-    text = str(found.get("text") or found.get("code") or "failed without a word")
-    is_far = failure_code(record) == FailureCode.CAPPED
-    return f"{text} (far from a declared ceiling)" if is_far else text
+    text = record.failure.text or record.failure.code or "failed without a word"
+    return f"{text} (far from a declared ceiling)" if record.is_capped else text
 
 
-def evidence(record: Record, facts: VariantFacts) -> str | None:
+def evidence(record: StoredCell, facts: VariantFacts) -> str | None:
     counts = ("connections_requested", "connections_established_min", "corrupt_bytes", "lost")
     needed: list[tuple[str, ...]] = [(name,) for name in counts]
     if has_traffic(record):
@@ -109,34 +105,33 @@ def evidence(record: Record, facts: VariantFacts) -> str | None:
     return _missing(record, needed)
 
 
-def established(record: Record, facts: VariantFacts) -> str | None:
-    requested = number(record, "connections_requested")
-    established = number(record, "connections_established_min")
+def established(record: StoredCell, facts: VariantFacts) -> str | None:
+    requested = record.connections_requested
+    established = record.connections_established_min
     if requested is None or established is None:
         return None
     if churns(record):  # those that come and go are proved by their cycles
-        requested -= number(record, "active") or 0
+        requested -= record.active or 0
     if established == requested:
         return None
     return f"{established:,.0f} of {requested:,.0f} connections established at the lowest"
 
 
-def lost(record: Record, facts: VariantFacts) -> str | None:
-    lost = number(record, "lost") or 0
+def lost(record: StoredCell, facts: VariantFacts) -> str | None:
+    lost = record.lost or 0
     return f"{lost:,.0f} connections lost{_named_errors(record)}" if lost else None
 
 
-def _named_errors(record: Record) -> str:
-    errors = record.get("errors") or {}
-    named = ", ".join(f"{name}: {count:,}" for name, count in sorted(errors.items()))
+def _named_errors(record: StoredCell) -> str:
+    named = ", ".join(f"{name}: {count:,.0f}" for name, count in sorted(record.errors.items()))
     return f" ({named})" if named else ""
 
 
-def silent(record: Record, facts: VariantFacts) -> str | None:
-    return "no echo came back" if number(record, "echoes") == 0 else None
+def silent(record: StoredCell, facts: VariantFacts) -> str | None:
+    return "no echo came back" if record.echoes == 0 else None
 
 
-def little(record: Record, facts: VariantFacts) -> str | None:
+def little(record: StoredCell, facts: VariantFacts) -> str | None:
     """Little's law, L = X·R, with L = A·depth known: did every connection stay busy and timed?
 
     An echo is timed as a whole but counted by where it ends, so the two edges of the window, or of
@@ -144,17 +139,17 @@ def little(record: Record, facts: VariantFacts) -> str | None:
     much is allowed on top. The engine's own integral of what is outstanding has no edges: 2 % it
     is.
     """
-    active, depth = number(record, "active"), number(record, "depth")
-    rate, mean_us = number(record, "echoes_per_s"), number(record, "latency_us", "mean")
-    window_s = number(record, "window_s")
+    active, depth = record.active, record.depth
+    rate, mean_us = record.echoes_per_s, record.latency_us.mean
+    window_s = record.window_s
     if not active or not depth or not window_s or rate is None or mean_us is None:
         return None
     load = active * depth
     # Between two cycles of churn there is a close and a socket: only what was under way is known.
-    outstanding = number(record, "generator", "little_outstanding")
+    outstanding = record.generator.little_outstanding
     if churns(record):
         load = load if outstanding is None else min(load, outstanding)
-    turns = number(record, "turns") or 1
+    turns = record.turns or 1
     edges = mean_us / 1e6 / window_s * turns
     if turns > 1 and edges > TURN_EDGES_MAX:
         return f"the edges of its {turns:.0f} turns cut {edges:.0%} of its echoes"
@@ -166,68 +161,68 @@ def little(record: Record, facts: VariantFacts) -> str | None:
     return None
 
 
-def cycles(record: Record, facts: VariantFacts) -> str | None:
-    failed = number(record, "churn", "failed")
+def cycles(record: StoredCell, facts: VariantFacts) -> str | None:
+    failed = record.churn.failed
     if failed is None:
         return "whether cycles failed is not in the data"
     return f"{failed:,.0f} cycles failed{_named_errors(record)}" if failed else None
 
 
-def not_reachable(record: Record, facts: VariantFacts) -> str | None:
+def not_reachable(record: StoredCell, facts: VariantFacts) -> str | None:
     """A rate that the generator cannot keep is not lowered: the cell has no figure here."""
     causes = [_generator_busy(record), _send_lag(record), _unsent(record)]
     found = "; ".join(cause for cause in causes if cause)
-    rate = number(record, "rate_offered_per_s") or 0
+    rate = record.rate_offered_per_s or 0
     return f"{rate:,.0f} messages/s are not reachable on this host: {found}" if found else None
 
 
-def _generator_busy(record: Record) -> str | None:
+def _generator_busy(record: StoredCell) -> str | None:
     busy = load_busy(record) or 0
     return f"the generator was {busy:.0%} busy" if busy > GENERATOR_BUSY_MAX else None
 
 
-def _send_lag(record: Record) -> str | None:
-    lag_us = number(record, "generator", "send_lag_us", "p99") or 0
-    latency_us = number(record, "latency_us", "p99") or 0
+def _send_lag(record: StoredCell) -> str | None:
+    lag_us = record.generator.send_lag_us.p99 or 0
+    latency_us = record.latency_us.p99 or 0
     bound_us = max(SEND_LAG_US_MIN, SEND_LAG_SHARE_MAX * latency_us)
     return f"send lag p99 {lag_us:,.0f} µs > {bound_us:,.0f} µs" if lag_us > bound_us else None
 
 
-def _unsent(record: Record) -> str | None:
+def _unsent(record: StoredCell) -> str | None:
     share = _missed_share(record)
     return f"{share:.1%} of the sends were missed" if share > MISSED_SENDS_SHARE_VOID else None
 
 
-def missed_sends(record: Record, facts: VariantFacts) -> str | None:
-    missed, share = number(record, "generator", "missed_sends") or 0, _missed_share(record)
+def missed_sends(record: StoredCell, facts: VariantFacts) -> str | None:
+    missed, share = record.generator.missed_sends or 0, _missed_share(record)
     if missed <= MISSED_SENDS_MIN or share <= MISSED_SENDS_SHARE_MAX:
         return None
     return f"{missed:,.0f} sends ({share:.2%}) missed their time"
 
 
-def _missed_share(record: Record) -> float:
+def _missed_share(record: StoredCell) -> float:
     """Of all sends that were due in the window, those that were not made in it."""
-    missed = number(record, "generator", "missed_sends") or 0
-    due = (number(record, "rate_offered_per_s") or 0) * (number(record, "window_s") or 0)
+    missed = record.generator.missed_sends or 0
+    due = (record.rate_offered_per_s or 0) * (record.window_s or 0)
     return missed / due if missed > MISSED_SENDS_MIN and due else 0.0
 
 
-def not_served(record: Record, facts: VariantFacts) -> str | None:
+def not_served(record: StoredCell, facts: VariantFacts) -> str | None:
     """Of a rate that the server does not keep, and of a stop across the window's end, the longest
     latencies are not known."""
     return _late(record, LATE_REPLIES_SHARE_VOID)
 
 
-def late_replies(record: Record, facts: VariantFacts) -> str | None:
+def late_replies(record: StoredCell, facts: VariantFacts) -> str | None:
     return _late(record, LATE_REPLIES_SHARE_MAX)
 
 
-def _late(record: Record, share_max: float) -> str | None:
+def _late(record: StoredCell, share_max: float) -> str | None:
     """By how much what is under way has grown in the window: its messages, less its replies.
 
     A message has one send lag, however many calls of send it takes.
     """
-    sent, echoes = number(record, "generator", "send_lag_us", "count"), number(record, "echoes")
+    sent, echoes = record.generator.send_lag_us.count, record.echoes
     if not sent or echoes is None:
         return None
     late = sent - echoes
@@ -236,38 +231,38 @@ def _late(record: Record, share_max: float) -> str | None:
     return f"the replies to {late:,.0f} of its messages ({late / sent:.1%}) came after the window"
 
 
-def clock_step(record: Record, facts: VariantFacts) -> str | None:
-    step_ms = (number(record, "host", "clock_step_ns") or 0) / 1e6
+def clock_step(record: StoredCell, facts: VariantFacts) -> str | None:
+    step_ms = (record.host.clock_step_ns or 0) / 1e6
     if abs(step_ms) <= CLOCK_STEP_MS_MAX:
         return None
     return f"the host's clock was set by {step_ms:+,.1f} ms in the window"
 
 
-def counters(record: Record, facts: VariantFacts) -> str | None:
+def counters(record: StoredCell, facts: VariantFacts) -> str | None:
     needed: list[tuple[str, ...]] = [("tcp", name) for name in NOISE_COUNTERS]
     if not has_traffic(record):
         return _missing(record, needed)
     side = "generator" if facts.unseen else "server"
     missing = _missing(record, [*needed, (side, "stat_ticks", "steal")])
     # A sandbox may show a /proc/stat of its own, in which nothing moves: nor would steal
-    if missing is None and not sum(ticks(record, side).values()):
+    if missing is None and not sum(ticks(getattr(record, side)).values()):
         return f"not observed: {side}.stat_ticks, which stood still"
     return missing
 
 
-def steal(record: Record, facts: VariantFacts) -> str | None:
-    for side in ("server", "generator"):
-        of_side = ticks(record, side)
+def steal(record: StoredCell, facts: VariantFacts) -> str | None:
+    for side, figures in (("server", record.server), ("generator", record.generator)):
+        of_side = ticks(figures)
         total = sum(of_side.values())
         if of_side["steal"] > STEAL_SHARE_MAX * total:
             return f"{of_side['steal'] / total:.1%} of the {side}'s CPU time was stolen"
     return None
 
 
-def drift(record: Record, facts: VariantFacts) -> str | None:
+def drift(record: StoredCell, facts: VariantFacts) -> str | None:
     """Was the window of one piece? A line through the rates of its tenths, by least squares."""
-    rates = record.get("parts_per_s")
-    if not isinstance(rates, Sequence) or len(rates) < DRIFT_PARTS_MIN or len(set(rates)) == 1:
+    rates = record.parts_per_s
+    if rates is None or len(rates) < DRIFT_PARTS_MIN or len(set(rates)) == 1:
         return None
     parts = range(len(rates))
     change = statistics.linear_regression(parts, rates).slope * len(rates) / statistics.fmean(rates)
@@ -282,10 +277,10 @@ def drift(record: Record, facts: VariantFacts) -> str | None:
     return f"the rate changed by {change:+.0%} from the window's start to its end"
 
 
-def uneven(record: Record, facts: VariantFacts) -> str | None:
+def uneven(record: StoredCell, facts: VariantFacts) -> str | None:
     """How sure is the mean rate, by the spread of the window's own tenths?"""
-    rates = record.get("parts_per_s")
-    if not isinstance(rates, Sequence) or len(rates) != UNEVEN_PARTS:
+    rates = record.parts_per_s
+    if rates is None or len(rates) != UNEVEN_PARTS:
         return "the rates of its tenths are not known: the load stood still across the edge of one"
     if not any(rates):
         return None
@@ -296,29 +291,36 @@ def uneven(record: Record, facts: VariantFacts) -> str | None:
     return f"the rate jumps: half of the 95 % interval of its mean is {half_width:.1%}"
 
 
-def shows_its_tenths(record: Record) -> bool:
+def shows_its_tenths(record: StoredCell) -> bool:
     """Whether the window is long enough for a judgement of its tenths."""
-    return is_closed_loop(record) and (number(record, "window_s") or 0.0) >= UNEVEN_WINDOW_S_MIN
+    return is_closed_loop(record) and (record.window_s or 0.0) >= UNEVEN_WINDOW_S_MIN
 
 
-def retransmits(record: Record, facts: VariantFacts) -> str | None:
+def retransmits(record: StoredCell, facts: VariantFacts) -> str | None:
     """A storm that outruns the backlog sends its SYNs again: in a ramp that is the result."""
-    segments = number(record, "tcp", "RetransSegs") or 0
+    segments = record.tcp.get("RetransSegs") or 0
     if is_ramp(record):
-        segments -= number(record, "tcp", "TCPSynRetrans") or 0
+        segments -= record.tcp.get("TCPSynRetrans") or 0
     return f"{segments:,.0f} segments sent again" if segments > 0 else None
 
 
-def counted(text: str, *path: str) -> Check:
+def counted(text: str, read: Callable[[StoredCell], float | None]) -> Check:
     """A check that a counter stayed at zero; `text` says what a count of `{}` means."""
 
-    def check(record: Record, facts: VariantFacts) -> str | None:
-        count = number(record, *path)
+    def check(record: StoredCell, facts: VariantFacts) -> str | None:
+        count = read(record)
         return text.format(f"{count:,.0f}") if count else None
 
     return check
 
 
-def _missing(record: Record, needed: list[tuple[str, ...]]) -> str | None:
-    missing = ", ".join(".".join(path) for path in needed if number(record, *path) is None)
+def _missing(record: StoredCell, needed: list[tuple[str, ...]]) -> str | None:
+    missing = ", ".join(".".join(path) for path in needed if _observed(record, path) is None)
     return f"not observed: {missing}" if missing else None
+
+
+def _observed(record: StoredCell, path: tuple[str, ...]) -> float | None:
+    found: Any = record
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else getattr(found, name)
+    return None if found is None else float(found)

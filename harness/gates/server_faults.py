@@ -6,12 +6,10 @@ In any other it is *disturbed*: it is tried again, and accuses no server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harness.contract.codes import FailureCode
-from harness.contract.record import failure_code
+from harness.contract.stored_cell import StoredCell
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +78,20 @@ EXIT_UNAVAILABLE = 69
 NOT_AVAILABLE = FailureCode.NOT_AVAILABLE
 
 
-def fault_of(record: Mapping[str, Any], *, declares_ceiling: bool) -> tuple[str, str] | None:
+def fault_of(record: StoredCell, *, declares_ceiling: bool) -> tuple[str, str] | None:
     """Code and text of the server's fault that a cell shows; None where it shows none."""
-    where = f"{record['scenario']} at {record['connections_requested']:,}"
-    if record.get("corrupt_bytes"):
-        return FailureCode.CORRUPT, f"{record['corrupt_bytes']:,} wrong bytes in {where}"
-    if failure_code(record) == FailureCode.HELD_FEWER:
-        return FailureCode.HELD_FEWER, f"{where}: {record['failure']['text']}"
-    if record.get("lost") and not declares_ceiling:
-        return FailureCode.LOST, f"{record['lost']:,} connections lost in {where}"
-    if failed := (record.get("churn") or {}).get("failed"):
-        return FailureCode.LOST, f"{failed:,} cycles failed in {where}"
-    if failure_code(record) == FailureCode.NOT_SETTLED:
-        return FailureCode.UNANSWERED, f"{where}: {record['failure']['text']}"
+    where = f"{record.scenario} at {record.connections_requested or 0:,.0f}"
+    said = record.failure.text if record.failure else ""
+    if record.corrupt_bytes:
+        return FailureCode.CORRUPT, f"{record.corrupt_bytes:,.0f} wrong bytes in {where}"
+    if record.failure_code == FailureCode.HELD_FEWER:
+        return FailureCode.HELD_FEWER, f"{where}: {said}"
+    if record.lost and not declares_ceiling:
+        return FailureCode.LOST, f"{record.lost:,.0f} connections lost in {where}"
+    if failed := record.churn.failed:
+        return FailureCode.LOST, f"{failed:,.0f} cycles failed in {where}"
+    if record.failure_code == FailureCode.NOT_SETTLED:
+        return FailureCode.UNANSWERED, f"{where}: {said}"
     return None
 
 

@@ -20,6 +20,7 @@ from harness import gates
 from harness.campaign import drive_run
 from harness.contract.errors import Exit, HostNotFit
 from harness.contract.record import VariantFacts
+from harness.contract.stored_cell import StoredCell
 from harness.plan.profiles import profile as profiles
 
 ROOT = Path(__file__).parents[2]
@@ -335,11 +336,11 @@ def cell(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_server_that_is_not_looked_into_voids_nothing_by_that() -> None:
-    assert gates.judge(cell(), drive_run.FACTS) == gates.Verdict("valid", ())
+    assert gates.judge(StoredCell.of(cell()), drive_run.FACTS) == gates.Verdict("valid", ())
 
 
 def test_the_same_cell_of_a_campaign_is_void_for_want_of_evidence() -> None:
-    verdict = gates.judge(cell(), VariantFacts())
+    verdict = gates.judge(StoredCell.of(cell()), VariantFacts())
 
     assert verdict.status == "void"
     assert "server.cpu_ns" in dict(verdict.reasons)["evidence"]
@@ -360,7 +361,7 @@ def test_the_same_cell_of_a_campaign_is_void_for_want_of_evidence() -> None:
 def test_all_other_gates_judge_a_driven_cell(
     code: str, status: str, changes: dict[str, Any]
 ) -> None:
-    verdict = gates.judge(cell(**changes), drive_run.FACTS)
+    verdict = gates.judge(StoredCell.of(cell(**changes)), drive_run.FACTS)
 
     assert verdict.status == status
     assert code in dict(verdict.reasons)

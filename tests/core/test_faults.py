@@ -11,6 +11,7 @@ from harness import gates
 from harness.campaign import trial_ends
 from harness.contract.errors import Exit
 from harness.contract.record import VariantFacts
+from harness.contract.stored_cell import StoredCell
 from harness.gates.disturbed import HIDDEN, evidence, reason
 from harness.gates.server_faults import DISTURBED, FAULTS, SERVER_CODES, fault_of, judged
 from harness.host.cpu_spent import Spent
@@ -136,24 +137,26 @@ def test_what_the_kernel_hides_accuses_no_server() -> None:
 def test_a_failed_cell_is_disturbed_by_what_its_wait_shows(code: str) -> None:
     quiet, busy = failed(code, spent()), failed(code, spent(others=0.5))
 
-    assert "disturbed" not in dict(gates.judge(quiet, VariantFacts()).reasons)
-    verdict = gates.judge(busy, VariantFacts())
+    assert "disturbed" not in dict(gates.judge(StoredCell.of(quiet), VariantFacts()).reasons)
+    verdict = gates.judge(StoredCell.of(busy), VariantFacts())
     assert (verdict.status, "disturbed" in dict(verdict.reasons)) == ("void", True)
     # A server that is driven from outside has no CPUs of its own to be seen
-    assert "disturbed" not in dict(gates.judge(busy, VariantFacts(unseen=True)).reasons)
+    assert "disturbed" not in dict(
+        gates.judge(StoredCell.of(busy), VariantFacts(unseen=True)).reasons
+    )
 
 
 def test_a_cell_that_failed_between_its_turns_is_judged_by_those() -> None:
     charged = {"cpu_ns": S, "busy_ns": 6 * S, "span_ns": 10 * S, "cpus": 1}
     cell = failed("held-fewer", None) | {"server": {"charged": charged}}
 
-    assert reason(evidence(cell)) == "other processes used 50 % of the server's CPU"
-    assert evidence(failed("held-fewer", None)) is None
+    assert reason(evidence(StoredCell.of(cell))) == "other processes used 50 % of the server's CPU"
+    assert evidence(StoredCell.of(failed("held-fewer", None))) is None
 
 
 def test_a_cell_that_a_busy_host_did_not_fail_is_not_disturbed() -> None:
     died = failed("server-died", spent(others=0.9))
-    assert "disturbed" not in dict(gates.judge(died, VariantFacts()).reasons)
+    assert "disturbed" not in dict(gates.judge(StoredCell.of(died), VariantFacts()).reasons)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,7 @@ def test_a_cell_that_a_busy_host_did_not_fail_is_not_disturbed() -> None:
     ],
 )
 def test_what_a_cell_shows_of_a_server(cell: dict[str, Any], code: str) -> None:
-    assert (fault_of(cell, declares_ceiling=False) or ("", ""))[0] == code
+    assert (fault_of(StoredCell.of(cell), declares_ceiling=False) or ("", ""))[0] == code
 
 
 def ended(trial: str, outcome: str, code: str = "") -> dict[str, Any]:

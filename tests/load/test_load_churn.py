@@ -13,6 +13,7 @@ from load_trials import LoadRun, cell, spec
 from harness import gates
 from harness.contract import trial_spec
 from harness.contract.record import VariantFacts
+from harness.contract.stored_cell import StoredCell
 
 Run = Callable[[dict[str, Any]], LoadRun]
 
@@ -35,7 +36,7 @@ OF_THE_SERVER = {"failure", "evidence", "established", "corrupt", "lost", "cycle
 
 def reasons(record: dict[str, Any]) -> set[str]:
     """The gates that have something against the server."""
-    verdict = gates.judge(record, VariantFacts())
+    verdict = gates.judge(StoredCell.of(record), VariantFacts())
     return {code for code, _ in verdict.reasons} & OF_THE_SERVER
 
 
@@ -85,7 +86,7 @@ def test_a_server_that_drops_one_connection_in_a_hundred_is_caught(run_load: Run
         {"cycles", "lost"} if record["lost"] else {"cycles"}
     )
     assert record["lost"] or "established" not in reasons(record)
-    assert gates.judge(record, VariantFacts()).status == "void"
+    assert gates.judge(StoredCell.of(record), VariantFacts()).status == "void"
 
 
 def test_churn_without_sources_works_on_a_path(run_load: Run, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from hdrh.histogram import HdrHistogram
 
 from harness.contract.record import facts_of
+from harness.contract.stored_cell import StoredCell
 from harness.gates import judge
 
 CONNECTIONS = (100, 1_000, 10_000)
@@ -130,7 +131,7 @@ def records(head: dict[str, Any], seed: int = 1) -> list[dict[str, Any]]:
                 continue
             line |= {"schema": 1, "campaign": head["campaign"], "variant": trial["variant"]}
             line |= {"block": trial["block"], "trial": trial["id"], "attempt": 1, "cell": index}
-            verdict = judge(line, facts[trial["variant"]])
+            verdict = judge(StoredCell.of(line), facts[trial["variant"]])
             line |= {"status": verdict.status, "reasons": [list(r) for r in verdict.reasons]}
             lines.append(line)
     return lines

@@ -11,12 +11,19 @@ import pytest
 import synthetic
 from scipy import stats
 
+from harness import gates
 from harness.contract.record import VariantFacts, facts_of
-from harness.gates import GATES, judge, rules
+from harness.contract.stored_cell import StoredCell
+from harness.gates import GATES, Verdict, rules
 
 WORKERS = ("generator", "workers")
 PLAIN = VariantFacts()
 FDSET = VariantFacts(synthetic.FDSET_HELD, "FD_SETSIZE is 1024")
+
+
+def judge(line: dict[str, Any], facts: VariantFacts) -> Verdict:
+    """The verdict on a line of `trials.jsonl`."""
+    return gates.judge(StoredCell.of(line), facts)
 
 
 def measured(scenario: str = "idle", variant: str = "epoll-lt") -> dict[str, Any]:
@@ -258,7 +265,7 @@ def test_whether_a_slope_is_chance_is_said_as_scipy_says_it() -> None:
         line = stats.linregress(range(10), rates)
         change = line.slope * len(rates) / statistics.fmean(rates)
         expected = abs(change) > rules.DRIFT_SHARE_MAX and line.pvalue <= rules.DRIFT_P_MAX
-        assert (rules.drift({"parts_per_s": rates}, PLAIN) is not None) == expected
+        assert (rules.drift(StoredCell.of({"parts_per_s": rates}), PLAIN) is not None) == expected
         seen.add((abs(change) > rules.DRIFT_SHARE_MAX, bool(line.pvalue <= rules.DRIFT_P_MAX)))
     assert {(True, True), (True, False)} <= seen
 

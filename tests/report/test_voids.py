@@ -10,6 +10,7 @@ import pytest
 import synthetic
 
 from harness.analysis import analyse
+from harness.contract.stored_cell import StoredCell
 from harness.gates.attempts import is_void_by_host
 
 Lines = list[dict[str, Any]]
@@ -79,6 +80,6 @@ def test_a_busy_host_may_void_a_quarter_of_a_ranked_cell(
 def test_time_outside_its_control_group_is_the_servers_own_doing(
     source: str, by_host: bool
 ) -> None:
-    record = {"server": {"charged": {"source": source}}}
+    record = StoredCell.of({"server": {"charged": {"source": source}}})
 
     assert is_void_by_host(record, {"unaccounted", "steal"}) is by_host

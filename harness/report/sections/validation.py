@@ -13,6 +13,7 @@ from harness.analysis.frame import profile_name
 from harness.analysis.results import STATUSES, Analysis
 from harness.contract.codes import CampaignState, CellStatus, TrialEnd
 from harness.contract.record import Record, VariantFacts, facts_of, number
+from harness.contract.stored_cell import StoredCell
 from harness.gates import GATES, judge, proof_coverage
 from harness.gates.attempts import Attempts, attempt_of, trial_of
 from harness.gates.other_programs import Used, sentence
@@ -297,8 +298,9 @@ def checks(
     asked: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     for record in Attempts(records, outcomes).used(records):
-        asked.update(gate.code for gate in GATES if gate.applies(record))
-        verdict = judge(record, facts.get(str(record.get("variant")), VariantFacts()))
+        cell = StoredCell.of(record)
+        asked.update(gate.code for gate in GATES if gate.applies(cell))
+        verdict = judge(cell, facts.get(str(record.get("variant")), VariantFacts()))
         failed.update(code for code, _ in verdict.reasons)
     return tuple(
         Check(
