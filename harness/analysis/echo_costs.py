@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from harness.contract.record import Record, number
+from collections.abc import Callable
+
+from harness.contract.stored_cell import StoredCell, StoredSwitches
 
 # Of the time that the server's CPUs were not idle; steal is time that they did not have.
 BUSY_TICKS = ("user", "nice", "system", "irq", "softirq")
@@ -18,10 +20,10 @@ COLUMNS = (
 )
 
 
-def columns(record: Record) -> dict[str, float | None]:
+def columns(record: StoredCell) -> dict[str, float | None]:
     """The columns of one record; None where a reading that it takes is missing."""
-    voluntary = _switches(record, "voluntary")
-    involuntary = _switches(record, "involuntary")
+    voluntary = _switches(record, lambda switches: switches.voluntary)
+    involuntary = _switches(record, lambda switches: switches.involuntary)
     known = voluntary is not None and involuntary is not None
     return {
         "switches_per_echo": (voluntary or 0) + (involuntary or 0) if known else None,
@@ -32,30 +34,27 @@ def columns(record: Record) -> dict[str, float | None]:
     }
 
 
-def _waits(record: Record) -> dict[str, float | None]:
+def _waits(record: StoredCell) -> dict[str, float | None]:
     """Echoes are those that the server read itself, between the same two moments as its waits."""
-    waits = number(record, "server", "counters", "waits")
-    events = number(record, "server", "counters", "events")
-    size = number(record, "server", "counters", "bytes_in")
-    payload_bytes = number(record, "payload_bytes")
-    echoes = size / payload_bytes if size and payload_bytes else None
+    waits, events, size = map(record.server.counters.get, ("waits", "events", "bytes_in"))
+    echoes = size / record.payload_bytes if size and record.payload_bytes else None
     return {
         "waits_per_echo": waits / echoes if waits is not None and echoes else None,
         "events_per_wake_up": events / waits if events is not None and waits else None,
     }
 
 
-def _switches(record: Record, kind: str) -> float | None:
-    if record.get("closing"):  # the switches of a thread end with it, and with its connection
+def _switches(record: StoredCell, kind: Callable[[StoredSwitches], float | None]) -> float | None:
+    if record.closing:  # the switches of a thread end with it, and with its connection
         return None
-    rate = number(record, "echoes_per_s")
-    interval_s = number(record, "server", "switches", "interval_s")
-    count = number(record, "server", "switches", kind)
-    return count / interval_s / rate if rate and interval_s and count is not None else None
+    rate, switches = record.echoes_per_s, record.server.switches
+    count = kind(switches)
+    known = rate and switches.interval_s and count is not None
+    return count / switches.interval_s / rate if known else None  # type: ignore[operator]
 
 
-def _shares(record: Record) -> dict[str, float | None]:
-    ticks = {name: number(record, "server", "stat_ticks", name) or 0.0 for name in BUSY_TICKS}
+def _shares(record: StoredCell) -> dict[str, float | None]:
+    ticks = {name: record.server.stat_ticks.get(name, 0.0) for name in BUSY_TICKS}
     busy = sum(ticks.values())
     parts = {
         "user_share": ticks["user"] + ticks["nice"],

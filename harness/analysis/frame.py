@@ -7,7 +7,7 @@ Rule 2: what was planned and not measured has a row too, with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -42,19 +42,19 @@ COLUMNS = (
     "histogram",
     "timeline",
 )
-NUMBERS: dict[str, tuple[str, ...]] = {
-    "rate": ("echoes_per_s",),
-    "server_busy": ("server", "cpu_busy"),
-    "threads": ("server", "threads"),
-    "time_to_n_s": ("ramp", "time_to_n_s"),
-    "connect_p99_us": ("connect_us", "p99"),
-    "hello_p99_us": ("hello_us", "p99"),
-    "churn_connect_p50_us": ("churn", "connect_us", "p50"),
-    "churn_connect_p99_us": ("churn", "connect_us", "p99"),
-    "failed": ("ramp", "failed"),
-    "overflows": ("tcp", "ListenOverflows"),
-    "offered_per_s": ("rate_offered_per_s",),
-    "self_delay_p99_us": ("self_delay_us", "p99"),
+NUMBERS: dict[str, Callable[[StoredCell], float | None]] = {
+    "rate": lambda cell: cell.echoes_per_s,
+    "server_busy": lambda cell: cell.server.cpu_busy,
+    "threads": lambda cell: cell.server.threads,
+    "time_to_n_s": lambda cell: cell.ramp.time_to_n_s,
+    "connect_p99_us": lambda cell: cell.connect_us.p99,
+    "hello_p99_us": lambda cell: cell.hello_us.p99,
+    "churn_connect_p50_us": lambda cell: cell.churn.connect_us.p50,
+    "churn_connect_p99_us": lambda cell: cell.churn.connect_us.p99,
+    "failed": lambda cell: cell.ramp.failed,
+    "overflows": lambda cell: cell.tcp.get("ListenOverflows"),
+    "offered_per_s": lambda cell: cell.rate_offered_per_s,
+    "self_delay_p99_us": lambda cell: cell.self_delay_us.p99,
 }
 MEMORY_COLUMNS = (*MEMORY_KINDS, "slab")  # the last is the estimated part of the kernel's
 DERIVED = (
@@ -135,25 +135,25 @@ def _row(record: Record, facts: VariantFacts) -> dict[str, Any]:
         "histogram": record.get("histogram"),
         "timeline": tuple((float(ms), float(n)) for ms, n in ramp.get("timeline") or ()),
         # Where connections come and go, how many there were at the lowest says nothing.
-        "held": None if record.get("closing") else number(record, "connections_established_min"),
+        "held": None if cell.closing else cell.connections_established_min,
     }
-    row |= {name: number(record, *path) for name, path in NUMBERS.items()}
-    return row | _derived(record, cell)
+    row |= {name: read(cell) for name, read in NUMBERS.items()}
+    return row | _derived(cell)
 
 
-def _derived(record: Record, cell: StoredCell) -> dict[str, float | None]:
+def _derived(cell: StoredCell) -> dict[str, float | None]:
     """Figures from raw counters, never from what the record derived itself."""
     echoes_per_cpu_s = _echoes_per_cpu_s(cell)
-    connections = number(record, "connections_requested") or 0.0
+    connections = cell.connections_requested or 0.0
     derived: dict[str, float | None] = {
         "efficiency": echoes_per_cpu_s,
         "cpu_us_per_echo": 1e6 / echoes_per_cpu_s if echoes_per_cpu_s else None,
         "generator_busy": load_busy(cell),
-        **echo_costs.columns(record),
+        **echo_costs.columns(cell),
     }
     for kind in MEMORY_COLUMNS:
-        used = number(record, "server", "memory_bytes", kind)
-        baseline = number(record, "server", "memory_baseline_bytes", kind)
+        used = cell.server.memory_bytes.get(kind)
+        baseline = cell.server.memory_baseline_bytes.get(kind)
         known = used is not None and baseline is not None and connections
         derived[kind] = (used - baseline) / connections if known else None  # type: ignore[operator]
     return derived

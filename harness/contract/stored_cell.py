@@ -67,6 +67,7 @@ class StoredPercentiles(Stored):
 
     count: Number = None
     mean: Number = None
+    p50: Number = None
     p99: Number = None
 
 
@@ -101,10 +102,23 @@ class StoredSide(Stored):
     run_wait_ns: Number = None
 
 
+class StoredSwitches(Stored):
+    """Context switches of the server's tasks."""
+
+    voluntary: Number = None
+    involuntary: Number = None
+    interval_s: Number = None
+
+
 class StoredServer(StoredSide):
     """The server's processes."""
 
     restarts: Number = None
+    threads: Number = None
+    switches: Annotated[StoredSwitches, AsTable] = StoredSwitches()
+    counters: Numbers = {}
+    memory_bytes: Numbers = {}
+    memory_baseline_bytes: Numbers = {}
     charged: Annotated[StoredCharged, AsTable] = StoredCharged()
 
 
@@ -122,12 +136,15 @@ class StoredRamp(Stored):
     """The opening of the connections."""
 
     established: Number = None
+    failed: Number = None
+    time_to_n_s: Number = None
 
 
 class StoredChurn(Stored):
     """Cycles of connect, one echo and close."""
 
     failed: Number = None
+    connect_us: Annotated[StoredPercentiles, AsTable] = StoredPercentiles()
 
 
 class StoredHost(Stored):
@@ -157,7 +174,7 @@ class StoredWait(Stored):
 
 
 class StoredCell(Stored):
-    """One cell, as far as gates ask."""
+    """One cell, as far as gates and the analysis ask."""
 
     scenario: Text = None
     connections_requested: Number = None
@@ -176,6 +193,9 @@ class StoredCell(Stored):
     lost: Number = None
     errors: Numbers = {}
     latency_us: Annotated[StoredPercentiles, AsTable] = StoredPercentiles()
+    self_delay_us: Annotated[StoredPercentiles, AsTable] = StoredPercentiles()
+    connect_us: Annotated[StoredPercentiles, AsTable] = StoredPercentiles()
+    hello_us: Annotated[StoredPercentiles, AsTable] = StoredPercentiles()
     ramp: Annotated[StoredRamp, AsTable] = StoredRamp()
     churn: Annotated[StoredChurn, AsTable] = StoredChurn()
     server: Annotated[StoredServer, AsTable] = StoredServer()

@@ -9,6 +9,7 @@ import pytest
 import synthetic
 
 from harness.analysis import analyse, bottlenecks, echo_costs, xrays
+from harness.contract.stored_cell import StoredCell
 from harness.report.sections import why
 
 RECORD: dict[str, Any] = {
@@ -32,7 +33,7 @@ XRAY = {
 
 
 def test_the_columns_are_those_of_the_counters() -> None:
-    assert echo_costs.columns(RECORD) == {
+    assert echo_costs.columns(StoredCell.of(RECORD)) == {
         "switches_per_echo": pytest.approx(0.1),
         "voluntary_per_echo": pytest.approx(0.075),
         "involuntary_per_echo": pytest.approx(0.025),
@@ -48,11 +49,11 @@ def test_the_columns_are_those_of_the_counters() -> None:
     "server", [None, {}, {"counters": None, "switches": None, "stat_ticks": {}}]
 )
 def test_what_was_not_read_has_no_column(server: Any) -> None:
-    assert set(echo_costs.columns(RECORD | {"server": server}).values()) == {None}
+    assert set(echo_costs.columns(StoredCell.of(RECORD | {"server": server})).values()) == {None}
 
 
 def test_switches_are_not_told_where_threads_end_with_their_connections() -> None:
-    found = echo_costs.columns(RECORD | {"closing": "fin"})
+    found = echo_costs.columns(StoredCell.of(RECORD | {"closing": "fin"}))
 
     kinds = ("switches_per_echo", "voluntary_per_echo", "involuntary_per_echo")
     assert [found[kind] for kind in kinds] == [None, None, None]
@@ -62,7 +63,7 @@ def test_switches_are_not_told_where_threads_end_with_their_connections() -> Non
 def test_a_server_that_never_waits_has_no_events_per_wake_up() -> None:
     counted = {"waits": 0, "events": 0, "bytes_in": 6_400, "bytes_out": 6_400}
 
-    found = echo_costs.columns(RECORD | {"server": {"counters": counted}})
+    found = echo_costs.columns(StoredCell.of(RECORD | {"server": {"counters": counted}}))
 
     assert (found["waits_per_echo"], found["events_per_wake_up"]) == (0.0, None)
 
