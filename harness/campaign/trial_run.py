@@ -19,15 +19,12 @@ from harness.backends.base import (
     await_event,
 )
 from harness.campaign.counter_lines import Ledger
-from harness.contract import load_events
+from harness.contract import load_events, server_counters
 from harness.contract.campaign_lines import XrayRecord
 from harness.contract.cell_record import CellRecord
 from harness.contract.codes import FailureCode, TrialEnd
 from harness.contract.errors import HostNotFit, ServerFault
-from harness.contract.load_events import EventError, LoadEvent
 from harness.contract.record import VariantFacts
-from harness.contract.server_counters import condensed
-from harness.contract.server_counters import last as last_counters
 from harness.contract.stored_cell import StoredCell
 from harness.contract.trial_spec import STRETCH_MAX, Cell
 from harness.gates.disturbed import evidence, reason
@@ -115,7 +112,7 @@ class TrialRun:
                 self._seen.failure = (fault.code, fault.message)
             except LoadSilent as silence:
                 self._seen.failure = (FailureCode.LOAD_SILENT, silence.message)
-            except EventError as error:
+            except load_events.EventError as error:
                 self._seen.failure = (FailureCode.LOAD_ERROR, str(error))
             with shielded():
                 ended = opened.stop_server()
@@ -153,11 +150,11 @@ class TrialRun:
                 case _:
                     self._observe(event, opened)
         log = opened.load_log() or "it wrote nothing"
-        text = f"the load process ended before its time: {log}"
-        self._seen.failure = (FailureCode.LOAD_DIED, text)
+        self._seen.failure = FailureCode.LOAD_DIED, f"the load process ended before its time: {log}"
 
-    def _observe(self, event: LoadEvent, opened: OpenTrial) -> None:
+    def _observe(self, event: load_events.LoadEvent, opened: OpenTrial) -> None:
         """React to what the load reports or asks while the server runs."""
+        variant = self._context.trial.variant
         match event:
             case load_events.Account():
                 opened.reply(**asdict(opened.charged()))
@@ -167,10 +164,8 @@ class TrialRun:
                 self._sample(opened, event.cell)
                 opened.reply()
             case load_events.ProgressTold():
-                variant = self._context.trial.variant
                 self._show("progress", variant=variant, **event.model_dump(exclude={"event"}))
             case load_events.CallsCounted():
-                variant = self._context.trial.variant
                 line = XrayRecord(variant=variant, **event.model_dump(exclude={"event"}))
                 with shielded():
                     self._store(line.model_dump(by_alias=True))
@@ -181,8 +176,8 @@ class TrialRun:
         self._require_nofile("the load", hello.limits.nofile)
         if set(hello.cpus) != set(self._context.cpus.load):
             raise self._not_confined("the load", hello.cpus, self._context.cpus.load)
-        self._seen.applied = {"sysctls": hello.sysctls, "load_cpus": hello.cpus}
-        self._seen.applied["load_nofile"] = hello.limits.nofile
+        granted = {"load_cpus": hello.cpus, "load_nofile": hello.limits.nofile}
+        self._seen.applied = {"sysctls": hello.sysctls, **granted}
 
     def _meet_server(self, ready: load_events.Ready, clamps: list[str]) -> None:
         assert ready.server is not None  # noqa: S101 (a campaign's servers are looked into)
@@ -255,11 +250,10 @@ class TrialRun:
         record["cell"] = trial.number(event.cell)
         known = StoredCell.of(record)
         verdict = gates.judge(known, self._facts)
-        record["status"] = verdict.status
-        record["reasons"] = [list(reason) for reason in verdict.reasons]
-        stored = CellRecord.model_validate(record)
+        record |= {"status": verdict.status, "reasons": verdict.reasons}
+        stored = CellRecord.model_validate(record).model_dump(by_alias=True)
         with shielded():
-            self._store(stored.model_dump(by_alias=True))
+            self._store(stored)
         self._note_fault(known)
         self._show(
             "cell",
@@ -304,7 +298,7 @@ class TrialRun:
             record["host"]["nr_throttled"] = now - max(before)
 
     def _outcome(self, ended: ServerExit, load_log: str, duration_s: float) -> Outcome:
-        counters = last_counters(ended.log)
+        counters = server_counters.last(ended.log)
         reconciled = self._reconcile(counters)
         failure = not_available(ended.exit_code, ended.log) or self._seen.failure
         failure = failure or self._late_failure(ended, counters, reconciled)
@@ -318,7 +312,9 @@ class TrialRun:
             outcome=TrialEnd.FAILED if failure else TrialEnd.DONE,
             code=code,
             text=text,
-            log_tail=load_log if code.startswith("load-") else condensed(ended.log, keep=1),
+            log_tail=load_log
+            if code.startswith("load-")
+            else server_counters.condensed(ended.log, keep=1),
             exit_code=ended.exit_code,
             counters=counters,
             totals=self._seen.totals,

@@ -1,4 +1,4 @@
-"""`python -m harness.contract.data_docs > docs/data.md`: the keys of a campaign's lines.
+"""`docs/data.md`: the keys of a campaign's lines, written by `python -m harness.contract`.
 
 Pure: made from the models, which hold each key's type and meaning; its unit is in its name.
 """
@@ -26,7 +26,7 @@ nanoseconds and microseconds, `*_s` is seconds, and `*_per_s` is a rate in 1/s.
 
 `c10k report CAMPAIGN --format csv` prints one line per cell with the figures of all its trials.
 This page is made from the models in `harness/contract/` by
-`python -m harness.contract.data_docs > docs/data.md`.
+`python -m harness.contract > docs/data.md`.
 """
 SIMPLE = {int: "integer", float: "number", str: "text", bool: "true or false"}
 UNITS = {
@@ -111,7 +111,3 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for one in get_args(annotation):
         yield from _models(one)
-
-
-if __name__ == "__main__":
-    print(page(), end="")

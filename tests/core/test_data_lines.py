@@ -32,7 +32,7 @@ def test_a_line_is_written_as_the_line_that_was_read(path: str, model: type[Writ
 
 
 def test_the_page_about_the_data_is_made_from_the_models() -> None:
-    """Made by: python -m harness.contract.data_docs > docs/data.md"""
+    """Made by: python -m harness.contract > docs/data.md"""
     assert (ROOT / "docs/data.md").read_text() == data_docs.page()
 
 

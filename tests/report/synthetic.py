@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from hdrh.histogram import HdrHistogram
-from pydantic import BaseModel
+from lines import require_known
 
 from harness.contract.cell_record import CellRecord
 from harness.contract.record import facts_of
@@ -138,20 +138,6 @@ def records(head: dict[str, Any], seed: int = 1) -> list[dict[str, Any]]:
             require_known(line, CellRecord)
             lines.append(line)
     return lines
-
-
-def require_known(line: dict[str, Any], model: type[BaseModel], path: str = "") -> None:
-    """Raise AssertionError that names a key of the line which no campaign writes.
-
-    A line may lack keys, as those of earlier versions do.
-    """
-    for key, value in line.items():
-        fields = {field.alias or name: field for name, field in model.model_fields.items()}
-        assert key in fields, f"{path}{key} is no key of {model.__name__}"
-        kind = fields[key].annotation
-        for inner in (kind, *get_args(kind)):
-            if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, BaseModel):
-                require_known(value, inner, f"{path}{key}.")
 
 
 def outcomes(head: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from lines import judge
 from test_gates import PLAIN, changed, measured
 
-from harness import gates
-from harness.contract.record import VariantFacts
-from harness.contract.stored_cell import StoredCell
-from harness.gates import Verdict
 from harness.gates.attempts import to_repeat
 
 MS = 1_000_000
@@ -34,11 +31,6 @@ CHARGED: dict[str, Any] = {
     "loses_children": False,
 }
 UNGROUPED = CHARGED | {"source": "processes", "outside_ns": None, "others_ns": 2_000 * MS}
-
-
-def judge(line: dict[str, Any], facts: VariantFacts) -> Verdict:
-    """The verdict on a line of `trials.jsonl`."""
-    return gates.judge(StoredCell.of(line), facts)
 
 
 def charged(**changes: Any) -> dict[str, Any]:

@@ -9,27 +9,21 @@ from typing import Any
 
 import pytest
 import synthetic
+from lines import judge
 from scipy import stats
 
-from harness import gates
 from harness.contract.record import VariantFacts, facts_of
 from harness.contract.stored_cell import StoredCell
-from harness.gates import GATES, Verdict, rules
+from harness.gates import GATES, rules
 
 WORKERS = ("generator", "workers")
 PLAIN = VariantFacts()
 FDSET = VariantFacts(synthetic.FDSET_HELD, "FD_SETSIZE is 1024")
 
 
-def judge(line: dict[str, Any], facts: VariantFacts) -> Verdict:
-    """The verdict on a line of `trials.jsonl`."""
-    return gates.judge(StoredCell.of(line), facts)
-
-
 def measured(scenario: str = "idle", variant: str = "epoll-lt") -> dict[str, Any]:
     """A good record of the synthetic campaign, at 1,000 connections."""
-    head = synthetic.campaign(trials=1, connections=(1_000,))
-    lines = synthetic.records(head)
+    lines = synthetic.records(synthetic.campaign(trials=1, connections=(1_000,)))
     return next(x for x in lines if (x["scenario"], x["variant"]) == (scenario, variant))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from synthetic import outcomes, require_known
+from lines import require_known
+from synthetic import outcomes
 
 from harness.contract.campaign_lines import OutcomeRecord
 from harness.contract.cell_record import CellRecord

@@ -1,0 +1,31 @@
+"""What tests do with a made-up line of `trials.jsonl`."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from harness import gates
+from harness.contract.record import VariantFacts
+from harness.contract.stored_cell import StoredCell
+from harness.gates import Verdict
+
+
+def judge(line: dict[str, Any], facts: VariantFacts) -> Verdict:
+    """The verdict on it."""
+    return gates.judge(StoredCell.of(line), facts)
+
+
+def require_known(line: dict[str, Any], model: type[BaseModel], path: str = "") -> None:
+    """Raise AssertionError that names a key of the line which no campaign writes.
+
+    A line may lack keys, as those of earlier versions do.
+    """
+    for key, value in line.items():
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        assert key in fields, f"{path}{key} is no key of {model.__name__}"
+        kind = fields[key].annotation
+        for inner in (kind, *get_args(kind)):
+            if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, BaseModel):
+                require_known(value, inner, f"{path}{key}.")
