@@ -1,6 +1,6 @@
-"""Read one line of `trials.jsonl` without trusting it: a cell that failed lacks half its keys.
+"""Which kind of cell a line of `trials.jsonl` is, and the facts that it is judged by.
 
-Beside it, the facts that a variant declares and that a cell is judged by.
+`number` reads the other documents of a campaign without trusting them.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.contract.record import Record, number
+from harness.contract.record import Record
+from harness.contract.stored_cell import StoredCell
 from harness.gates import USABLE
 from harness.plan.capacity import Capacity
 from harness.plan.scenarios import CALIBRATION
@@ -15,7 +16,8 @@ SATURATED_BUSY_MIN = 0.95
 
 def of_record(record: Record) -> Capacity | None:
     """The capacity that a calibration cell shows; None where it has no figure to believe."""
-    rate, busy = number(record, "echoes_per_s"), number(record, "server", "cpu_busy")
+    cell = StoredCell.of(record)
+    rate, busy = cell.echoes_per_s, cell.server.cpu_busy
     if record.get("status") not in USABLE or not rate or not busy:
         return None
     extrapolated = busy < SATURATED_BUSY_MIN
