@@ -25,7 +25,7 @@ import gevent
 
 from harness.contract.address import parse
 from harness.contract.campaign_lines import Totals
-from harness.contract.cell_record import MemoryFigures
+from harness.contract.cell_record import FailureFigures, MemoryFigures
 from harness.contract.codes import FailureCode
 from harness.contract.events import Events
 from harness.contract.load_events import CallsCounted, CellMeasured, Done, Ready, SeenServer
@@ -41,7 +41,7 @@ from harness.load.probe.counter_snapshots import Snapshots
 from harness.load.probe.memory_use import Memory
 from harness.load.probe.readings import Probe, ServerGone
 from harness.load.probe.unseen_server import Unseen
-from harness.load.problems import Failure, TrialFailed
+from harness.load.problems import TrialFailed
 from harness.load.progress_events import Progress
 from harness.load.tracing import call_counts
 from harness.load.trial_requests import TrialRequests
@@ -242,7 +242,7 @@ class Conductor:
 
     # The ramp
 
-    def _ramp(self, step: PlacedStep) -> Failure | None:
+    def _ramp(self, step: PlacedStep) -> FailureFigures | None:
         """Open N connections as a storm, tell the ramp cell; return why N were not reached."""
         before = self._fleet.status()
         # Without a ramp cell no figure of the opening is kept: 10,000 tasks are not read for it
@@ -281,7 +281,7 @@ class Conductor:
         before: Status,
         status: Status,
         kernel: int,
-        problem: Failure | None,
+        problem: FailureFigures | None,
     ) -> None:
         ramp = merge_ramp(status.ramps)
         failed = status.failed - before.failed
@@ -294,15 +294,17 @@ class Conductor:
         }
         self._emit(cell_records.blank(cell) | members | self._observed(readings, None))
 
-    def _emit_unreached(self, cell: PlacedCell, problem: Failure, spent: Spent | None) -> None:
+    def _emit_unreached(
+        self, cell: PlacedCell, problem: FailureFigures, spent: Spent | None
+    ) -> None:
         """Tell a cell that was not run, because its step does not hold its connections."""
         if self._trial.xray:
-            self._emit_xray(cell, call_counts.not_counted(problem["text"]))
+            self._emit_xray(cell, call_counts.not_counted(problem.text))
             return
         self._emit_failed(cell, problems.not_run(problem), spent)
 
     def _emit_failed(
-        self, cell: PlacedCell, failure: Failure, spent: Spent | None, **members: Any
+        self, cell: PlacedCell, failure: FailureFigures, spent: Spent | None, **members: Any
     ) -> None:
         """Tell a cell that has no window; `spent` is of the wait that ended in vain."""
         established = self._fleet.status().established
@@ -388,6 +390,6 @@ class Conductor:
 
     def _emit(self, cell_record: dict[str, Any]) -> None:
         failure, ceiling = cell_record["failure"], self._trial.ceiling
-        if ceiling is not None and failure is not None and failure["code"] == FailureCode.CAPPED:
+        if ceiling is not None and failure is not None and failure.code == FailureCode.CAPPED:
             cell_record["capped"] = asdict(ceiling)
         self._events.tell(CellMeasured(**cell_record))

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
+from harness.contract.cell_record import FailureFigures
 from harness.contract.codes import FailureCode
 from harness.contract.trial_spec import Ceiling, PlacedCell
 from harness.host.cpu_spent import Spent
 from harness.load.merged_figures import Status, differences
-
-Failure = dict[str, str]
 
 
 class TrialFailed(Exception):
@@ -29,19 +28,19 @@ class TrialFailed(Exception):
         self.spent = spent
 
 
-def fatal(failure: Failure) -> TrialFailed:
+def fatal(failure: FailureFigures) -> TrialFailed:
     """A failure after which the trial cannot go on."""
-    return TrialFailed(failure["code"], failure["text"])
+    return TrialFailed(failure.code, failure.text)
 
 
-def failure(code: str, text: str) -> Failure:
+def failure(code: str, text: str) -> FailureFigures:
     """The record's `failure`."""
-    return {"code": code, "text": text}
+    return FailureFigures(code=code, text=text)
 
 
 def shortfall(
     wanted: int, before: Status, now: Status, connect_s: float, ceiling: Ceiling | None
-) -> Failure | None:
+) -> FailureFigures | None:
     """Why a step does not hold the connections that it asked for; None when it does."""
     if now.established == wanted:
         return None
@@ -63,7 +62,7 @@ def shortfall(
     )
 
 
-def obstacle(cell: PlacedCell, status: Status) -> Failure | None:
+def obstacle(cell: PlacedCell, status: Status) -> FailureFigures | None:
     """Why a cell, or a turn of it, cannot start: what the traffic before it left behind."""
     if status.outstanding:
         text = f"{status.outstanding:,} replies of the traffic before are still missing"
@@ -74,20 +73,20 @@ def obstacle(cell: PlacedCell, status: Status) -> Failure | None:
     return None
 
 
-def not_run(cause: Failure) -> Failure:
+def not_run(cause: FailureFigures) -> FailureFigures:
     """Why a cell was not even tried."""
-    code = cause["code"] if cause["code"] == FailureCode.CAPPED else FailureCode.NOT_REACHED
-    return failure(code, f"not run: {cause['text']}")
+    code = cause.code if cause.code == FailureCode.CAPPED else FailureCode.NOT_REACHED
+    return failure(code, f"not run: {cause.text}")
 
 
-def unanswered(missing: int, settle_s: float) -> Failure:
+def unanswered(missing: int, settle_s: float) -> FailureFigures:
     """Replies were still out when the wait for them ended."""
     within = f"within {round(settle_s, 1):g} s of the last send"
     text = f"{missing:,} messages were not answered {within}"
     return failure(FailureCode.NOT_SETTLED, text)
 
 
-def overslept(engines: int, cell: PlacedCell) -> Failure | None:
+def overslept(engines: int, cell: PlacedCell) -> FailureFigures | None:
     """So many engines did not run between the window's edges; None when all of them did."""
     if not engines:
         return None
@@ -99,7 +98,7 @@ def overslept(engines: int, cell: PlacedCell) -> Failure | None:
     return failure(FailureCode.OVERSLEPT, text)
 
 
-def strayed(held: AbstractSet[int], granted: AbstractSet[int]) -> Failure | None:
+def strayed(held: AbstractSet[int], granted: AbstractSet[int]) -> FailureFigures | None:
     """Tasks of the server may run where its CPU time is not its own; None where none may."""
     if held <= granted:
         return None
@@ -108,7 +107,7 @@ def strayed(held: AbstractSet[int], granted: AbstractSet[int]) -> Failure | None
     return failure(FailureCode.OUTSIDE_CPUS, text)
 
 
-def death(cell: PlacedCell, seen: str, status: Status) -> Failure:
+def death(cell: PlacedCell, seen: str, status: Status) -> FailureFigures:
     """The server died during a cell."""
     return failure(
         FailureCode.SERVER_DIED,

@@ -19,6 +19,7 @@ from typing import Any
 
 import gevent
 
+from harness.contract.cell_record import FailureFigures
 from harness.contract.trial_spec import STRETCH_MAX, PlacedCell, TrialSpec
 from harness.host.cpu_accounting import Charged, Moment
 from harness.host.cpu_spent import Reading, Spent
@@ -28,7 +29,6 @@ from harness.load.locust.fleet import Fleet, FleetFault
 from harness.load.merged_figures import Window, merge_turns
 from harness.load.probe.counter_snapshots import Snapshots
 from harness.load.probe.readings import Edge, Probe, TaskSample
-from harness.load.problems import Failure
 from harness.load.watch import DEATH_S, Watch
 
 ESTABLISHED_INTERVAL_S = 1.0
@@ -70,7 +70,7 @@ class Seen:
     tasks_close: TaskSample
     established_min: int
     accounts: list[tuple[Moment, Moment]]
-    problem: Failure | None
+    problem: FailureFigures | None
 
 
 class Traffic:
@@ -98,7 +98,7 @@ class Traffic:
         # How long the last reading in front of a window took
         self._edge_s = 0.0
 
-    def obstacle(self, cell: PlacedCell) -> Failure | None:
+    def obstacle(self, cell: PlacedCell) -> FailureFigures | None:
         """Why traffic cannot start, by what the engines said last. Raises ServerGone."""
         self._fleet.ask()
         found = problems.obstacle(cell, self._fleet.status())
@@ -107,7 +107,7 @@ class Traffic:
             self._watch.check()
         return found
 
-    def warm_up(self, cell: PlacedCell) -> Failure | None:
+    def warm_up(self, cell: PlacedCell) -> FailureFigures | None:
         """The cell's traffic before anything of it counts; return the failure when it does not end.
 
         Raises ServerGone or FleetFault.
@@ -235,7 +235,7 @@ class Traffic:
             raise FleetFault(f"not every engine told its window of cell {cell.index}")
         return windows
 
-    def _drain(self, order: int) -> Failure | None:
+    def _drain(self, order: int) -> FailureFigures | None:
         """Wait for the replies that are still out; return the failure when some never come."""
 
         def drained() -> bool:

@@ -119,8 +119,8 @@ def test_an_engine_that_slept_through_the_window_has_no_rate_and_is_told() -> No
     assert (nobody.window_ns, nobody.echoes_per_s, nobody.useful_busy) == (0, 0, 0)
     told = problems.overslept(nobody.overslept, CELL)
     assert told is not None
-    assert told["code"] == "overslept"
-    assert told["text"].startswith("1 of the load's engines did not run in the whole window of ")
+    assert told.code == "overslept"
+    assert told.text.startswith("1 of the load's engines did not run in the whole window of ")
 
 
 def test_what_others_took_of_an_engine_s_cpu_falls_on_all_its_turns_alike() -> None:
@@ -271,11 +271,11 @@ def test_a_shortfall_is_one_sentence_with_its_numbers() -> None:
         errors={"connect ECONNREFUSED": 1888, "hello eof": 12, "read ECONNRESET": 4},
     )
     before = status(failed=15, errors={"read ECONNRESET": 4})
-    assert problems.shortfall(10_000, before, now, 10.0, None) == {
-        "code": "held-fewer",
-        "text": "held 8,112 of 10,000: 1,885 failed, 3 without an answer within 10 s: "
+    assert problems.shortfall(10_000, before, now, 10.0, None) == problems.failure(
+        "held-fewer",
+        "held 8,112 of 10,000: 1,885 failed, 3 without an answer within 10 s: "
         "connect ECONNREFUSED × 1,888, hello eof × 12",
-    }
+    )
 
 
 def test_a_ceiling_excuses_only_what_lies_above_it() -> None:
@@ -285,8 +285,8 @@ def test_a_ceiling_excuses_only_what_lies_above_it() -> None:
     above = problems.shortfall(2000, status(), now, 10.0, ceiling)
     assert below is not None
     assert above is not None
-    assert (below["code"], above["code"]) == ("held-fewer", "capped")
-    assert above["text"].startswith("declared ceiling 1,019 (FD_SETSIZE is 1024); held 900 of")
+    assert (below.code, above.code) == ("held-fewer", "capped")
+    assert above.text.startswith("declared ceiling 1,019 (FD_SETSIZE is 1024); held 900 of")
 
 
 def test_a_cell_cannot_start_on_what_the_one_before_left_behind() -> None:
@@ -295,7 +295,7 @@ def test_a_cell_cannot_start_on_what_the_one_before_left_behind() -> None:
     fewer = problems.obstacle(CELL, status(established=99))
     assert late is not None
     assert fewer is not None
-    assert (late["code"], fewer["code"]) == ("not-settled", "held-fewer")
+    assert (late.code, fewer.code) == ("not-settled", "held-fewer")
 
 
 def test_locusts_own_statistics_get_a_window_in_one_merge() -> None:
