@@ -204,12 +204,12 @@ def test_every_module_is_imported_or_an_entry_point() -> None:
     for name, tree in modules().items():
         full = set(imported(tree)) - {name}
         used |= full | {parent.rpartition(".")[0] for parent in full}
-    # A package is loaded with its modules; `python -m` starts a `__main__`, and what writes a page.
+    # A package is loaded with its modules; `python -m` starts a `__main__`.
     dead = [
         name
         for name in modules()
         if name not in used
-        and not name.endswith((".__main__", ".data_docs"))
+        and not name.endswith(".__main__")
         and not any(other.startswith(f"{name}.") for other in modules())
     ]
 

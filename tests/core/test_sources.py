@@ -13,7 +13,7 @@ from inprocess import c10k
 
 from harness.campaign.resuming import as_it_was
 from harness.contract.errors import Exit
-from harness.variants import sources, variant_files
+from harness.variants import sources, strict_toml, variant_files
 
 REFUSED_S = 20.0
 
@@ -130,5 +130,5 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     mine = add(tmp_path)
     (mine.directory / "server.c").chmod(0)
 
-    with pytest.raises(variant_files.schema.FileProblems, match=r"server\.c cannot be read: Perm"):
+    with pytest.raises(strict_toml.FileProblems, match=r"server\.c cannot be read: Perm"):
         mine.digest()
