@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from harness.contract.cell_record import Numbers, Told, Written
+from harness.contract.server_counters import COUNT_END
 
 
 class Totals(Written):
@@ -32,7 +33,9 @@ class OutcomeRecord(Written):
     text: Told = Field(description="the same in a sentence")
     log_tail: Told = Field(description="the last lines of the server, or of the load")
     exit_code: int | None = Field(description="of the server; null where it had to be killed")
-    counters: dict[Told, int] | None = Field(description="the last that the server printed")
+    counters: dict[Told, Annotated[int, Field(ge=0, lt=COUNT_END)]] | None = Field(
+        description="the last that the server printed"
+    )
     totals: Totals | None = Field(description="null where they are not exact")
     reconciled: bool | None = Field(description="whether both counted the same bytes")
     duration_s: float

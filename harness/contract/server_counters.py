@@ -12,18 +12,26 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 NAMES = ("waits", "events", "bytes_in", "bytes_out", "accepted", "closed")
+COUNT_END = 1 << 64
 _BEGINNING = '{"counters"'
 
 
 def lines(log: str) -> list[dict[str, int]]:
-    """All that a server said of its counters, in order."""
+    """All that a server said of its counters, in order. A line that is none is left out."""
     found = []
     for line in log.splitlines():
         if line.startswith(_BEGINNING):
             with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 counters = json.loads(line)["counters"]
-                found.append({str(name): int(value) for name, value in counters.items()})
+                found.append({str(name): _count(value) for name, value in counters.items()})
     return found
+
+
+def _count(value: object) -> int:
+    """Raise ValueError for what no counter of 64 bits can be."""
+    if type(value) is not int or not 0 <= value < COUNT_END:
+        raise ValueError
+    return value
 
 
 def last(log: str) -> dict[str, int] | None:

@@ -80,6 +80,8 @@ def test_a_log_keeps_the_last_lines_of_counters() -> None:
 
 
 def test_what_is_no_line_of_counters_is_passed_over() -> None:
-    log = "\n".join(['{"counters": 7}', '{"counters": {"waits": "many"}}', line(5)])
+    values = ('"many"', "1e999", "1.5", "true", "-1", str(1 << 64), "9" * 30)
+    wrong = [f'{{"counters": {{"waits": {value}}}}}' for value in values]
+    log = "\n".join(['{"counters": 7}', *wrong, line(5)])
 
     assert [one["waits"] for one in server_counters.lines(log)] == [5]
