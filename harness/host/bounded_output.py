@@ -1,6 +1,6 @@
-"""What a process writes, bounded: the end of it, and how much there was.
+"""Keep the end of what a process writes, and count how much it wrote.
 
-A server may write without end. Neither the memory of the harness nor a file may grow with it.
+A server may write without end. Neither the harness's memory nor a file may grow with its output.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 KEPT_BYTES = 64 << 10
 READ_BYTES = 64 << 10
-# No process writes faster than this for longer than it takes to read it.
+# A bound for one read: a process cannot outpace the reader for longer than this many bytes.
 DRAIN_BYTES_MAX = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much was written; where an engine keeps the end only, how much of it is left."""
+    """How much was written. Where the Docker engine keeps only the end: how much of it is left."""
 
     lines: int = 0
     size_bytes: int = 0
@@ -31,7 +31,7 @@ NO_OUTPUT = Amount()
 
 
 class Written:
-    """The end of some output. Chunks are added as they come."""
+    """The end of some output. The caller adds chunks as they arrive."""
 
     def __init__(self) -> None:
         self._kept = bytearray()
@@ -39,7 +39,7 @@ class Written:
         self._bytes = 0
 
     def add(self, chunk: bytes) -> None:
-        """Take in what came."""
+        """Add a chunk."""
         self._lines += chunk.count(b"\n")
         self._bytes += len(chunk)
         self._kept += chunk
@@ -48,17 +48,17 @@ class Written:
 
     @property
     def text(self) -> str:
-        """Its last `KEPT_BYTES`."""
+        """The last `KEPT_BYTES` of the output."""
         return bytes(self._kept[-KEPT_BYTES:]).decode(errors="replace")
 
     @property
     def amount(self) -> Amount:
-        """How much came."""
+        """How much was added."""
         return Amount(self._lines, self._bytes)
 
 
 class WrittenPipe:
-    """A pipe whose other end a process writes to. A thread reads, so that no writer waits."""
+    """A pipe that a process writes to. A thread reads it, so the process never waits."""
 
     def __init__(self) -> None:
         self._reader, self.writer = os.pipe()
@@ -70,7 +70,7 @@ class WrittenPipe:
         self._thread.start()
 
     def close_writer(self) -> None:
-        """Close our copy of the end that is written to, once the process has its own."""
+        """Close our copy of the writing end, once the process has its own."""
         os.close(self.writer)
 
     @property
@@ -88,7 +88,7 @@ class WrittenPipe:
             return self._written.amount
 
     def close(self) -> None:
-        """Stop reading, and drop what was written. A process that still writes gets SIGPIPE."""
+        """Stop reading and drop the output. A process that still writes gets SIGPIPE."""
         os.close(self._stopped)
         self._thread.join()
         os.close(self._stop)

@@ -1,7 +1,7 @@
 """Read a container's cgroups from the host's `/sys/fs/cgroup`, version 1 and 2.
 
-Probed per controller, not per version: hybrid hosts mount version 1 controllers beside an empty
-version 2 tree. A path that does not exist is not an error: the figure is then not available.
+Each controller is looked up by itself: hybrid hosts mount version 1 controllers and an empty
+version 2 tree. A missing path is not an error: the figure is then not available.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 # "No limit" is the greatest multiple of a page; the page size differs between architectures.
 UNLIMITED = 1 << 62
-# Other containers come and go while the directories are walked.
+# Directories of other containers may disappear during a walk.
 WALKS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
 class KernelMemory:
-    """Kernel memory charged to a cgroup, socket buffers apart (bytes), and where it was read."""
+    """Kernel memory charged to a cgroup without socket buffers (bytes), and its source."""
 
     kernel: int
     sockets: int | None
@@ -26,7 +26,7 @@ class KernelMemory:
 
 
 def kernel_memory(container: str, root: Path = ROOT) -> KernelMemory | None:
-    """Kernel memory of the container with the full id `container`; None if nobody tells."""
+    """Kernel memory of the container with full id `container`; None if no cgroup reports it."""
     for source, base, read in (
         ("cgroup-v1", root / "memory", _read_v1),
         ("cgroup-v2", root, _read_v2),
@@ -42,7 +42,7 @@ def kernel_memory(container: str, root: Path = ROOT) -> KernelMemory | None:
 
 
 def throttled(container: str, root: Path = ROOT) -> int | None:
-    """In how many periods a CPU quota stopped the container, or any cgroup around it, so far."""
+    """Count the periods in which a CPU quota stopped the container or a cgroup above it."""
     for base in _cpu_bases(root):
         directory = find(base, container)
         if directory is not None:
@@ -51,7 +51,7 @@ def throttled(container: str, root: Path = ROOT) -> int | None:
 
 
 def throttled_here(root: Path = ROOT, proc: Path = Path("/proc/self/cgroup")) -> int | None:
-    """The same for this process's own cgroup, in which servers of the process backend run."""
+    """The same count for this process's cgroup, in which the process backend runs servers."""
     for line in proc.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
@@ -66,9 +66,9 @@ def throttled_here(root: Path = ROOT, proc: Path = Path("/proc/self/cgroup")) ->
 
 
 def oom_kills_here(root: Path = ROOT, proc: Path = Path("/proc/self/cgroup")) -> int:
-    """How many processes of this process's own cgroup the kernel has killed for lack of memory.
+    """Count the processes of this process's cgroup that the kernel killed for lack of memory.
 
-    0 where it does not count them.
+    0 where the kernel does not count them.
     """
     for line in proc.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
@@ -84,7 +84,7 @@ def oom_kills_here(root: Path = ROOT, proc: Path = Path("/proc/self/cgroup")) ->
 
 
 def _member(path: Path, wanted: str) -> int | None:
-    """The figure of that name in a file of names and figures."""
+    """The value of `wanted` in a file of names and values; None if it is absent."""
     try:
         lines = [line.split() for line in path.read_text().splitlines()]
     except OSError:
@@ -97,9 +97,9 @@ def _cpu_bases(root: Path) -> tuple[Path, ...]:
 
 
 def _throttled_up_to(directory: Path, base: Path) -> int | None:
-    """`nr_throttled` of `directory` and of all above it, up to `base`; None where none has it.
+    """Sum `nr_throttled` from `directory` up to `base`; None where no level has it.
 
-    A quota counts only where it is set, and stops all below it.
+    The kernel counts only at the level that sets the quota. A quota stops everything below it.
     """
     total: int | None = None
     for level in (directory, *directory.parents):
@@ -117,14 +117,14 @@ def _throttled_up_to(directory: Path, base: Path) -> int | None:
 
 
 def find(base: Path, container: str) -> Path | None:
-    """The container's directory below `base`: cgroupfs and systemd drivers name it differently."""
+    """Find the container's directory below `base`: cgroupfs and systemd drivers differ in names."""
     for candidate in (
         base / "docker" / container,
         base / "system.slice" / f"docker-{container}.scope",
     ):
         if candidate.is_dir():
             return candidate
-    # A rootless engine or one with a --cgroup-parent: anywhere below, but rarely deep.
+    # A rootless engine, or one with a --cgroup-parent, uses other places, rarely deep ones.
     for pattern in (f"*/{container}", f"*/*/{container}", f"*/*/*/*/docker-{container}.scope"):
         for candidate in _below(base, pattern):
             return candidate
@@ -132,7 +132,7 @@ def find(base: Path, container: str) -> Path | None:
 
 
 def _below(base: Path, pattern: str) -> list[Path]:
-    """The directories that fit; a group that ends during the walk makes it begin again."""
+    """List the matching directories; start again if a cgroup ends during the walk."""
     for _ in range(WALKS_MAX):
         try:
             return list(base.glob(pattern))
@@ -142,10 +142,10 @@ def _below(base: Path, pattern: str) -> list[Path]:
 
 
 def _read_v1(directory: Path) -> tuple[int, int | None] | None:
-    """Version 1 charges sockets, struct and buffers, only where a limit for TCP is set.
+    """Read version 1. It charges sockets, struct and buffers, only where a limit for TCP is set.
 
-    Without one (mem_cgroup_sockets_enabled in mm/memcontrol.c) the greater part of what an idle
-    connection costs is charged to nobody, so the figure would be wrong by a factor: none is given.
+    Without one (mem_cgroup_sockets_enabled in mm/memcontrol.c), the kernel charges most of an idle
+    connection's cost to no cgroup. The figure would be wrong by a factor, so the result is None.
     """
     kernel = _number(directory / "memory.kmem.usage_in_bytes")
     limit = _number(directory / "memory.kmem.tcp.limit_in_bytes")

@@ -1,4 +1,4 @@
-"""Which compiler made a binary, and with which flags: as the binary itself says."""
+"""Read from a binary which compiler made it, and with which flags."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import importlib.util
 import re
 from pathlib import Path
 
-# DW_AT_producer (DWARF 5, 3.1.1), which GCC fills with its switches (-grecord-gcc-switches, on by
-# default) wherever it is asked for -g, as our builds ask.
+# DW_AT_producer (DWARF 5, 3.1.1). GCC adds its switches (-grecord-gcc-switches, on by default)
+# when it gets -g, and our builds pass -g.
 # A stripped binary still has its .comment, without the switches.
 COMMENT = re.compile(rb"(?:GCC: \(|(?:Debian )?clang version )[^\0\n]{1,100}")
-# One by one: a pattern that begins with fixed letters is found a hundred times as fast.
+# One pattern each: a pattern that begins with fixed letters matches a hundred times as fast.
 PRODUCERS = [
     re.compile(begin + rb"[^\0\n]{0,400}")
     for begin in (
-        # First: a C++ program may have libraries of C in it
+        # C++ first: a C++ program may contain C libraries
         rb"GNU C\+\+\d+ \d+\.\d+",
         rb"GNU C\d+ \d+\.\d+",
         rb"Debian clang version \d+",
@@ -29,7 +29,7 @@ DIGEST_LETTERS = 12
 
 
 def producer(path: Path) -> str | None:
-    """Compiler and flags of a binary; None for one that does not say, and for what is none."""
+    """Compiler and flags of a binary; None if the file has no such record or is no binary."""
     try:
         return producer_in(path.read_bytes())
     except OSError:
@@ -37,7 +37,7 @@ def producer(path: Path) -> str | None:
 
 
 def producer_in(content: bytes) -> str | None:
-    """The same of a binary's content."""
+    """Compiler and flags in the content of a binary."""
     if not content.startswith(ELF):
         return None
     for pattern in (*PRODUCERS, COMMENT):
@@ -47,7 +47,7 @@ def producer_in(content: bytes) -> str | None:
 
 
 def harness_digest() -> str:
-    """Names the harness by its own files and its engine: an image has no commit to tell."""
+    """Digest of the harness's files and engine: an image has no Git commit to identify it."""
     package, engine = Path(__file__).parents[1], _engine()
     files = sorted(path for path in package.rglob("*") if path.suffix in SOURCES)
     if engine:
@@ -59,7 +59,7 @@ def harness_digest() -> str:
 
 
 def engine_producer() -> str | None:
-    """The same of the load engine."""
+    """Compiler and flags of the load engine."""
     engine = _engine()
     return producer(engine) if engine else None
 

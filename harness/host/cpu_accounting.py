@@ -1,18 +1,18 @@
-"""Account for the server's CPU time between idle moments: all that the kernel charged to it.
+"""Measure the CPU time that the kernel charged to the server between idle moments.
 
-A cell's traffic runs in turns, and before and after each the server is idle. At these moments
+A cell's traffic runs in turns. The server is idle before and after each. At these moments
 
-- the harness reads the control group of the server, where it has one of its own. The kernel charges
-  it with all that ran in it, ended processes included, up to the last tick (4 ms at HZ = 250) of a
-  task that runs: hence the idle moments;
-- this process sums the process clocks of the server's family, and the times of its ended children
+- the harness reads the server's control group, where it has its own. The kernel charges it with
+  every process in it, ended ones included, up to the last tick of a running task (4 ms at
+  HZ = 250). A reading at an idle moment has no such error;
+- this process sums the CPU clocks of the server's family, and the times of its ended children
   (`cutime` and `cstime` in proc(5)), which come in ticks of 10 ms;
-- the harness reads how long the server's CPUs, and all CPUs of the host, ran any task at all.
+- the harness reads how long the server's CPUs, and all CPUs of the host, ran any task.
 
-Rule 1: the figure is the control group's where there is one, else the sum of the family.
+Rule 1: the control group supplies the figure where there is one; otherwise the sum of the family.
 Rule 2: a span lasts from one idle moment to the next and holds all traffic in between. The time
 between two turns is in no span.
-Rule 3: each source states how exact it is. The gates find in the balance what no source has.
+Rule 3: each source states its error. The gates compare the sources, and find time that none has.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from harness.host import procfs, server_processes
 from harness.host.server_processes import Family, Processes
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-# utime and stime of ended children are cut to whole ticks, each by itself.
+# The kernel rounds utime and stime of ended children down to whole ticks, each separately.
 COLLECTED_EXACT_NS = 2 * TICK_NS
 PROCESSES = "processes"
 READS_MAX = 5
 
-Task = tuple[int, int]  # a pid and when it started, which no two processes share
+Task = tuple[int, int]  # pid and start time: unique to one process
 
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """What the harness read of the kernel's accounts at an idle moment; None: there is none.
+    """The kernel's accounts at an idle moment, read by the harness; None: not available.
 
-    cpu_ns: the server's control group. cpu_outside_ns: what of it was not on its CPUs. busy_ns: all
-    tasks on the server's CPUs. host_busy_ns: all tasks on all CPUs. `*_exact_ns` is by how much a
-    reading may be wrong, `*_source` where it is from.
+    cpu_ns: the server's control group. cpu_outside_ns: the part of it on CPUs that are not the
+    server's. busy_ns: all tasks on the server's CPUs. host_busy_ns: all tasks on all CPUs.
+    `*_exact_ns` is the largest error of a reading, `*_source` its source.
     """
 
     cpu_ns: int | None = None
@@ -60,13 +60,13 @@ class Charged:
 
     @classmethod
     def from_reply(cls, reply: Mapping[str, Any]) -> Charged:
-        """The harness's reply; an empty object where it read nothing."""
+        """Build it from the harness's reply, which is an empty object if nothing was read."""
         return cls(**reply)
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A process that is not the server's: its own CPU time, what it collected, and its parent."""
+    """A process outside the server: its CPU time, what it collected, and its parent."""
 
     clock_ns: int
     collected_ns: int
@@ -78,7 +78,7 @@ class Moment:
     """All accounts at one idle moment.
 
     `pids` are the server's processes, `collected` {process: ticks of its ended children}; `others`
-    all that are not the server's, None where they cannot be seen or need not be.
+    all other processes, None where they are not visible or not needed.
     """
 
     stamp_ns: int
@@ -92,7 +92,7 @@ class Moment:
 
 
 def clock_ns(pid: int) -> int | None:
-    """The process's CPU time in ns, that of its ended threads included; None: no such process.
+    """The process's CPU time in ns, including its ended threads; None: no such process.
 
     CPUCLOCK_SCHED without the per-thread bit (linux/posix-timers.h, clock_getcpuclockid(3)). It is
     the sum of all /proc/PID/task/*/schedstat in one system call instead of 10,000 file reads, and
@@ -111,11 +111,11 @@ def moment(
     *,
     has_group: bool,
 ) -> Moment:
-    """Have the harness read the kernel's accounts by `charge`, and read the family's own.
+    """Read the family's accounts, and have the harness read the kernel's by `charge`.
 
-    The family, which `find` picks, is read once the server is idle. All others run on: their clocks
-    are read at once, to be of the same moment as what the harness read. Where the server
-    `has_group`, no figure depends on either: the others are not read, and the family is read once.
+    `find` picks the family. It is read once the server is idle. Other processes keep running, so
+    their clocks are read at once, close to the harness's reading. Where the server `has_group`, no
+    figure depends on either: the others are not read, and the family is read once.
     """
     before = {} if has_group else server_processes.processes()
     charged = charge()
@@ -142,8 +142,8 @@ def _at_one_moment(
     """The family, its clocks in ns, and the ticks of ended children.
 
     A child that a parent collects between two reads would be in neither figure, or in both. So the
-    reads are repeated, `reads_max` times at most, until no member has come, gone or collected
-    anything meanwhile.
+    reads are repeated, at most `reads_max` times, until no member came, ended or collected a child
+    in between.
     """
     seen = server_processes.processes()
     for read in range(1, reads_max + 1):
@@ -164,9 +164,9 @@ def _collected(seen: Processes, members: Family) -> dict[Task, int]:
 
 
 def account(turns: Sequence[tuple[Moment, Moment]], cpus: int) -> dict[str, Any] | None:
-    """The record's `server.charged`: the sums of all turns; None where there was none.
+    """Build the record's `server.charged`: the sums of all turns; None without turns.
 
-    `cpus` is how many the server has.
+    `cpus` is the number of the server's CPUs.
     """
     if not turns:
         return None
@@ -207,12 +207,12 @@ def account(turns: Sequence[tuple[Moment, Moment]], cpus: int) -> dict[str, Any]
 
 
 def _added(errors_ns: Iterable[int]) -> int:
-    """Errors of independent readings add up by their squares."""
+    """Add the errors of independent readings: the square root of the sum of squares."""
     return round(math.hypot(*errors_ns))
 
 
 def _grown(turns: Iterable[tuple[int | None, int | None]]) -> int | None:
-    """What a counter grew by in all turns; None unless it was read at each of their edges."""
+    """Sum a counter's growth over all turns; None unless it was read at every edge."""
     sum_ns = 0
     for first, last in turns:
         if first is None or last is None:
@@ -222,13 +222,13 @@ def _grown(turns: Iterable[tuple[int | None, int | None]]) -> int | None:
 
 
 def _inexact_ns(first: Moment, last: Moment) -> int:
-    """By how much the times of ended children may be wrong: each process that collected some."""
+    """Largest error of ended children's times: two ticks per process that collected any."""
     grew = [task for task, ticks in last.collected.items() if first.collected.get(task, 0) != ticks]
     return COLLECTED_EXACT_NS * len(grew)
 
 
 def _others(seen: Processes, members: Family) -> dict[Task, Other]:
-    """Every process that is not the server's, this one included."""
+    """List every process outside the server, this one included."""
     found = {}
     for pid, stat in seen.items():
         if pid not in members.pids:
@@ -240,7 +240,7 @@ def _others(seen: Processes, members: Family) -> dict[Task, Other]:
 
 
 def _others_grown(turns: Sequence[tuple[Moment, Moment]]) -> int | None:
-    """CPU time of all processes that are not the server's, in all turns."""
+    """CPU time of all processes outside the server, in all turns."""
     sum_ns = 0
     for first, last in turns:
         if first.others is None or last.others is None:
@@ -250,10 +250,10 @@ def _others_grown(turns: Sequence[tuple[Moment, Moment]]) -> int | None:
 
 
 def _grown_between(before: Mapping[Task, Other], after: Mapping[Task, Other]) -> int:
-    """What is now on the clocks and was not, less what was on the clock of a process that ended.
+    """Growth of the clocks from `before` to `after`, in ns.
 
-    The parent that waited for it has collected its whole life, of which the part until `before` is
-    no growth. Where no parent waited, the kernel dropped all of it.
+    A parent collects the whole life of an ended child; the part until `before` is subtracted: it
+    is not growth. Where no parent waited, the kernel dropped all of it.
     """
     grown_ns = 0
     for task, now in after.items():
@@ -274,7 +274,7 @@ def _grown_between(before: Mapping[Task, Other], after: Mapping[Task, Other]) ->
 
 
 def _loses_children(pids: Iterable[int]) -> bool:
-    """Whether a process ignores SIGCHLD: the kernel then drops the time of its ended children."""
+    """Whether a process ignores SIGCHLD: the kernel then drops the times of its ended children."""
     for pid in pids:
         try:
             status = Path(f"/proc/{pid}/status").read_text()

@@ -1,9 +1,8 @@
-"""Which CPUs the server gets and which the load gets.
+"""Divide the CPUs between server and load.
 
-The server's are whole physical cores: a hyper-thread whose sibling runs the load would make the
-server's speed depend on the load. A sibling of a server CPU therefore stays idle. Where there are
-too few cores for that, but CPUs enough, server and load share cores: such figures are good for
-ratios only, and are flagged.
+The server gets whole physical cores: if the load ran on a hyper-thread of the same core, the
+server's speed would depend on it. So the siblings of server CPUs stay idle. With enough CPUs but
+too few cores, server and load share cores. Such figures are flagged: only their ratios count.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ class CpuSplit:
 
 
 def keep_to(cpus: Iterable[int]) -> None:
-    """Keep this thread, and what it starts from now on, on some CPUs.
+    """Keep this thread, and every process it starts from now on, on some CPUs.
 
     Raises:
-        HostNotFit: the kernel refuses that.
+        HostNotFit: the kernel refuses it.
     """
     wanted = sorted(cpus)
     try:
@@ -39,7 +38,7 @@ def keep_to(cpus: Iterable[int]) -> None:
         listed = ", ".join(map(str, wanted))
         raise HostNotFit(
             f"the harness cannot run on CPU {listed} only (sched_setaffinity): {error.strerror}",
-            hint="A sandbox around it refuses that, or the CPU went offline. Start it outside.",
+            hint="The sandbox forbids it, or the CPU is offline. Start c10k outside the sandbox.",
         ) from error
 
 
@@ -56,12 +55,12 @@ def parse_list(text: str) -> tuple[int, ...]:
 def split(cores: list[tuple[int, ...]], server_cpus: int) -> CpuSplit:
     """Give `server_cpus` CPUs to the server, one per core, and all other cores to the load.
 
-    `cores` lists the allowed CPUs, those of one physical core together. The server's cores are
-    taken from the end: CPU 0 serves most interrupts. Where no core would be left for the load it
-    gets the siblings of the server's CPUs.
+    `cores` lists the allowed CPUs, grouped by physical core. The server gets the last cores,
+    because CPU 0 serves most interrupts. Where no core would be left for the load, the load gets
+    the siblings of the server's CPUs.
 
     Raises:
-        HostNotFit: there is no CPU left for the load.
+        HostNotFit: no CPU is left for the load.
     """
     ordered = sorted(cores)
     if len(ordered) <= server_cpus:
@@ -75,10 +74,10 @@ def split(cores: list[tuple[int, ...]], server_cpus: int) -> CpuSplit:
 
 
 def _of_siblings(cores: list[tuple[int, ...]], server_cpus: int) -> CpuSplit:
-    """Give the server the last CPU of each core, from the last core on, and the others to the load.
+    """Give the server the last CPU of each core, from the last core on; the load gets the rest.
 
     Raises:
-        HostNotFit: there is no CPU left for the load.
+        HostNotFit: no CPU is left for the load.
     """
     threads = max(map(len, cores), default=0)
     in_order = [
@@ -103,12 +102,12 @@ def _of_siblings(cores: list[tuple[int, ...]], server_cpus: int) -> CpuSplit:
 def shares_core(
     cores: Iterable[Collection[int]], server: Collection[int], load: Collection[int]
 ) -> bool:
-    """Whether some core has CPUs of the server and of the load: its hyper-threads."""
+    """Whether some core has CPUs of both server and load, as hyper-threads."""
     return any(set(core) & set(server) and set(core) & set(load) for core in cores)
 
 
 def described(cores: Collection[Collection[int]]) -> str:
-    """`2 CPUs (hyper-threads of 1 core)`."""
+    """Describe CPUs as text: `2 CPUs (hyper-threads of 1 core)`."""
     count = sum(map(len, cores))
     cpus = f"{count} CPU{'' if count == 1 else 's'}"
     if count == len(cores):
@@ -117,10 +116,10 @@ def described(cores: Collection[Collection[int]]) -> str:
 
 
 def splits(cores: list[tuple[int, ...]], server_cpus: int) -> list[CpuSplit]:
-    """As many disjoint splits as the cores make, for servers that are not measured.
+    """Make as many disjoint splits as the cores allow, for servers that are not measured.
 
     Raises:
-        HostNotFit: there is no CPU left for the load.
+        HostNotFit: no CPU is left for the load.
     """
     ordered, size = sorted(cores), server_cpus + 1
     whole = len(ordered) - len(ordered) % size
@@ -129,7 +128,7 @@ def splits(cores: list[tuple[int, ...]], server_cpus: int) -> list[CpuSplit]:
 
 
 def cores_of(allowed: set[int], topology: Path = TOPOLOGY) -> list[tuple[int, ...]]:
-    """Group the `allowed` CPUs by physical core, as sysfs tells; without sysfs each is a core."""
+    """Group the `allowed` CPUs by physical core, from sysfs; without sysfs each CPU is a core."""
     cores: set[tuple[int, ...]] = set()
     for cpu in allowed:
         path = topology / f"cpu{cpu}" / "topology" / "thread_siblings_list"

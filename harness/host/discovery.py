@@ -1,6 +1,6 @@
-"""Which processes are the server, and under which limits they really run.
+"""Find the server's processes and read the limits that the kernel applies to them.
 
-Never by name: the server is what holds the listening socket, and its family.
+It never goes by name: the server is the holder of the listening socket, and its family.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from harness.contract.address import Address
 from harness.contract.trial_spec import Tree
 from harness.host import procfs, server_processes, sockets
 
-# Servers fork a process per connection: those of the readiness probe end just then.
+# Servers that fork per connection: the processes of the readiness probe end at this time.
 ATTEMPTS = 10
 
 
 class Escaped(Exception):
-    """The server is not where it was started. The message says how."""
+    """The server runs elsewhere than the harness started it. The message says how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server's processes and the limits read back from them. Soft and hard; None: no limit.
+    """The server's processes and their limits, soft and hard; None: no limit.
 
-    `cpus` are those of all its tasks together.
+    `cpus` are the allowed CPUs of all its tasks together.
     """
 
     pids: tuple[int, ...]
@@ -43,7 +43,7 @@ class Server:
 def find(address: Address, tree: Tree = "server") -> Server | None:
     """Find the server that listens on the address; None when no visible process holds it.
 
-    Raises Escaped when it left its keeper, OSError when its processes may not be looked into.
+    Raises Escaped when it left its keeper, OSError when its processes are not readable.
     """
     for _ in range(ATTEMPTS - 1):
         with suppress(FileNotFoundError, ProcessLookupError):  # one of them ended meanwhile
@@ -58,7 +58,7 @@ def _find(address: Address, tree: Tree) -> Server | None:
     seen = server_processes.processes()
     keeper = server_processes.keeper_of(seen, tree, min(holders))
     if keeper is None and tree in server_processes.KEEPER_DEPTH:
-        raise Escaped("what listens is no longer below the process that keeps the server")
+        raise Escaped("the listening process is no longer below the process that keeps the server")
     pids = server_processes.of(seen, tree, holders, keeper).pids
     main = server_processes.main_of(seen, pids)
     first = Path(f"/proc/{main}")
@@ -77,7 +77,7 @@ def _find(address: Address, tree: Tree) -> Server | None:
 
 
 def with_descendants(roots: Iterable[int]) -> set[int]:
-    """The processes and all that they forked, and what those forked; ended ones are left in."""
+    """Add all descendants to the processes; ended ones stay in the result."""
     return set(server_processes.descendants(server_processes.processes(), roots))
 
 
@@ -88,7 +88,7 @@ def allowed_cpus(pids: Iterable[int]) -> frozenset[int]:
 
 
 def task_files(pid: int, name: str) -> Iterable[bytes]:
-    """One file of every task of a process. Plain system calls: there may be 10,000."""
+    """Read one file of every task of a process, by plain system calls: there may be 10,000."""
     try:
         tasks = list(os.scandir(f"/proc/{pid}/task"))
     except OSError:
@@ -107,13 +107,13 @@ def task_files(pid: int, name: str) -> Iterable[bytes]:
 
 
 def _is_init(pid: int) -> bool:
-    """Whether it is PID 1 of its own namespace: signals without a handler are ignored there."""
+    """Whether it is PID 1 of its own namespace. The kernel ignores its unhandled signals."""
     status = procfs.task_status(Path(f"/proc/{pid}/status").read_text())
     return status.namespace_pids[-1] == 1
 
 
 def _pids_max(pid: int) -> int | None:
-    """The cgroup's limit of tasks where its files are visible from here; else None."""
+    """The cgroup's limit of tasks; None where its files are not visible from here."""
     for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
         controllers, path = line.split(":", 2)[1:]
         if controllers not in ("", "pids"):

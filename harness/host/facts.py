@@ -1,7 +1,7 @@
-"""What the doctor judges: facts about a host as they were read, and what is asked of it. Pure.
+"""Types of the doctor: facts read from a host, what a campaign asks of it, findings. Pure.
 
-Rule 1: None is "could not be read here", never "no limit": a limit that is absent is `UNLIMITED`.
-Rule 2: a finding says what is set, what is needed, whose setting it is and who can change it.
+Rule 1: None means "not readable here", never "no limit"; an absent limit is `UNLIMITED`.
+Rule 2: a finding states the setting, what is needed, where it is set and who can change it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Scope = Literal["namespace", "process", "container", "host"]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The Docker engine: its versions, or why there is none.
+    """The Docker engine: its versions, or why it is not available.
 
     Attributes:
         nofile_hard: the most open files that it can grant: the hard limit of its daemon, or
-            `UNLIMITED` where the daemon may raise it (CAP_SYS_RESOURCE). None: not to be seen.
+            `UNLIMITED` where the daemon may raise it (CAP_SYS_RESOURCE). None: not visible.
     """
 
     version: str = ""
@@ -37,24 +37,24 @@ class Facts:
 
     Attributes:
         isolated: trials get a network namespace of their own, in which the harness sets sysctls.
-        tools_missing: programs that the process backend starts, and that are not installed.
+        tools_missing: programs that the process backend needs and that are not installed.
         nofile_hard: RLIMIT_NOFILE of this process.
-        nproc: RLIMIT_NPROC, soft, which is what holds for a process that does not raise it.
+        nproc: soft RLIMIT_NPROC, which applies to a process that does not raise it.
         nproc_exempt: root and its capabilities are not counted (copy_process in kernel/fork.c).
         tasks, tasks_of_user: threads that exist, on the host and of this user.
         pids_left: tasks that the cgroup, and all above it, still admit.
-        commit_left_bytes: what may still be promised where overcommit is off.
+        commit_left_bytes: memory that the kernel still promises where overcommit is off.
         cgroup_memory_left_bytes: memory that the cgroup, and all above it, still admit.
         has_strace, has_perf: the tools that count system calls are installed.
-        has_tracepoints: the kernel's tracepoints of system calls are there to read, or root may
-            mount them.
-        perf_exempt: CAP_PERFMON or CAP_SYS_ADMIN is held here, outside any user namespace.
-        ptrace_exempt: CAP_SYS_PTRACE or CAP_SYS_ADMIN is held here: a scope of 2 binds no more.
-        cores: allowed CPUs, those of one physical core together.
-        busy: other processes that ran just now: (name, share of one CPU), the busiest first; None
-            where not all of the host's can be seen, as in a container.
-        cpus_busy: then what all CPUs together did just now, in CPUs.
-        hides_load: servers get a PID namespace, in which they do not see the load.
+        has_tracepoints: the kernel's tracepoints of system calls are readable, or root may mount
+            them.
+        perf_exempt: this process has CAP_PERFMON or CAP_SYS_ADMIN, outside any user namespace.
+        ptrace_exempt: it has CAP_SYS_PTRACE or CAP_SYS_ADMIN: a ptrace scope of 2 does not bind.
+        cores: allowed CPUs, grouped by physical core.
+        busy: other processes that ran during the reading: (name, share of one CPU), busiest
+            first; None where some are not visible, as in a container.
+        cpus_busy: in that case, the work of all CPUs during the reading, in CPUs.
+        hides_load: servers get a PID namespace, in which they cannot see the load.
     """
 
     isolated: bool | None = None
@@ -109,15 +109,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a campaign would ask of the host.
+    """What a campaign asks of the host.
 
     Attributes:
-        connections: the most that any of its cells opens.
+        connections: the most that any cell opens.
         backend: docker | process.
         server_cpus: physical cores for the server.
-        architectures: of the variants, for what only some of them need.
-        servers: how many of them are up at once, each with its own connections.
-        threaded: how many of those have a thread per connection; one is always planned for.
+        architectures: those of the servers; some checks apply only to some of them.
+        servers: number of servers up at once, each with its own connections.
+        threaded: how many of them have a thread per connection; at least one is planned for.
     """
 
     connections: int
@@ -135,17 +135,17 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
     Attributes:
         level: error: N does not fit; warning: figures would suffer; note: good to know.
-        text: one sentence: what follows from what is set.
-        value, needed: what is set and what N needs, as text.
-        scope: whose setting it is. "namespace": the harness sets it itself.
-        who: who can change it; empty where there is nothing to change.
-        command: what to type, ready to copy; empty where there is nothing to do.
-        connections_max: the largest N that this limit allows; None: it does not bind N.
-        threads_max: the most threads that a server can have; None: it does not bind them.
+        text: one sentence: what follows from the setting.
+        value, needed: the setting and what N needs, as text.
+        scope: where it is set. "namespace": the harness sets it itself.
+        who: who can change it; empty where nothing needs a change.
+        command: a command to copy; empty where nothing needs doing.
+        connections_max: the largest N that this limit allows; None: it does not limit N.
+        threads_max: the most threads that a server can have; None: it does not limit them.
     """
 
     level: Level
@@ -160,7 +160,7 @@ class Finding:
     check: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """For `campaign.json` and for programs; what is empty is left out, but never a zero."""
+        """Return it for `campaign.json` and programs; empty values are left out, zeros kept."""
         values = {name: getattr(self, name) for name in FIELDS}
         return {name: value for name, value in values.items() if value not in (None, "")}
 
@@ -174,7 +174,7 @@ Judge = Callable[[Facts, Ask], Finding]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question to the host."""
+    """One check of the host."""
 
     name: str
     question: str
@@ -182,17 +182,17 @@ class Check:
 
 
 def unknown(what: str, scope: Scope = "host", needed: str = "") -> Finding:
-    """The finding where a fact could not be read: no reason to refuse, and not passed either."""
+    """The finding for an unreadable fact: neither an error nor a pass."""
     return Finding("note", f"{what} cannot be read here", needed=needed, scope=scope)
 
 
 def count(value: int) -> str:
-    """A limit as text."""
+    """Format a limit."""
     return "no limit" if value >= UNLIMITED else f"{value:,}"
 
 
 def mib(value_bytes: float) -> str:
-    """Bytes as text."""
+    """Format bytes."""
     if value_bytes >= 1 << 30:
         return f"{value_bytes / (1 << 30):,.1f} GiB"
     return f"{value_bytes / (1 << 20):,.0f} MiB"

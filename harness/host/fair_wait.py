@@ -1,4 +1,4 @@
-"""A wait for the server that lasts by the CPU time that the server was given (cpu_spent.py)."""
+"""Wait for the server, longer while other processes take its CPUs (harness/host/cpu_spent.py)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from harness.host.cpu_spent import Reading, Spent, left_s
 
-# Most waits end within a few ms. Only a longer one is worth a reading.
+# Most waits end within a few ms; a reading would cost more than it shows.
 READ_AFTER_S = 0.02
 
 
 class Wait:
-    """One wait for the server. Asked at each look that finds the server not done."""
+    """One wait for the server. Ask `is_over` after each look at a server that is not done."""
 
     def __init__(
         self,
@@ -30,13 +30,13 @@ class Wait:
         self.spent: Spent | None = None
 
     def begin(self) -> Wait:
-        """Read now: of a wait that shows something however soon it ends."""
+        """Take the first reading now, for a wait that always reports how its time was spent."""
         if self._read is not None:
             self._first = self._read()
         return self
 
     def is_over(self) -> bool:
-        """Whether the server had its time. `spent` says then how it was spent."""
+        """Whether the server has had its time. `spent` then says how it was spent."""
         now_s = self._clock()
         if self._first is None and now_s - self._start_s >= READ_AFTER_S:
             self.begin()
@@ -50,24 +50,24 @@ class Wait:
         return self._deadline_s <= now_s
 
     def until(self, ends_within: Callable[[float], bool]) -> bool:
-        """Wait by a call that itself waits for at most so many seconds; whether it succeeded."""
+        """Repeat a call that waits at most so many seconds itself; return whether it succeeded."""
         while not ends_within(self.left_s):
             if self.is_over():
                 return False
         return True
 
     def end(self) -> Spent | None:
-        """Read once more; how the time was spent since the first reading, None without one."""
+        """Read once more; return how the time was spent since the first reading, None without."""
         if self._read is not None and self._first is not None:
             self.spent = Spent.between(self._first, self._read())
         return self.spent
 
     @property
     def left_s(self) -> float:
-        """Seconds until the wait is looked at again; 0 when that is due."""
+        """Seconds until the next call of `is_over` is due; 0 if it is due now."""
         return max(0.0, self._deadline_s - self._clock())
 
     @property
     def waited_s(self) -> float:
-        """For how long it has lasted."""
+        """Seconds since the wait began."""
         return self._clock() - self._start_s

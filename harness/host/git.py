@@ -1,4 +1,4 @@
-"""Ask Git about a directory. Without Git, or outside a repository, nothing is known."""
+"""Ask Git about a directory. Without Git, or outside a repository, the answers are empty."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ TIMEOUT_S = 20.0
 
 
 def description(directory: Path) -> str | None:
-    """`git describe` of the tree that a directory is in; None in an image, which has no tree."""
+    """`git describe` of the directory's work tree; None in an image, which has none."""
     return _asked(directory, "describe", "--always", "--dirty", "--tags").strip() or None
 
 
 def ignored(directory: Path) -> set[str]:
-    """The files and directories in it that Git ignores, by their paths."""
+    """Paths of the files and directories in it that Git ignores."""
     listed = ("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z")
     return {path.rstrip("/") for path in _asked(directory, *listed).split("\0") if path}
 
 
 def _asked(directory: Path, *arguments: str) -> str:
-    """What Git answers; empty where it fails."""
+    """Git's answer; empty where it fails."""
     try:
         done = subprocess.run(
             ["git", *arguments],

@@ -1,8 +1,8 @@
-"""What the harness itself needs of its process, asked before anything is measured.
+"""Check the limits of the harness's own process before anything is measured.
 
-Without it a report fails after the campaign: a limit of addresses ends the process that draws the
-charts by SIGTRAP, one of tasks by a failed fork. OpenBLAS, which NumPy loads, ends the process at
-its import, or sends it SIGINT.
+Without this check a report fails after the campaign. A limit of addresses ends the process that
+draws the charts by SIGTRAP, one of tasks by a failed fork. OpenBLAS, which NumPy loads, ends the
+process at its import, or sends it SIGINT.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from harness.contract.errors import HostNotFit
 
-# V8, which draws the charts, reserves 64 GiB of addresses (VmPeak of one chart: 64.4 GiB).
+# V8 draws the charts and reserves 64 GiB of addresses (VmPeak of one chart: 64.4 GiB).
 ADDRESS_SPACE_BYTES = 80 << 30
-# NumPy's OpenBLAS reserves some for each CPU (0.7 GiB of pandas and NumPy on two CPUs).
+# NumPy's OpenBLAS reserves some for each CPU (0.7 GiB for pandas and NumPy on two CPUs).
 IMPORTS_BYTES = 4 << 30
 # Threads of the harness and of V8, the load and its fork server, tools that start a server.
 TASKS = 64
@@ -23,7 +23,7 @@ GIB = 1 << 30
 
 
 def require() -> None:
-    """Raise the limit of addresses as far as it goes, for a report.
+    """Raise the limit of addresses to its hard limit, for a report.
 
     Raises:
         HostNotFit: it is too low.
@@ -32,10 +32,10 @@ def require() -> None:
 
 
 def require_imports() -> None:
-    """Raise the limit of addresses as far as it goes, for a command that computes or measures.
+    """Raise the limit of addresses to its hard limit, for a command that computes or measures.
 
     Raises:
-        HostNotFit: it, or that of tasks, is too low.
+        HostNotFit: it, or the limit of tasks, is too low.
     """
     require_addresses(_addresses(), IMPORTS_BYTES, "loading pandas and NumPy")
     if os.geteuid() != 0:  # root has no such limit
@@ -43,7 +43,7 @@ def require_imports() -> None:
 
 
 def _addresses() -> int:
-    """The limit of addresses in bytes, once it is as high as this process may have it."""
+    """Raise the limit of addresses to its hard limit, and return it in bytes."""
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
     return hard
@@ -55,7 +55,7 @@ def require_addresses(limit_bytes: int, needed_bytes: int, what: str) -> None:
         raise HostNotFit(
             f"this process may use {limit_bytes / GIB:.1f} GiB of addresses (RLIMIT_AS); {what} "
             f"reserves {needed_bytes // GIB} GiB, and uses little of it",
-            hint="`ulimit -v unlimited`, or start it from a shell without that limit.",
+            hint="`ulimit -v unlimited`, or start c10k from a shell without that limit.",
         )
 
 
@@ -70,12 +70,12 @@ def require_tasks(limit: int, used: int) -> None:
 
 
 def tasks_of(uid: int) -> int:
-    """How many threads all processes of a real user id have, as far as they are visible here."""
+    """Count the threads of all visible processes of a real user id."""
     threads = 0
     for process in Path("/proc").glob("[0-9]*"):
         try:
             lines = (process / "status").read_text(errors="replace").splitlines()
-        except OSError:  # it ended since
+        except OSError:  # it has ended
             continue
         status = dict(line.split(":", 1) for line in lines)
         if status.get("Uid", "").split()[:1] == [str(uid)]:

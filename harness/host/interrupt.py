@@ -1,12 +1,12 @@
-"""SIGINT, SIGTERM and SIGHUP end a campaign tidily; a second one ends it at once.
+"""End a campaign cleanly on SIGINT, SIGTERM or SIGHUP; a second signal ends it at once.
 
-The first signal raises `Interrupted` in the main thread, except inside `shielded()`: removing what
-a trial started and writing to the store finish first. What the second one leaves behind is found by
-label at the next start.
+The first signal raises `Interrupted` in the main thread. Inside `shielded()` it waits, so that
+removing what a trial started and writing to the store finish first. A second signal may leave
+containers or processes; the next start finds them by label.
 
-Python runs signal handlers in the main thread only. Another thread
-(harness/campaign/worker_pool.py) looks from time to time whether it has to stop, so that a shield
-means nothing to it.
+Python runs signal handlers in the main thread only. Other threads
+(harness/campaign/worker_pool.py) check from time to time whether to stop, so shields do not affect
+them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from types import FrameType
 
 from harness.contract.errors import Exit, Interrupted
 
-# SIGHUP: the terminal or the connection to it is gone; `nohup` has it ignored, and so it stays.
+# SIGHUP: the terminal, or the connection to it, is gone. `nohup` ignores it, and it stays ignored.
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -37,7 +37,7 @@ class _State:
 def watched(told: str = "results so far are saved") -> Iterator[None]:
     """Turn the signals into `Interrupted` while the block runs; ignored ones stay ignored.
 
-    `told` says what becomes of the work when one arrives.
+    `told` is the text about the state of the work, printed when a signal arrives.
     """
     _State.told = told
     _State.shields, _State.pending, _State.seen = 0, None, False
@@ -68,7 +68,7 @@ def shielded() -> Iterator[None]:
 
 @contextmanager
 def workers_stopped() -> Iterator[None]:
-    """Have all threads but the main one stop at their next look, while the block waits for them."""
+    """Stop all threads but the main one at their next check, while the block waits for them."""
     _State.stopping.set()
     try:
         yield
@@ -77,9 +77,9 @@ def workers_stopped() -> Iterator[None]:
 
 
 def require_going() -> None:
-    """Raise Interrupted in a worker's thread that has to stop; the main thread hears signals."""
+    """Raise Interrupted in a worker thread that must stop; the main thread gets signals instead."""
     if _State.stopping.is_set() and not is_main():
-        raise Interrupted("stopped, as all other work")
+        raise Interrupted("stopped with all other work")
 
 
 def is_main() -> bool:
@@ -100,7 +100,10 @@ def _handle(number: int, frame: FrameType | None) -> None:
 
 
 def _tell(text: str) -> None:
-    """Past sys.stderr, which may be at work below this handler. Its terminal may be gone."""
+    """Write to descriptor 2, not sys.stderr, which the signal may have interrupted.
+
+    The terminal may be gone.
+    """
     with contextlib.suppress(OSError):
         os.write(2, f"{text}\n".encode())
 

@@ -1,7 +1,7 @@
-"""How this user isolates the trials of the process backend: found by doing what a trial does.
+"""Find how this user can isolate the trials of the process backend, by trying what a trial does.
 
-A capability that makes a namespace need not be one that may configure it. So each way is tried to
-its end: make the network namespace, bring its loopback up, join it, start a process in there.
+A user may be allowed to make a namespace and not to configure it. So each way is tried completely:
+make the network namespace, bring its loopback up, join it, start a process in it.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ USER = ("unshare", "--user", "--map-current-user", "--keep-caps")
 class Namespaces:
     """How this user makes a network namespace.
 
-    `user` is what a process needs around it to make one, where it is not root's.
+    `user` is the command that makes a user namespace first; empty for root.
     """
 
     user: tuple[str, ...]
 
     @property
     def make(self) -> tuple[str, ...]:
-        """The command that makes one for another."""
+        """The command prefix that starts a process in a new network namespace."""
         return (*(self.user or ("unshare",)), "--net")
 
     def join(self, pid: int) -> tuple[str, ...]:
-        """The command that starts another in that of a process."""
+        """The command prefix that starts a process in the network namespace of `pid`."""
         user = ("--user", "--preserve-credentials") if self.user else ()
         return ("nsenter", "--target", str(pid), *user, "--net")
 
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """What a trial gets of its own here.
+    """What this user can isolate for a trial.
 
     Attributes:
-        namespaces: how to make and to join a network namespace; None where that is refused.
-        unshare_pids: how a server gets a PID namespace, with a /proc of its own; empty where that
-            is refused. Without it a server can see the load, and has the same user.
+        namespaces: how to make and join a network namespace; None where that is refused.
+        unshare_pids: how to give a server a PID namespace with its own /proc; empty where that is
+            refused. Without it a server can see the load, and has the same user.
     """
 
     namespaces: Namespaces | None
@@ -55,7 +55,7 @@ class Isolation:
 
 
 def found() -> Isolation:
-    """What this user may isolate, by trying it."""
+    """Try each way of isolation, and return the first that works."""
     ways = [Namespaces(USER)]
     if os.geteuid() == 0:
         ways.insert(0, Namespaces(()))
@@ -74,10 +74,10 @@ def found() -> Isolation:
 
 
 def pid_namespace_command(within: Sequence[str] = ()) -> tuple[str, ...]:
-    """How a server gets a PID namespace of its own, with a /proc; empty where that is refused.
+    """How to give a server a PID namespace with its own /proc; empty where that is refused.
 
-    An ordinary user needs a user namespace for it, whose capabilities are not the server's.
-    `within` is the command that starts it where the server will be.
+    An ordinary user needs a user namespace for it; the server does not keep its capabilities.
+    `within` is the command prefix that starts a process where the server will be.
     """
     unshare: tuple[str, ...] = ("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
     if os.geteuid() != 0:
@@ -93,5 +93,5 @@ def _succeeds(prefix: Sequence[str]) -> bool:
 
 
 def missing_tools() -> list[str]:
-    """Which of `TOOLS`, that trials are started with, are not installed."""
+    """List the `TOOLS` that are not installed; trials need them to start."""
     return [tool for tool in TOOLS if shutil.which(tool) is None]

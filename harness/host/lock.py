@@ -1,7 +1,7 @@
-"""One campaign at a time per host: two would measure each other.
+"""Allow one campaign at a time per host: two would disturb each other's measurements.
 
 The lock is `flock(2)` on one file that every harness of a host can reach (the compose file mounts
-its directory), so the kernel releases it however the owner ends; the text in it names the owner.
+its directory). The kernel releases it when its owner ends in any way. Its text names the owner.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from harness.contract.errors import HostNotFit, UsageError
 
 LOCK_NAME = "c10k.lock"
 LOCK_VARIABLE = "C10K_LOCK"
-# A host may have no name.
+# The host name may be empty.
 OWNER = re.compile(r".+, pid [0-9]+ on \S*\n", re.DOTALL)
 OWNER_BYTES_MAX = 4096
 
 
 def default_path() -> Path:
-    """`/run/lock/c10k.lock`, or in the directory for temporary files where that is refused.
+    """`/run/lock/c10k.lock`; the directory for temporary files where that is not writable.
 
     The variable C10K_LOCK names another file, for campaigns that share a host on purpose.
     """
@@ -44,13 +44,13 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
     """Hold the host's lock in the name of `owner`.
 
     Raises:
-        UsageError: it is something else than a file, or a file with other content.
+        UsageError: the path is no regular file, or a file with other content.
         HostNotFit: another campaign holds it, or the file cannot be opened.
     """
     path = path or default_path()
     try:
-        # Not O_CREAT at once: fs.protected_regular refuses that on another user's file in a
-        # sticky directory, even when it may be written.
+        # Without O_CREAT at first: fs.protected_regular refuses it for another user's file in a
+        # sticky directory, even if that file is writable.
         descriptor = _open_or_create(path)
     except IsADirectoryError:
         raise _no_file(path, "a directory") from None
@@ -73,10 +73,10 @@ def held(owner: str, path: Path | None = None) -> Iterator[None]:
             ) from None
         _require_no_content(descriptor, path)
         end = os.fsencode(f", pid {os.getpid()} on {socket.gethostname()}\n")
-        # The end stays whole: without it the next campaign takes the text for other content
+        # Keep the end whole: it identifies the text as an owner's at the next campaign
         text = os.fsencode(owner)[: OWNER_BYTES_MAX - len(end)] + end
         os.ftruncate(descriptor, 0)
-        with contextlib.suppress(OSError):  # a full disk: the lock holds without its owner's name
+        with contextlib.suppress(OSError):  # disk full: the lock works without a name in it
             os.pwrite(descriptor, text, 0)
         try:
             yield
@@ -92,7 +92,7 @@ def _require_no_content(descriptor: int, path: Path) -> None:
     if content and not OWNER.fullmatch(content):
         raise UsageError(
             f"{path}: the campaign lock holds other text than the name of its owner",
-            hint=f"The lock is emptied: name a file of its own with {LOCK_VARIABLE}.",
+            hint=f"c10k empties the lock file. Set {LOCK_VARIABLE} to a file for the lock alone.",
         )
 
 
@@ -110,5 +110,5 @@ def _open_or_create(path: Path) -> int:
     except FileNotFoundError:
         descriptor = os.open(path, flags | os.O_CREAT, 0o666)
         if os.fstat(descriptor).st_uid == os.geteuid():
-            os.fchmod(descriptor, 0o666)  # whatever the umask: any user's harness must lock it
+            os.fchmod(descriptor, 0o666)  # despite the umask: every user's harness locks it
         return descriptor

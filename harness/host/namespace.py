@@ -1,10 +1,10 @@
-"""The private network namespace as this process finds or makes it: loopback, sysctls, limits.
+"""Set up the private network namespace of this process: loopback, sysctls, limits.
 
 `python -m harness.host.namespace` brings loopback up, prints `up` and waits for the end of its
-input: how a backend finds out whether a namespace that it makes can be used.
+input. A backend uses it to test whether a namespace that it makes is usable.
 
-Failures are recorded, never fatal: what was asked and what holds are both in the report, and the
-harness judges the difference.
+Failures are recorded and never fatal. The report has the requested and the effective values, and
+the harness judges the difference.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-# What this module prints, run by itself, when the namespace that it is in can be used.
+# Printed by `python -m harness.host.namespace` when its namespace is usable.
 IS_UP = b"up\n"
 # linux/sockios.h and linux/if.h
 _SIOCGIFFLAGS = 0x8913
@@ -30,7 +30,7 @@ _SYSCTL_ROOT = Path("/proc/sys")
 
 
 def loopback_up() -> None:
-    """Bring `lo` up: a fresh network namespace starts with it down. Raises OSError."""
+    """Bring `lo` up, which is down in a new network namespace. Raises OSError."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         request = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack(_IFREQ_FLAGS, b"lo", 0))
         flags = struct.unpack(_IFREQ_FLAGS, request)[1]
@@ -38,7 +38,7 @@ def loopback_up() -> None:
 
 
 def prepare(sysctls: Mapping[str, str]) -> None:
-    """Bring loopback up and write the sysctls; what the kernel refuses is logged on stderr."""
+    """Bring loopback up and write the sysctls; log on stderr what the kernel refuses."""
     try:
         loopback_up()
     except OSError as error:
@@ -51,7 +51,7 @@ def prepare(sysctls: Mapping[str, str]) -> None:
 
 
 def read_back(names: Iterable[str]) -> dict[str, str | None]:
-    """What each sysctl holds now, white space normalised; None where it cannot be read."""
+    """Read each sysctl, with single blanks between values; None where it is not readable."""
     values: dict[str, str | None] = {}
     for name in names:
         try:
@@ -62,14 +62,14 @@ def read_back(names: Iterable[str]) -> dict[str, str | None]:
 
 
 def raise_nofile() -> tuple[int, int]:
-    """Raise this process's open files to its hard limit; return (soft, hard) as they are now."""
+    """Raise the soft limit of open files to the hard one; return the resulting (soft, hard)."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def pin(cpus: Iterable[int]) -> list[int]:
-    """Run this process on those of `cpus` that it may use; return the CPUs that hold."""
+    """Pin this process to those of `cpus` that it may use; return the resulting CPUs."""
     granted = os.sched_getaffinity(0) & set(cpus)
     if granted:
         os.sched_setaffinity(0, granted)

@@ -1,6 +1,6 @@
-"""Texts of /proc, parsed. Pure: every function takes a text and returns plain values.
+"""Parse the texts of /proc. Pure: every function takes a text and returns plain values.
 
-Sizes are bytes, times are the kernel's own units and named so.
+Sizes are in bytes. Times are in the kernel's units, which the names state.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Columns of a cpu line in /proc/stat (proc_stat(5)), guest time is part of user already.
+# Columns of a cpu line in /proc/stat (proc_stat(5)); `user` includes guest time.
 TICK_NAMES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 IDLE_NAMES = ("idle", "iowait")
 
@@ -21,9 +21,9 @@ _MAPPING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ProcessStat:
-    """The members of /proc/PID/stat that are used. Times in clock ticks, of all its threads.
+    """The members of /proc/PID/stat that we use. Times in clock ticks, summed over threads.
 
-    `collected_ticks` is the time of the children that it waited for, and of those that they did.
+    `collected_ticks` is the time of children that it waited for, and of their collected children.
     """
 
     state: str
@@ -40,7 +40,7 @@ class ProcessStat:
 
 @dataclass(frozen=True, slots=True)
 class TaskStatus:
-    """The members of /proc/PID/status that are used."""
+    """The members of /proc/PID/status that we use."""
 
     uid: int
     namespace_pids: tuple[int, ...]
@@ -49,7 +49,7 @@ class TaskStatus:
 
 
 def process_stat(text: str) -> ProcessStat:
-    """Parse /proc/PID/stat; the command may itself hold spaces and brackets."""
+    """Parse /proc/PID/stat; the command may contain spaces and brackets."""
     members = text[text.rindex(")") + 2 :].split()
     return ProcessStat(
         state=members[0],
@@ -77,14 +77,14 @@ def task_status(text: str) -> TaskStatus:
 
 
 def allowed_cpus(status: bytes) -> bytes:
-    """The CPUs on which one task may run, as its status lists them."""
+    """The CPUs on which one task may run, from its status."""
     return status.rpartition(b"\nCpus_allowed_list:")[2].split(None, 1)[0]
 
 
 def switches(status: bytes) -> tuple[int, int]:
     """(voluntary, involuntary) context switches of one task, from its status.
 
-    Bytes and searches from the end, not a parsed dictionary: there may be 10,000 tasks.
+    Searches bytes from the end instead of parsing all lines: there may be 10,000 tasks.
     """
     involuntary = status.rindex(b":")
     voluntary = status.rindex(b":", 0, involuntary)
@@ -92,7 +92,7 @@ def switches(status: bytes) -> tuple[int, int]:
 
 
 def pending_signals(status: str) -> int:
-    """The signals that wait for a whole process, as a mask: bit 0 is signal 1."""
+    """The pending signals of a whole process, as a mask: bit 0 is signal 1."""
     return int(status.split("\nShdPnd:", 1)[1].split(None, 1)[0], 16)
 
 
@@ -112,7 +112,7 @@ def cpu_list(text: str) -> list[int]:
 
 
 def limits(text: str) -> dict[str, tuple[int | None, int | None]]:
-    """Parse /proc/PID/limits into {name: (soft, hard)}; None stands for unlimited."""
+    """Parse /proc/PID/limits into {name: (soft, hard)}; None: unlimited."""
     found: dict[str, tuple[int | None, int | None]] = {}
     for line in text.splitlines()[1:]:
         match = re.match(r"^(Max .*?)\s{2,}(\S+)\s+(\S+)", line)
@@ -162,12 +162,12 @@ def sizes(text: str) -> dict[str, int]:
 def stack_bytes(smaps: str, page_bytes: int) -> int:
     """Resident bytes of the stacks of a process's other threads, from /proc/PID/smaps.
 
-    A thread's stack is what lies directly above its guard: glibc (nptl/allocatestack.c) and musl
-    map both in one piece and take away all rights from the lowest page, and nothing else makes an
-    anonymous writable mapping directly after exactly one page (`page_bytes`) without rights. The
-    main thread's stack is `[stack]` and counts as user memory in every architecture alike. A libc
-    that guards without a mapping of its own (MADV_GUARD_INSTALL, glibc 2.42) shows 0 here, and
-    its stacks count as user memory.
+    A thread's stack lies directly above its guard page. glibc (nptl/allocatestack.c) and musl map
+    both in one piece and remove all rights from the lowest page. Nothing else makes an anonymous
+    writable mapping directly after exactly one page (`page_bytes`) without rights. The main
+    thread's stack is `[stack]` and counts as user memory in every architecture. A libc whose guard
+    is no mapping of its own (MADV_GUARD_INSTALL, glibc 2.42) yields 0 here, and its stacks count
+    as user memory.
     """
     total = 0
     guard_end = -1

@@ -1,13 +1,13 @@
-"""Find the server's processes, each time anew.
+"""Find the server's processes, anew at each call.
 
-A server forks, double-forks and replaces its workers, so neither a name nor an earlier list decides
-which processes are its own. The place where it was started does:
+A server forks, double-forks and replaces its workers. Neither a name nor an earlier list identifies
+its processes. The place where the harness started it does:
 
-- `keeper` (process backend): a keeper process started it and inherits its orphans. Everything below
-  the keeper is the server's; what the keeper waited for, it collects. `init` is the same where the
-  keeper is the first process of a PID namespace.
-- `namespace` (containers): load and server share a PID namespace. Everything in it that
-  is not the load's is the server's; its first process collects the orphans.
+- `keeper` (process backend): a keeper process started it and inherits its orphans. Every process
+  below the keeper belongs to the server. The keeper collects the times of those it waited for.
+  `init` is the same, with the keeper as the first process of a PID namespace.
+- `namespace` (containers): load and server share a PID namespace. Every process in it that does
+  not belong to the load belongs to the server; the namespace's first process collects the orphans.
 - `server` (a server that runs already): the holder of the listening socket, and its descendants.
 """
 
@@ -28,7 +28,7 @@ Processes = Mapping[int, ProcessStat]
 INIT = 1
 KTHREADD = 2
 PF_KTHREAD = 0x00200000  # linux/sched.h
-# How far below the harness, which started both, the keeper is.
+# Levels between the keeper and the harness, which started both keeper and load.
 KEEPER_DEPTH = {"keeper": 1, "init": 2}
 
 
@@ -41,25 +41,27 @@ class Family:
 
 
 def processes() -> dict[int, ProcessStat]:
-    """Every process that is visible here, zombies included."""
+    """List every visible process, zombies included."""
     found = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             try:
                 found[int(entry.name)] = procfs.process_stat(Path(entry.path, "stat").read_text())
-            except OSError:  # it ended since
+            except OSError:  # it has ended
                 continue
     return found
 
 
 def is_host_in_view(seen: Processes) -> bool:
-    """Whether these are all processes of the host: those of a namespace have no kernel threads, and
-    those that hidepid leaves (proc(5)) neither."""
+    """Whether `seen` has all processes of the host.
+
+    A PID namespace has no kernel threads, and hidepid (proc(5)) hides them.
+    """
     return KTHREADD in seen and bool(seen[KTHREADD].flags & PF_KTHREAD)
 
 
 def descendants(seen: Processes, roots: Iterable[int]) -> frozenset[int]:
-    """The roots and all that they forked, and what those forked."""
+    """The roots and all their descendants."""
     children: dict[int, list[int]] = defaultdict(list)
     for pid, stat in seen.items():
         children[stat.parent].append(pid)
@@ -74,7 +76,7 @@ def descendants(seen: Processes, roots: Iterable[int]) -> frozenset[int]:
 
 
 def ancestors(seen: Processes, pid: int) -> tuple[int, ...]:
-    """The process and those above it, as far as they are visible, the topmost last."""
+    """The process and its visible ancestors, the topmost last."""
     line = []
     while pid in seen and pid not in line:
         line.append(pid)
@@ -83,20 +85,20 @@ def ancestors(seen: Processes, pid: int) -> tuple[int, ...]:
 
 
 def main_of(seen: Processes, pids: AbstractSet[int]) -> int:
-    """The process of the server that was started: the oldest whose parent is none of them.
+    """The server process that the harness started: the oldest with a parent outside `pids`.
 
-    Others of that kind are orphans. Not the lowest number: the kernel starts again from below.
+    Younger ones are orphans. The lowest pid would be wrong: pids wrap around.
     """
     roots = [pid for pid in pids if pid not in seen or seen[pid].parent not in pids]
     return min(roots, key=lambda pid: (seen[pid].started_ticks if pid in seen else 0, pid))
 
 
 def keeper_of(seen: Processes, tree: Tree, holder: int) -> int | None:
-    """The keeper above the process that holds the listening socket; None where there is none.
+    """The keeper above the process that holds the listening socket; None if there is none.
 
-    Found from above, where a server has no say: the process below the harness, or the one below
-    that, which `unshare --fork` started. The harness is the parent of this one's parent, which is
-    the load's fork server.
+    The search goes from the top down, where a server has no influence. The keeper is the process
+    below the harness, or the one below that, started by `unshare --fork`. The harness is the parent
+    of this process's parent, which is the load's fork server.
     """
     depth = KEEPER_DEPTH.get(tree, 0)
     above = ancestors(seen, os.getpid())
@@ -107,7 +109,7 @@ def keeper_of(seen: Processes, tree: Tree, holder: int) -> int | None:
 
 
 def of(seen: Processes, tree: Tree, holders: Iterable[int], keeper: int | None) -> Family:
-    """The server's family among the processes that are `seen`."""
+    """Select the server's family from the processes `seen`."""
     if tree == "namespace":
         above = ancestors(seen, os.getpid())
         pids = frozenset(seen) - descendants(seen, [os.getpid()]) - frozenset(above)

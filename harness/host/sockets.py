@@ -1,8 +1,8 @@
-"""The server's sockets as the kernel knows them: its listeners, and how many are ESTABLISHED.
+"""Read the server's sockets from the kernel: its listeners, and how many are ESTABLISHED.
 
-The kernel is asked by a NETLINK_SOCK_DIAG dump that it filters itself, on state and on the source
-port: the same answer from /proc/net/tcp would format 20,000 lines (both ends of each connection
-are in this namespace), which costs the generator's CPU a tenth of a second in every window.
+A NETLINK_SOCK_DIAG dump lets the kernel filter on state and source port. /proc/net/tcp would format
+20,000 lines for the same answer, because both ends of each connection are in this namespace. That
+costs the generator's CPU a tenth of a second in every window.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class State(IntEnum):
     CLOSING = 11
 
 
-# A server's end that the kernel still keeps, TIME_WAIT apart (that one has no owner any more).
+# The server's end of a connection that the kernel still keeps. TIME_WAIT has no owner any more.
 OPEN_STATES = (
     State.ESTABLISHED,
     State.SYN_RECV,
@@ -69,21 +69,21 @@ _UNIX_ACCEPTS = 0x10000  # __SO_ACCEPTCON
 
 
 def established(address: Address) -> int:
-    """How many ESTABLISHED sockets the kernel has on the server's port, its own end only."""
+    """Count the ESTABLISHED sockets on the server's port, only the server's ends."""
     if address.path is not None:
         return sum(1 for _ in _unix(address.path, accepts=False))
     return sum(1 for _ in _tcp(address, (State.ESTABLISHED,)))
 
 
 def connected(address: Address) -> int:
-    """How many ESTABLISHED sockets lead from here to the server's port: the clients' ends."""
+    """Count the ESTABLISHED sockets from here to the server's port: the clients' ends."""
     if address.path is not None:
         return established(address)
     return sum(1 for _ in _tcp(address, (State.ESTABLISHED,), theirs=True))
 
 
 def still_open(address: Address) -> int:
-    """How many connections the server's end has not finished closing."""
+    """Count the connections whose server end is not closed yet."""
     if address.path is not None:
         return established(address)
     return sum(1 for _ in _tcp(address, OPEN_STATES))
@@ -104,7 +104,7 @@ def ports_of_others() -> list[int]:
 
 
 def listens_elsewhere(address: Address, ports: list[int]) -> str:
-    """In words, that the server listens on these ports and not on its own; empty if it does."""
+    """Say that the server listens on these ports and not on its own; empty if there are none."""
     if not ports or listeners(address):
         return ""
     asked = address.path or address.port
@@ -112,8 +112,8 @@ def listens_elsewhere(address: Address, ports: list[int]) -> str:
 
 
 def holders(inodes: set[int]) -> set[int]:
-    """Processes that have one of the sockets open, among those that this process may look into."""
-    if not inodes:  # nothing to look for in every descriptor of every process
+    """Processes that have one of the sockets open, among those that this process may inspect."""
+    if not inodes:  # saves reading every descriptor of every process
         return set()
     links = {f"socket:[{inode}]" for inode in inodes}
     found = set()
@@ -128,7 +128,7 @@ def _holds(pid: str, links: set[str]) -> bool:
 
 
 def _links(pid: str) -> Iterator[str]:
-    """What the descriptors of a process are; nothing of one that is gone, or not ours to see."""
+    """Links of a process's descriptors; empty if it has ended or is not readable."""
     try:
         descriptors = list(os.scandir(f"/proc/{pid}/fd"))
     except OSError:
@@ -143,7 +143,7 @@ def _links(pid: str) -> Iterator[str]:
 def _tcp(address: Address, states: tuple[State, ...], *, theirs: bool = False) -> Iterator[int]:
     """Inodes of the TCP sockets with the address's port at their own end, in any of `states`.
 
-    `theirs`: of those with the port at the other end.
+    With `theirs`, of those with the port at the other end.
     """
     assert address.port is not None  # noqa: S101 (AF_UNIX is answered elsewhere)
     for _, inode in _found(address.port, address.port, states, theirs=theirs):
@@ -153,9 +153,9 @@ def _tcp(address: Address, states: tuple[State, ...], *, theirs: bool = False) -
 def _found(
     least: int, most: int, states: tuple[State, ...], *, theirs: bool = False
 ) -> Iterator[tuple[int, int]]:
-    """Own port and inode of the TCP sockets with a port between two at their own end.
+    """Own port and inode of the TCP sockets whose own port is in a range.
 
-    Both families are asked: a server on `[::]` serves IPv4 clients with AF_INET6 sockets.
+    Both families are read: a server on `[::]` serves IPv4 clients with AF_INET6 sockets.
     """
     for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
         try:
@@ -191,12 +191,12 @@ def _dump(
 
 
 def _request(family: int, least: int, most: int, states: tuple[State, ...], theirs: bool) -> bytes:
-    """One dump request with the filter `least <= source port <= most` in inet_diag's bytecode.
+    """Build a dump request that filters `least <= source port <= most` in inet_diag's bytecode.
 
-    With `theirs` it is the destination port.
+    With `theirs`, the filter is on the destination port.
 
-    The filter is what `ss` compiles for a port. Offsets count from their own operation: a
-    true test goes 8 on, a false one 4 beyond the end, which is how the bytecode says "reject".
+    `ss` compiles the same filter for a port. Offsets count from their own operation: a true test
+    continues 8 on, a false one 4 beyond the end, which the kernel takes as "reject".
     """
     at_least, at_most = (
         (_BYTECODE_D_GE, _BYTECODE_D_LE) if theirs else (_BYTECODE_S_GE, _BYTECODE_S_LE)
@@ -228,7 +228,7 @@ def _listed(
     """The same from /proc/net/tcp or tcp6, for a kernel without inet_diag."""
     try:
         text = table.read_text()
-    except OSError:  # no IPv6 in this kernel
+    except OSError:  # this kernel has no IPv6
         return
     for line in text.splitlines()[1:]:
         columns = line.split()
@@ -240,7 +240,7 @@ def _listed(
 def _unix(path: str, *, accepts: bool) -> Iterator[int]:
     """Inodes from /proc/net/unix: the listener on `path`, or the connections accepted from it.
 
-    An accepted socket carries its listener's path, the client's end carries none.
+    An accepted socket has its listener's path; the client's end has none.
     """
     for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
         columns = line.split(maxsplit=7)

@@ -1,7 +1,6 @@
-"""Read the facts about this host that bear on a campaign. Reads only: nothing is changed.
+"""Read the facts about this host that a campaign depends on. It changes nothing.
 
-A file that is not there, or that this user may not read, gives None: the doctor then says that it
-cannot tell.
+A missing or unreadable file gives None. The doctor then reports that it does not know.
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ from harness.host.facts import UNLIMITED, Engine, Facts
 
 PROC = Path("/proc")
 SYS = Path("/sys")
-# Long enough to tell a busy process by ticks of 10 ms.
+# Long enough to find a busy process by ticks of 10 ms.
 BUSY_INTERVAL_S = 0.5
 BUSY_SHARE_MIN = 0.02
 # linux/capability.h
 CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_RESOURCE, CAP_PERFMON = 19, 21, 24, 38
-# user_namespaces(7): what /proc/PID/uid_map has in the first one.
+# user_namespaces(7): content of /proc/PID/uid_map in the first user namespace.
 ALL_USERS = ["0", "0", "4294967295"]
-# linux/proc_ns.h: the inode of the first PID namespace, PROC_PID_INIT_INO.
+# linux/proc_ns.h: PROC_PID_INIT_INO, the inode of the first PID namespace.
 HOST_PIDS_INODE = 0xEFFFFFFC
 
 
 def read(reports: Path, engine: Engine) -> Facts:
-    """Take one reading for a campaign whose reports go to the directory `reports`.
+    """Read all facts for a campaign whose reports go to the directory `reports`.
 
-    `engine` is what a Docker engine said of itself (harness/backends/docker_engine.py).
+    `engine` describes the Docker engine (harness/backends/docker_engine.py).
 
-    Half a second of it is spent on watching what else runs.
+    It takes half a second, to see which other processes run.
     """
     missing = isolation.missing_tools()
     isolated = None if missing else isolation.found()
@@ -58,12 +57,12 @@ def read(reports: Path, engine: Engine) -> Facts:
 
 
 def limits() -> Facts:
-    """Read only the limits that servers share when they are up at once; takes some 10 ms."""
+    """Read the limits that servers share when they are up at once; takes about 10 ms."""
     return Facts(**_shared_limits())
 
 
 def text(path: Path | str) -> str | None:
-    """The content of a file without white space at its ends; None where it cannot be read."""
+    """Read a file without white space at its ends; None where it is not readable."""
     try:
         return Path(path).read_text(errors="replace").strip()
     except OSError:
@@ -76,12 +75,12 @@ def sysctl(name: str) -> str | None:
 
 
 def is_first_user() -> bool:
-    """Whether no user namespace is around us: perf asks for capabilities outside of all."""
+    """Whether this is the first user namespace: perf needs its capabilities there."""
     return (text(PROC / "self/uid_map") or "").split() == ALL_USERS
 
 
 def has_tracepoints() -> bool:
-    """Whether perf finds the tracepoints of system calls: to read, or to mount as root."""
+    """Whether perf finds the tracepoints of system calls: readable, or mountable by root."""
     if os.access(SYS / "kernel/tracing/events/raw_syscalls/sys_enter/id", os.R_OK):
         return True
     known = (text(PROC / "filesystems") or "").split()
@@ -90,7 +89,7 @@ def has_tracepoints() -> bool:
 
 
 def sees_all_processes() -> bool:
-    """Whether /proc has every process of the host: a container's has its own, hidepid= hides."""
+    """Whether /proc shows all processes of the host. A container's does not; hidepid hides some."""
     try:
         inode = (PROC / "self/ns/pid").stat().st_ino
     except OSError:
@@ -106,7 +105,7 @@ def _load_1min() -> float | None:
 
 
 def cpus_busy(interval_s: float = BUSY_INTERVAL_S) -> float | None:
-    """CPUs' worth of work that the host did in the interval, whoever did it."""
+    """The work of all processes of the host in the interval, in CPUs."""
     before, began = _busy_ticks(), time.monotonic()
     time.sleep(interval_s)
     after, lasted_s = _busy_ticks(), time.monotonic() - began
@@ -116,7 +115,7 @@ def cpus_busy(interval_s: float = BUSY_INTERVAL_S) -> float | None:
 
 
 def _busy_ticks() -> int | None:
-    """Ticks of all CPUs without `idle` and `iowait`; guests are in `user` already: proc_stat(5)."""
+    """Ticks of all CPUs without `idle` and `iowait`; `user` includes guests (proc_stat(5))."""
     line = (text(PROC / "stat") or "").partition("\n")[0]
     ticks = [int(word) for word in line.split()[1:9]]
     return sum(ticks) - sum(ticks[3:5]) if ticks else None
@@ -138,12 +137,12 @@ def busy_processes(interval_s: float = BUSY_INTERVAL_S) -> tuple[tuple[str, floa
 
 
 def _ticks() -> dict[int, tuple[str, int]]:
-    """Name and CPU ticks of every process that can be seen."""
+    """Name and CPU ticks of every visible process."""
     found = {}
     for directory in PROC.glob("[0-9]*"):
         line = text(directory / "stat")
         if line:
-            # The name is in parentheses and may have any characters in it: proc_pid_stat(5).
+            # The name is in parentheses and may have any characters (proc_pid_stat(5)).
             name, _, rest = line.partition("(")[2].rpartition(")")
             fields = rest.split()
             found[int(directory.name)] = (name, int(fields[11]) + int(fields[12]))
@@ -172,7 +171,7 @@ def _limits() -> dict[str, Any]:
     }
 
 
-# Field of `Facts` that has one number → the sysctl it comes from.
+# Field of `Facts` with one number → its sysctl.
 NUMBERS = {
     "fs_nr_open": "fs.nr_open",
     "fs_file_max": "fs.file-max",
@@ -224,7 +223,7 @@ def _memory() -> dict[str, Any]:
 
 
 def _less(kib: int | None, used_kib: int | None) -> int | None:
-    """The difference in bytes, where both are known."""
+    """The difference in bytes; None unless both are known."""
     return None if kib is None or used_kib is None else (kib - used_kib) << 10
 
 
@@ -246,7 +245,9 @@ def _processors() -> dict[str, Any]:
 
 
 def _control_groups() -> dict[str, Any]:
-    """Version 1 hosts often mount an empty tree of version 2 beside it: controllers decide."""
+    """Read the cgroup version. The controllers decide: version 1 hosts often mount an empty tree
+    of version 2 too.
+    """
     root = SYS / "fs/cgroup"
     unified = text(root / "cgroup.controllers")
     pure = unified is not None
@@ -265,7 +266,7 @@ def _control_groups() -> dict[str, Any]:
 
 
 def _left(controller: str, limit: str, used: str) -> int | None:
-    """What this process's cgroup, and every one above it, still admits."""
+    """How much this process's cgroup, and every one above it, still admits."""
     base, path = _own_cgroup(controller)
     if base is None:
         return None
@@ -296,7 +297,7 @@ def _upwards(directory: Path, base: Path) -> Iterator[Path]:
 
 
 def daemon_nofile() -> int | None:
-    """What the engine's daemon can grant, where it runs beside us and may be looked at."""
+    """The most open files that the engine's daemon can grant; None if it is not visible here."""
     pid = text("/run/docker.pid") or ""
     if not pid.isdigit() or text(PROC / pid / "comm") != "dockerd":
         return None  # another PID namespace, or another host
@@ -310,7 +311,7 @@ def daemon_nofile() -> int | None:
 
 
 def _capabilities(pid: int) -> int:
-    """The effective set as a number."""
+    """The effective capabilities as a mask."""
     for line in (text(PROC / str(pid) / "status") or "").splitlines():
         if line.startswith("CapEff:"):
             return int(line.split()[1], 16)
@@ -322,13 +323,13 @@ def _bits(*capabilities: int) -> int:
 
 
 def _tasks() -> int | None:
-    """All threads of the host: the second number of the fourth field of /proc/loadavg."""
+    """Count all threads of the host: the second number of the fourth field of /proc/loadavg."""
     line = text(PROC / "loadavg")
     return int(line.split()[3].split("/")[1]) if line else None
 
 
 def _disk_free_bytes(directory: Path) -> int | None:
-    """Of the file system that `directory` is on, or will be on."""
+    """Free bytes of the file system that holds `directory`, which may not exist yet."""
     there = directory.absolute()
     while not there.exists():
         there = there.parent

@@ -140,5 +140,5 @@ def test_a_suite_that_waits_for_its_turn_stops_when_it_has_to() -> None:
         with interrupt.workers_stopped():
             thread.join(5)
 
-    assert ended == ["stopped, as all other work"]
+    assert ended == ["stopped with all other work"]
     assert not work.locked()
