@@ -1,1 +1,1 @@
-"""Where servers run: one small interface, one file per backend."""
+"""The places where servers run: one small interface, one module per backend."""

@@ -1,9 +1,9 @@
-"""The interface of a backend, and what all backends share.
+"""Define the interface of a backend, and what all backends share.
 
-A backend prepares variants (build, once per campaign) and opens trials. An open trial is a load
-process that has been started in a private network namespace; the caller follows its events, starts
-the server when the load says hello, and stops the server when the load says done. Leaving the
-trial removes all that it started, whatever happened.
+A backend prepares servers (builds each once per campaign) and opens trials. An open trial is a load
+process in a private network namespace. The caller follows its events, starts the server at the
+event hello, and stops it at the event done. Leaving the trial always removes everything that it
+started.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from harness.variants.variant_files import Variant
 
 ADDRESS = "tcp://127.0.0.1:7000"
 LISTEN = "tcp://0.0.0.0:7000"
-# Marks every container and volume that a campaign starts
+# Label of every container and volume that a campaign starts
 LABEL = "c10k.campaign"
 LOG_TAIL_LINES = 20
-# The longest is a cell with the histograms of all its parts.
+# The longest event is a cell with the histograms of all its parts.
 EVENT_BYTES_MAX = 64 << 20
 STRAY_BYTES_MAX = 4 << 10
 CHUNK_BYTES = 64 << 10
-# How often to look whether a server that is on its way has ended
+# How often to check whether a server that should become ready has ended
 LOOK_AGAIN_S = 0.25
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -55,10 +55,10 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A variant that can be started: `what` is an image id or a command.
+    """A server that is ready to start: `what` is an image id or a command.
 
-    `runtime` is what it prints with `--version`, None for one that does not declare `runtime`;
-    `build` compiler and flags of its program, None for one that does not say, as a script.
+    `runtime` is its output for `--version`, None for a server that does not declare `runtime`;
+    `build` compiler and flags of its program, None if the program has no such record, as a script.
     `outputs` is what its build wrote among its sources.
     """
 
@@ -71,11 +71,11 @@ class Prepared:
 
 
 class Context(Protocol):
-    """What a backend needs to know to run something beside a server.
+    """What a backend needs to know to run a module together with a server.
 
     Attributes:
-        name: what it is, unique in the campaign.
-        module: the Python module that runs beside the server.
+        name: an identifier, unique in the campaign.
+        module: the Python module to run.
     """
 
     @property
@@ -96,19 +96,19 @@ class Context(Protocol):
     def variables(
         self, *, sysctls: dict[str, str], prepare_namespace: bool, directory: str | None, tree: Tree
     ) -> dict[str, str]:
-        """What tells the module its task.
+        """The environment variables that give the module its task.
 
-        `directory` is where server and module may both write, None where any place will do; `tree`
-        where the server's processes are found.
+        `directory` is writable for both server and module, None where any will do. `tree` says how
+        to find the server's processes.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class TrialContext:
-    """All that a backend needs to know to run one trial; in an x-ray nothing is timed.
+    """All that a backend needs to know to run one trial. An x-ray is never timed.
 
-    `spin`: the generator polls where it may; else it sleeps when there is nothing to do.
-    `side_by_side`: it has others beside it, and takes turns with them.
+    `spin`: the generator polls where it may; otherwise it sleeps when idle.
+    `side_by_side`: other servers are up at the same time, and the loads take turns.
     """
 
     module: ClassVar[str] = "harness.load"
@@ -158,17 +158,17 @@ class TrialContext:
         ).variables()
 
     def asked_json(self) -> dict[str, Any]:
-        """The limits that were asked for, for the record."""
+        """The requested limits, for the record."""
         return {**asdict(self.asked), "sysctls": SYSCTLS, "cpus": list(self.cpus.server)}
 
 
 @dataclass(frozen=True, slots=True)
 class ServerExit:
-    """How a server ended: its exit code (None: it had to be killed) and its last log lines.
+    """How a server ended: its exit code (None: the harness killed it) and its last log lines.
 
-    `spent`: of a server that had to be killed, how the CPU time went in the wait for its end.
+    `spent`: if the harness killed it, how the CPU time was spent in the wait for its end.
     `wrote`: how much it wrote to stderr.
-    `killed`: how something other than the harness ended it, in words; empty where nothing did.
+    `killed`: how something other than the harness ended it, as text; otherwise empty.
     """
 
     exit_code: int | None
@@ -179,63 +179,63 @@ class ServerExit:
 
     @property
     def how(self) -> str:
-        """In words."""
+        """Describe it as text."""
         return how(self.exit_code)
 
 
 class OpenTrial(Protocol):
-    """A load process that is running, and its server."""
+    """A running load process and its servers."""
 
     clamps: list[str]
 
     def next_event(self, timeout_s: float) -> Event | None:
-        """The load's next event; None when it ended.
+        """Wait for the load's next event; None when the load has ended.
 
         Raises:
-            LoadSilent: nothing came within `timeout_s`.
+            LoadSilent: no event came within `timeout_s`.
             Interrupted: something other than the harness ended the load.
         """
 
     def reply(self, **members: Any) -> None:
-        """Answer a load that asked for something and waits, as one for its turn does."""
+        """Answer a load that sent a request and waits, for example for its turn."""
 
     def charged(self) -> Charged:
-        """Wait until the server is idle, and read what the kernel charged it with."""
+        """Wait until the server is idle, and read the CPU time that the kernel charged to it."""
 
     def spent(self) -> Reading:
         """Read the CPU time of all servers here and of their CPUs so far, at once."""
 
     def start_server(self, name: str = MAIN, variables: Mapping[str, str] = NOTHING) -> None:
-        """Start one fresh server beside the load, in the place of one of the same name.
+        """Start one fresh server, in place of an earlier one of the same name.
 
         Raises:
-            ServerFault: it cannot be started at all.
+            ServerFault: the server cannot be started.
         """
 
     def await_server(self, name: str, within_s: float) -> ServerExit:
-        """Wait for a server to end by itself; one that does not is killed."""
+        """Wait for a server to end by itself, and kill it after `within_s`."""
 
     def ended(self) -> ServerExit | None:
         """How the server ended by itself; None while it runs."""
 
     def stop_server(self, name: str = MAIN) -> ServerExit:
-        """SIGTERM, wait, SIGKILL if need be; returns how it ended."""
+        """Send SIGTERM, wait, send SIGKILL if necessary; return how the server ended."""
 
     def server_log(self) -> str:
         """What the server has written to stderr so far."""
 
     def memory(self) -> Event | None:
-        """Kernel and socket memory charged to the server (bytes), or None if nobody tells."""
+        """Kernel and socket memory charged to the server (bytes); None if no cgroup reports it."""
 
     def throttled(self) -> int | None:
-        """In how many periods a CPU quota stopped the server so far; None if nobody tells."""
+        """Periods in which a CPU quota has stopped the server; None if no cgroup reports it."""
 
     def load_log(self) -> str:
         """The last lines that the load process wrote to stderr."""
 
 
 class Backend(Protocol):
-    """Builds variants and runs trials.
+    """Build servers and run trials.
 
     Attributes:
         isolated: trials have a network namespace of their own.
@@ -247,28 +247,28 @@ class Backend(Protocol):
     confines_cpus: bool
 
     def prepare_load(self, timeout_s: float) -> None:
-        """Make sure that the load can be started; before the first `prepare`.
+        """Make sure that the load can start; call it before the first `prepare`.
 
         Raises:
-            HostNotFit: it cannot.
+            HostNotFit: the load cannot start.
         """
 
     def place(self, variant: Variant) -> str:
-        """Where it is built. Builds of one place share files, or layers of images: the first one
-        runs alone (harness/campaign/worker_pool.py)."""
+        """Name the place of its build. Builds of one place share files, or layers of images: the
+        first one runs alone (harness/campaign/worker_pool.py)."""
 
     def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
-        """Build the variant. Several threads may call it at once.
+        """Build the server. Several threads may call it at once.
 
         Raises:
-            ServerFault: it does not build.
+            ServerFault: the build fails.
         """
 
     def open(self, context: Context) -> AbstractContextManager[OpenTrial]:
-        """Start the load of a trial; on leaving, nothing that the trial started is left."""
+        """Start the load of a trial; on leaving, remove everything that the trial started."""
 
     def sweep(self) -> list[str]:
-        """Remove what an earlier campaign left behind and say what it was."""
+        """Remove what an earlier campaign left behind; return descriptions of it."""
 
     def environment(self) -> dict[str, Any]:
         """Facts about the backend for `campaign.json`."""
@@ -278,17 +278,19 @@ class LoadSilent(C10kError):
     """The load process wrote nothing for too long."""
 
     def __init__(self, waited_s: float) -> None:
-        super().__init__(f"the load process said nothing for {waited_s:.0f} s")
+        super().__init__(f"the load process sent no event for {waited_s:.0f} s")
 
 
 def await_event(opened: OpenTrial, timeout_s: float, *, coming: bool) -> Event | None:
-    """The load's next event; a server that is `coming` and has ended is waited for no longer.
+    """Wait for the load's next event, but not for a server that has ended before it was ready.
+
+    `coming`: the server is starting.
 
     Raises:
-        LoadSilent: nothing came within `timeout_s`.
-        ServerFault: the server ended, and the load, which looks for it, has nothing to say.
+        LoadSilent: no event came within `timeout_s`.
+        ServerFault: the server ended while the load was waiting for it.
     """
-    if not coming and interrupt.is_main():  # which wakes for nothing while others are measured
+    if not coming and interrupt.is_main():  # no needless wake-ups during other measurements
         return opened.next_event(timeout_s)
     last_s = time.monotonic() + timeout_s
     while True:
@@ -306,7 +308,7 @@ def await_event(opened: OpenTrial, timeout_s: float, *, coming: bool) -> Event |
 
 
 class EventStream:
-    """Lines of JSON from a stream of bytes, read by a thread so that waiting can time out."""
+    """Lines of JSON from a stream of bytes. A thread reads them, so that waiting can time out."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._queue: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
@@ -314,10 +316,10 @@ class EventStream:
         threading.Thread(target=self._read, args=(chunks,), daemon=True).start()
 
     def next(self, timeout_s: float) -> Event | None:
-        """The next event; None at the end of the stream.
+        """Wait for the next event; None at the end of the stream.
 
         Raises:
-            LoadSilent: nothing came within `timeout_s`.
+            LoadSilent: no event came within `timeout_s`.
         """
         try:
             return self._queue.get(timeout=timeout_s)
@@ -333,7 +335,7 @@ class EventStream:
                     raise ValueError(f"a line of more than {EVENT_BYTES_MAX:,} bytes")
                 for line in lines:
                     self._take(line)
-        except (OSError, ValueError) as error:  # the stream was closed under the reader
+        except (OSError, ValueError) as error:  # the stream was closed during the read
             self.stray.append(f"the load's output ended: {error}")
         finally:
             self._queue.put(None)
@@ -348,15 +350,15 @@ class EventStream:
 
 
 def chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    """What comes through a pipe, as it comes. Not by lines: one may have no end."""
+    """Yield the data of a pipe as it arrives, not by lines: a line may have no end."""
     return iter(lambda: os.read(stream.fileno(), CHUNK_BYTES), b"")
 
 
 def told_runtime(variant: Variant, output: str) -> str:
-    """The one line that `--version` printed.
+    """Return the one line that `--version` printed.
 
     Raises:
-        ServerFault: it is none, or more than one.
+        ServerFault: the output is empty or has more than one line.
     """
     lines = plain(output).strip().splitlines()
     if len(lines) != 1:
@@ -369,10 +371,10 @@ def told_runtime(variant: Variant, output: str) -> str:
 
 
 def reply_line(members: Mapping[str, Any]) -> bytes:
-    """A reply to the load: one line."""
+    """Encode a reply to the load: one line."""
     return json.dumps(members).encode() + b"\n"
 
 
 def tail(text: str, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of a log, without what a terminal would obey."""
+    """The last lines of a log, without control characters that a terminal would obey."""
     return plain("\n".join(text.strip().splitlines()[-lines:]))

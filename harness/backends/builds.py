@@ -1,4 +1,4 @@
-"""Build commands of servers without Docker. Several may run at once, each from a thread."""
+"""Run the build commands of servers without Docker. Several threads may build at once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from harness.host import interrupt
 from harness.host.bounded_output import WrittenPipe
 from harness.variants.variant_files import Variant
 
-# How often a build looks whether it has to stop.
+# How often a build checks whether it must stop.
 LOOK_S = 0.2
 
 
 def make_directory(build: Sequence[str], directory: Path) -> Path:
-    """Where the files are that a build command writes: what `make -C` names, or the directory.
+    """The directory that a build command writes to: the one of `make -C`, or `directory`.
 
     Two runs of `make` in one directory would both build the objects that their programs share, and
     write the same files.
@@ -40,16 +40,16 @@ def build(name: str, command: Sequence[str], directory: Path, timeout_s: float) 
     """Run the build command of the server `name` to its end.
 
     Raises:
-        ServerFault: it fails, or takes too long.
-        Interrupted: this thread has to stop. Nothing of the build is left.
+        ServerFault: the command fails, or takes too long.
+        Interrupted: this thread must stop. No process of the build survives.
     """
     try:
         code, output = _ran(command, directory, timeout_s, stderr=subprocess.STDOUT)
     except OSError as error:
-        if error.errno in LACKS:  # of this host, which is no fault of the server
+        if error.errno in LACKS:  # the host lacks something: not the server's fault
             raise
         raise ServerFault(
-            f"{name}: `{command[0]}` of its build command cannot be started: {error.strerror}",
+            f"{name}: cannot start the build command `{command[0]}`: {error.strerror}",
             code=FailureCode.BUILD_FAILED,
             hint=f"Is {command[0]} installed?",
         ) from None
@@ -68,13 +68,13 @@ def build(name: str, command: Sequence[str], directory: Path, timeout_s: float) 
 
 
 def require_program(name: str, command: Sequence[str], directory: Path) -> None:
-    """Make sure that the program of a server's command can be started.
+    """Make sure that the program of a server's command can start.
 
     Raises:
-        ServerFault: there is none of that name.
+        ServerFault: no such program exists.
     """
     program = command[0]
-    # A name with a slash is a path from the directory in which the server is started
+    # A name with a slash is a path relative to the directory in which the server starts
     where = directory / program if "/" in program else shutil.which(program)
     if where is not None and os.access(where, os.X_OK) and not Path(where).is_dir():
         return
@@ -84,18 +84,18 @@ def require_program(name: str, command: Sequence[str], directory: Path) -> None:
     if is_there:
         hint = f"chmod +x {where}"
     elif len(words := program.split()) > 1:
-        hint = f"Each word is an element of its own: command = {json.dumps(words)}"
+        hint = f"Make each word an element: command = {json.dumps(words)}"
     raise ServerFault(
         f"{name}: its command `{program}` {lacks}", code=FailureCode.NOT_STARTED, hint=hint
     )
 
 
 def runtime_of(variant: Variant, timeout_s: float) -> str:
-    """The runtime that the server prints, started as it will be.
+    """The runtime that the server prints for `--version`, started as in a trial.
 
     Raises:
         ServerFault: it prints none.
-        Interrupted: this thread has to stop.
+        Interrupted: this thread must stop.
     """
     assert variant.file.process is not None  # noqa: S101 (prepare() made sure)
     command = [*variant.file.process.command, "--version"]
@@ -118,7 +118,7 @@ def runtime_of(variant: Variant, timeout_s: float) -> str:
 def _ran(
     command: Sequence[str], directory: Path, timeout_s: float, *, stderr: int
 ) -> tuple[int, str]:
-    """Exit code of a command and the end of its output; nothing of its session is left."""
+    """Run a command; return exit code and end of its output. No process of its session survives."""
     with contextlib.closing(WrittenPipe()) as output:
         try:
             process = subprocess.Popen(
@@ -143,7 +143,7 @@ def _ran(
                         error.output = output.text
                         raise
         finally:
-            # The compilers that make started, if it was cut short
+            # The compilers that make started, if make was killed
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

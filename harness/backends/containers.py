@@ -1,4 +1,4 @@
-"""Containers on their way to an end: stop them, and say how they ended."""
+"""Stop containers, and find out how they ended."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from harness.contract import server_counters
 from harness.host.bounded_output import Written
 from harness.host.fair_wait import Wait
 
-# Status of a container whose process is gone
+# Status of a container whose process has ended
 ENDED = frozenset({"exited", "dead"})
-# Exit codes of what SIGKILL, and any signal from outside, ended
+# Exit codes of processes that SIGKILL, or any signal from outside, ended
 KILLED = 128 + signal.SIGKILL
 SIGNALLED = frozenset(128 + number for number in killing.OUTSIDE)
-# Two lines of counters for each cell, and what else a server says.
+# Two lines of counters per cell, and the server's other output.
 LOG_LINES = 2_000
 STOP_WAIT_MIN_S = 0.1  # a request to the engine takes as long
-# From the end of its output until the engine knows how a container ended.
+# From the end of a container's output until the engine reports how it ended.
 END_S = 10.0
 
 
 def stop(server: Container, waiting: Wait, *, asks: bool) -> ServerExit:
-    """Stop it unless it has ended; without `asks`, wait for its own end. How it ended."""
+    """Stop it unless it has ended; without `asks`, wait for its own end. Return how it ended."""
     waiting.begin()
-    # Read first: afterwards a signal from elsewhere looks like ours
+    # Read first: a signal from another process looks like ours afterwards
     died = killed(server, {KILLED}) if _status(server) in ENDED else ""
     with contextlib.suppress(docker.errors.APIError):  # it has ended
         if asks:
             server.kill(signal="SIGTERM")
         waiting.until(lambda left_s: ends_within(server, left_s))
     try:
-        # The engine sends SIGKILL at once; the exit code is then 137.
+        # The engine sends SIGKILL immediately; the exit code is then 137.
         server.stop(timeout=0)
         code = int(server.wait(timeout=docker_engine.API_TIMEOUT_S)["StatusCode"])
     except docker.errors.APIError as error:
@@ -52,7 +52,7 @@ def stop(server: Container, waiting: Wait, *, asks: bool) -> ServerExit:
 
 
 def killed(container: Container, codes: frozenset[int] | set[int], within_s: float = END_S) -> str:
-    """Which signal ended a container that ended with one of `codes`, in words; else empty."""
+    """Describe the signal that ended a container with one of the exit `codes`; otherwise empty."""
     ends_within(container, within_s)
     try:
         container.reload()
@@ -69,8 +69,8 @@ def killed(container: Container, codes: frozenset[int] | set[int], within_s: flo
 
 
 def ends_within(container: Container, timeout_s: float) -> bool:
-    """Whether it ended within a time."""
-    # What the engine says of a wait that took too long depends on the version of its client.
+    """Whether the container ends within a time."""
+    # The error of a wait that timed out depends on the version of the engine's client.
     with contextlib.suppress(OSError, docker.errors.DockerException):
         container.wait(timeout=max(STOP_WAIT_MIN_S, timeout_s))
         return True
@@ -78,9 +78,9 @@ def ends_within(container: Container, timeout_s: float) -> bool:
 
 
 def launched(client: docker.DockerClient) -> list[Container]:
-    """Containers of campaigns that have ended, or never started, and whose launcher is gone.
+    """Containers of launched campaigns that do not run and whose launcher is gone.
 
-    A launcher that runs reads how its campaign ended, and removes it then.
+    A launcher that runs reads how its campaign ended, and removes the container then.
     """
     filters: dict[str, Any] = {"label": LAUNCHED, "status": ["exited", "created"]}
     found = client.containers.list(all=True, filters=filters, ignore_removed=True)
@@ -89,18 +89,18 @@ def launched(client: docker.DockerClient) -> list[Container]:
 
 
 def remove(container: Container) -> None:
-    """Remove it; what an error leaves is found by its label."""
-    with contextlib.suppress(docker.errors.APIError):  # gone, or on its way
+    """Remove it. If that fails, the next sweep finds it by its label."""
+    with contextlib.suppress(docker.errors.APIError):  # gone, or being removed
         container.remove(force=True, v=True)
 
 
 def last_lines(container: Container | None) -> str:
-    """The end of what it has written to stderr so far."""
+    """The end of its stderr so far."""
     return _read(container, stdout=False, stderr=True, tail=LOG_LINES).text if container else ""
 
 
 def _read(container: Container, **options: Any) -> Written:
-    """What the engine kept of its output; it keeps no more than `confined()` allows."""
+    """The part of its output that the engine kept, limited by `confined()`."""
     written = Written()
     with contextlib.suppress(docker.errors.APIError):
         for chunk in docker_engine.streamed(container.logs(stream=True, follow=False, **options)):

@@ -1,12 +1,12 @@
-"""What the kernel charged: CPU time of a control group, and of all tasks on some CPUs.
+"""Read the CPU time that the kernel charged to a control group, and to all tasks on some CPUs.
 
-Probed per hierarchy: hybrid hosts mount version 1 controllers beside a version 2 tree. Version 2
-counts every group's CPU time (`usage_usec` in `cpu.stat`) whether or not its `cpu` controller is
-on (Documentation/admin-guide/cgroup-v2.rst, "CPU Interface Files").
+Each hierarchy is looked up by itself: hybrid hosts mount version 1 controllers and a version 2
+tree. Version 2 counts every group's CPU time (`usage_usec` in `cpu.stat`) even if its `cpu`
+controller is off (Documentation/admin-guide/cgroup-v2.rst, "CPU Interface Files").
 
-A running task's time is added at the scheduler's next tick or switch (update_curr() in
-kernel/sched/fair.c), so a counter that does not move for longer than a tick belongs to a group that
-does not run, and is exact.
+The kernel adds a running task's time at the scheduler's next tick or switch (update_curr() in
+kernel/sched/fair.c). So if a group's counter does not change for longer than a tick, the group does
+not run and its counter is exact.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from harness.host.cpu_spent import Reading
 
 V1 = "cgroup-v1"
 V2 = "cgroup-v2"
-# The variable that names the only source to use, to hold one against another.
+# The variable that names the only source to use, for comparing sources.
 SOURCE_VARIABLE = "C10K_CPU_SOURCE"
 PER_CPU = "cpuacct.usage_percpu"
 CLOCK_MONOTONIC_COARSE = 6  # linux/time.h; its resolution is one tick (clock_getres(2))
@@ -35,25 +35,25 @@ JOIN_S = 10.0
 MICROSECOND_NS = 1_000
 USER_HZ = os.sysconf("SC_CLK_TCK")
 STAT_TICK_NS = 1_000_000_000 // USER_HZ
-# The columns of /proc/stat (proc_stat(5)) that are time of tasks, and those that may be.
+# The columns of /proc/stat (proc_stat(5)) with the time of tasks, and those that may have some.
 TASK_COLUMNS = ("user", "nice", "system")
 SOFTIRQ_COLUMNS = ("irq", "softirq")
 
 
 @dataclass(frozen=True, slots=True)
 class CpuGroup:
-    """A control group whose CPU time can be read."""
+    """A control group with a readable CPU time."""
 
     directory: Path
     source: str
 
     @property
     def members(self) -> Path:
-        """Where a process writes `0` to join it."""
+        """The file that a process writes `0` to in order to join."""
         return self.directory / "cgroup.procs"
 
     def cpu_ns(self) -> int:
-        """CPU time of all that ever ran in it. Raises OSError when it is gone."""
+        """CPU time of every process that ever ran in it. Raises OSError when the group is gone."""
         if self.source == V1:
             return int((self.directory / "cpuacct.usage").read_text())
         for line in (self.directory / "cpu.stat").read_text().splitlines():
@@ -63,7 +63,7 @@ class CpuGroup:
         raise OSError(f"no usage_usec in {self.directory / 'cpu.stat'}")
 
     def remove(self) -> bool:
-        """Remove it, and the groups that a server made in it; False while anything runs there."""
+        """Remove it, and the groups that a server made in it; False while a process runs there."""
         for directory, _, _ in os.walk(self.directory, topdown=False):
             try:
                 Path(directory).rmdir()
@@ -72,7 +72,7 @@ class CpuGroup:
         return True
 
     def outside_ns(self, cpus: Iterable[int]) -> int | None:
-        """The part of it that was on other CPUs than these; version 2 keeps none by CPU."""
+        """The part of `cpu_ns` on other CPUs than these; None in version 2, which lacks it."""
         if self.source != V1:
             return None
         table = _by_cpuacct((self.directory / PER_CPU).read_text())
@@ -80,12 +80,12 @@ class CpuGroup:
 
     @property
     def exact_ns(self) -> int:
-        """The unit of its counter, less one."""
+        """Largest error of `cpu_ns`: the unit of its counter, less one."""
         return 0 if self.source == V1 else MICROSECOND_NS
 
 
 def of_container(container: str, root: Path = ROOT) -> CpuGroup | None:
-    """The group of the container with this full id; None where none can be read."""
+    """The group of the container with this full id; None if none is readable."""
     bases = ((V1, root / "cpuacct"), (V1, root / "cpu,cpuacct"), (V2, root), (V2, root / "unified"))
     for source, base in bases:
         directory = cgroups.find(base, container) if _is_wanted(source) else None
@@ -100,10 +100,10 @@ def of_container(container: str, root: Path = ROOT) -> CpuGroup | None:
 
 
 def make(name: str, root: Path = ROOT, proc: Path = Path("/proc/self/cgroup")) -> CpuGroup | None:
-    """Make a group below this process's own that changes nothing but the counting; None if refused.
+    """Make a group below this process's own that only counts; None if the kernel refuses.
 
-    Version 1 only where `cpuacct` is a hierarchy of its own, version 2 only where no `cpu`
-    controller comes with the group: with it the scheduler would share out the CPU between groups.
+    Version 1 only where `cpuacct` is a hierarchy of its own. Version 2 only where the group gets no
+    `cpu` controller: with it the scheduler would divide the CPU between groups.
     """
     for source, parent in _parents(root, proc.read_text()):
         directory = parent / name
@@ -126,8 +126,8 @@ _joinable: dict[Path, bool] = {}
 
 
 def _may_join(group: CpuGroup) -> bool:
-    """Whether a process of ours may move there: version 2 asks for rights above, too, and refuses
-    processes in some kinds of groups. The answer is the same for all groups of one parent."""
+    """Whether a process of ours may move to the group. Version 2 also needs rights above it, and
+    refuses processes in some kinds of groups. All groups of one parent have the same answer."""
     parent = group.directory.parent
     if parent not in _joinable:
         join = ["sh", "-c", 'echo 0 > "$1"', "sh", str(group.members)]
@@ -137,7 +137,7 @@ def _may_join(group: CpuGroup) -> bool:
 
 
 def _parents(root: Path, own: str) -> Iterable[tuple[str, Path]]:
-    """Where groups may be made: below the groups that this process is in."""
+    """Where groups can be made: below the groups of this process."""
     for line in own.splitlines():
         _, controllers, path = line.split(":", 2)
         below = path.lstrip("/")
@@ -163,7 +163,7 @@ def _is_wanted(source: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """How long some CPUs ran tasks so far, and all CPUs of the host did."""
+    """How long some CPUs, and all CPUs of the host, have run tasks so far."""
 
     busy_ns: int
     host_ns: int
@@ -173,7 +173,7 @@ class Busy:
 
 
 def busy(cpus: Iterable[int], root: Path = ROOT, proc: Path = Path("/proc")) -> Busy | None:
-    """Run time of all tasks on these CPUs, from the best source here; None where there is none."""
+    """Run time of all tasks on these CPUs, from the best source here; None without a source."""
     wanted = tuple(cpus)
     for source, parse, path in (
         ("cpuacct", _by_cpuacct, root / "cpuacct" / PER_CPU),
@@ -192,16 +192,16 @@ def busy(cpus: Iterable[int], root: Path = ROOT, proc: Path = Path("/proc")) -> 
 
 
 def _by_cpuacct(text: str) -> dict[int, int]:
-    """Version 1 counts the run time of all tasks, per CPU, in the root of its hierarchy."""
+    """Parse version 1: the root of its hierarchy counts the run time of all tasks, per CPU."""
     return dict(enumerate(int(value) for value in text.split()))
 
 
 def _by_ticks(text: str, cpus: tuple[int, ...]) -> Busy:
-    """Sampled at each tick, in units of 10 ms. Each column is cut to whole ones by itself.
+    """Sum /proc/stat, which the kernel samples at each tick, in whole units of 10 ms per column.
 
-    A kernel with CONFIG_IRQ_TIME_ACCOUNTING keeps interrupts out of the run time of tasks; others
-    leave in it what comes while the task runs, as the softirq inside its send(). Which one it is
-    shows in the time of hard interrupts, which only the first one measures.
+    A kernel with CONFIG_IRQ_TIME_ACCOUNTING subtracts interrupts from the run time of tasks. Other
+    kernels include interrupts during the task, such as the softirq inside its send(). A time of
+    hard interrupts above 0 identifies the first kind: only that one measures it.
     """
     table = procfs.cpu_ticks(text)
     measures_irq = any(ticks.get("irq", 0) for ticks in table.values())
@@ -217,9 +217,9 @@ def _by_ticks(text: str, cpus: tuple[int, ...]) -> Busy:
 
 
 def reading(own_ns: int | None, cpus: Iterable[int]) -> Reading:
-    """CPU time so far: of the server (`own_ns`), of its CPUs, and what was stolen from those.
+    """CPU time so far: of the server (`own_ns`), of its CPUs, and the time stolen from those.
 
-    Read at once, and not at an idle moment: for waits, in which a server may well be busy.
+    It is read at once and not at an idle moment: it serves waits, in which the server may be busy.
     """
     wanted = tuple(cpus)
     on_cpus = busy(wanted)
@@ -234,15 +234,15 @@ def reading(own_ns: int | None, cpus: Iterable[int]) -> Reading:
 
 
 def group_ns(group: CpuGroup | None) -> int | None:
-    """CPU time of a group in ns; None where there is none, or no more."""
+    """CPU time of a group in ns; None without a group, or if it is gone."""
     try:
         return group.cpu_ns() if group is not None else None
-    except (OSError, ValueError):  # it ended with its server
+    except (OSError, ValueError):  # the group ended with its server
         return None
 
 
 def below_ns(pid: int, seen: server_processes.Processes) -> int:
-    """CPU time in ns of a process and of all below it; of ended children in ticks of 10 ms."""
+    """CPU time in ns of a process and all its descendants; ended children count in 10 ms ticks."""
     members = server_processes.descendants(seen, [pid]) & seen.keys()
     collected = sum(seen[one].collected_ticks for one in members)
     return sum(clock_ns(one) or 0 for one in members) + collected * STAT_TICK_NS
@@ -261,17 +261,17 @@ Accounts = tuple[int | None, Busy | None]
 
 @dataclass(frozen=True, slots=True)
 class _Still:
-    """A counter's value, and since when (CLOCK_MONOTONIC) it is known to be the same."""
+    """A counter's value, and the time (CLOCK_MONOTONIC) since which it has not changed."""
 
     value: int
     since_s: float
 
 
 class Accountant:
-    """Reads servers' accounts at idle moments. One for all trials of a backend.
+    """Read servers' accounts at idle moments. A backend has one for all its trials.
 
-    A counter that stayed the same for longer than a tick is exact. Side by side a server is idle
-    from the end of its turn on, and its CPUs are idle between two turns. So the accountant
+    A counter that stayed the same for longer than a tick is exact. Side by side, a server is idle
+    from the end of its turn, and its CPUs are idle between two turns. So the accountant
     remembers its last readings, and waits only where something ran since.
     """
 
@@ -282,7 +282,7 @@ class Accountant:
         self._containers: dict[str, CpuGroup] = {}
 
     def of_container(self, container: str) -> CpuGroup | None:
-        """The group of the container with this full id; the search is made once for each."""
+        """The group of the container with this full id. It is searched once per container."""
         if container not in self._containers:
             group = of_container(container, self._root)
             if group is None:
@@ -291,7 +291,7 @@ class Accountant:
         return self._containers[container]
 
     def settled(self, group: CpuGroup | None, cpus: Iterable[int]) -> Charged:
-        """Wait until neither the group nor its CPUs run, at most `SETTLE_MAX_S`, and read both."""
+        """Wait until neither group nor CPUs run, at most `SETTLE_MAX_S`, and read both."""
         wanted = tuple(cpus)
         tick_ns = round(self._tick_s * 1e9) * len(wanted)
         (now_ns, on_cpus), is_own_still, is_still = self._settle(group, wanted)
@@ -311,17 +311,17 @@ class Accountant:
                 busy_source=on_cpus.source,
                 busy_exact_ns=on_cpus.exact_ns + (0 if is_still else tick_ns),
                 host_busy_ns=on_cpus.host_ns,
-                # On the other CPUs the load and the harness run at that moment
+                # Load and harness run on the other CPUs at this moment
                 host_exact_ns=on_cpus.exact_ns
                 + round(math.sqrt(on_cpus.cpus) * self._tick_s * 1e9),
             )
         return charged
 
     def _settle(self, group: CpuGroup | None, cpus: tuple[int, ...]) -> tuple[Accounts, bool, bool]:
-        """The last readings, and whether group and CPUs were still for longer than a tick.
+        """Return the last readings, and whether group and CPUs were still for longer than a tick.
 
-        After one wait the group alone has to be still: others may use the CPUs all the time.
-        Without a group the CPUs themselves have to be, and a counter of 10 ms takes that wait.
+        After one wait only the group must be still: other processes may use the CPUs all the time.
+        Without a group the CPUs must be still, and a counter in units of 10 ms needs that wait.
         """
         deadline_s = time.monotonic() + SETTLE_MAX_S
         has_waited = False
@@ -341,7 +341,7 @@ class Accountant:
             has_waited = True
 
     def _is_still(self, counter: object, value: int, asked_s: float) -> bool:
-        """Take in a reading; whether the counter had this value for longer than a tick by then."""
+        """Add a reading; return whether the counter has had this value for longer than a tick."""
         known = self._known.get(counter)
         if known is None or known.value != value:
             known = self._known[counter] = _Still(value, time.monotonic())

@@ -1,11 +1,11 @@
-"""Trials in containers: the load owns the namespaces, one fresh server joins them.
+"""Run trials in containers: the load owns the namespaces, and one fresh server joins them.
 
     load     network none, its sysctls, init as PID 1, the load's CPUs
     server   --network container:LOAD --pid container:LOAD, the server's CPUs and ulimits
 
-Both are read-only and under one seccomp profile, so that its cost is the same for each server. They
-run under different uids (harness/backends/confinement.py). Nothing is mounted from the host; a
-volume in memory at /run/c10k, which both may write to, carries a `unix://` listener. Everything has
+Both are read-only and have one seccomp profile, so that its cost is the same for each server. They
+run under different uids (harness/backends/confinement.py). Nothing of the host is mounted. A volume
+in memory at /run/c10k, writable for both, holds the socket of a `unix://` listener. Everything has
 our label, for clean-up.
 """
 
@@ -54,12 +54,12 @@ from harness.plan.limits import BACKLOG, SYSCTLS
 from harness.variants.variant_files import Variant
 
 RUN_DIRECTORY = "/run/c10k"
-# Threads and processes of a server that is asked for its runtime only.
+# Limit of threads and processes for a server that only prints its runtime.
 VERSION_PIDS = 1_024
 
 
 class DockerBackend:
-    """Runs servers and load in containers of the engine that the environment names."""
+    """Run servers and load in containers of the engine that the environment names."""
 
     name = "docker"
     isolated = True
@@ -77,11 +77,11 @@ class DockerBackend:
         self._harness_image = images.harness_image(self.client, timeout_s)
 
     def place(self, variant: Variant) -> str:
-        """Context and first layers of its image: the first build makes those of all."""
+        """Context and first layers of its image: the first build makes them for all."""
         return images.shared_layers(variant)
 
     def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
-        """Build the variant's image unless it exists."""
+        """Build the server's image unless it exists."""
         image = images.build_variant(self.client, variant, timeout_s)
         alone = self.alone(variant.name)
         runtime = None
@@ -92,7 +92,7 @@ class DockerBackend:
         )
 
     def alone(self, campaign: str) -> dict[str, Any]:
-        """The options of a server outside a trial, as confined as in one."""
+        """The options of a server outside a trial, confined as in a trial."""
         return {
             **confined(campaign),
             "network_mode": "none",
@@ -115,7 +115,7 @@ class DockerBackend:
             trial.close()
 
     def sweep(self) -> list[str]:
-        """Remove containers and volumes that carry our label, and the lock that we hold."""
+        """Remove containers and volumes with our label and the lock that we hold."""
         swept = []
         ours: dict[str, Any] = {"label": [LABEL, f"{LOCK_LABEL}={lock.default_path()}"]}
         found = self.client.containers.list(all=True, filters=ours, ignore_removed=True)
@@ -165,7 +165,7 @@ class DockerTrial:
         self._load: Container | None = None
         self._servers: dict[str, Container] = {}
         self._events: EventStream | None = None
-        # A socket, of a kind that depends on how the engine is reached
+        # A socket; its type depends on the connection to the engine
         self._load_stdin: Any = None
         self._exits: dict[str, ServerExit] = {}
         self.clamps: list[str] = []
@@ -206,7 +206,7 @@ class DockerTrial:
         self._events = EventStream(docker_engine.streamed(output))
 
     def next_event(self, timeout_s: float) -> Event | None:
-        """The load's next event."""
+        """Wait for the load's next event."""
         assert self._events is not None  # noqa: S101 (start_load() ran)
         assert self._load is not None  # noqa: S101
         event = self._events.next(timeout_s)
@@ -215,17 +215,17 @@ class DockerTrial:
         return event
 
     def reply(self, **members: Any) -> None:
-        """Answer a load that asked for something and waits."""
+        """Answer a load that sent a request and waits."""
         assert self._load is not None  # noqa: S101 (start_load() ran)
-        # Where the load has died, its events end, and tell
+        # If the load has died, the end of its events reports it
         with contextlib.suppress(OSError, docker.errors.DockerException):
             if self._load_stdin is None:
                 self._load_stdin = self._load.attach_socket(params={"stdin": 1, "stream": 1})
-            # What attach_socket() returns reads only, but for TLS; the socket below does both
+            # Except with TLS, attach_socket() returns a reader; the socket below it also writes
             getattr(self._load_stdin, "_sock", self._load_stdin).sendall(reply_line(members))
 
     def charged(self) -> Charged:
-        """What the kernel charged to the server's container."""
+        """CPU time that the kernel charged to the server's container."""
         server = self._servers.get(MAIN)
         group = self._accountant.of_container(str(server.id)) if server else None
         return self._accountant.settled(group, self._context.cpus.server)
@@ -255,15 +255,15 @@ class DockerTrial:
                 memswap_limit=self._memory_max,
             )
         except HostNotFit as error:
-            self._require_not_killed(self._load, within_s=0)  # no server joins what has ended
+            self._require_not_killed(self._load, within_s=0)  # no server can join an ended load
             variant = self._context.prepared.variant.name
             raise ServerFault(
-                f"{variant}: its container does not start: {error.message}",
+                f"{variant}: the engine cannot start its container: {error.message}",
                 code=FailureCode.NOT_STARTED,
             ) from None
 
     def await_server(self, name: str, within_s: float) -> ServerExit:
-        """Wait for a server to end by itself; one that does not is killed."""
+        """Wait for a server to end by itself, and kill it after `within_s`."""
         return self._end(name, within_s, asks=False)
 
     def ended(self) -> ServerExit | None:
@@ -271,14 +271,14 @@ class DockerTrial:
         server = self._servers[MAIN]
         try:
             server.reload()
-        except docker.errors.NotFound:  # somebody removed it
+        except docker.errors.NotFound:  # it was removed from outside
             return self._end(MAIN, 0)
         except (OSError, docker.errors.DockerException):
-            return None  # the engine does not say; it will be asked again
+            return None  # the engine failed to answer; the next call asks again
         return self._end(MAIN, 0) if server.status in containers.ENDED else None
 
     def stop_server(self, name: str = MAIN) -> ServerExit:
-        """SIGTERM, then SIGKILL when it had the profile's `stop_s`."""
+        """Send SIGTERM, then SIGKILL after the profile's `stop_s`."""
         return self._end(name, self._context.timeouts.stop_s)
 
     def server_log(self) -> str:
@@ -293,12 +293,12 @@ class DockerTrial:
         return asdict(found) if found else None
 
     def throttled(self) -> int | None:
-        """As the server's cgroup, and those around it, count."""
+        """Count by the server's cgroup and those above it."""
         server = self._servers.get(MAIN)
         return cgroups.throttled(str(server.id)) if server else None
 
     def load_log(self) -> str:
-        """What the load wrote to stderr, and what it wrote to stdout that is no event."""
+        """The load's stderr, and its lines of stdout that are no events."""
         stray = self._events.stray if self._events else []
         return tail("\n".join([*stray, containers.last_lines(self._load)]))
 
@@ -316,7 +316,7 @@ class DockerTrial:
 
     @staticmethod
     def _require_not_killed(load: Container, within_s: float = containers.END_S) -> None:
-        """Raises Interrupted where something other than the harness ended the load in that time."""
+        """Raise Interrupted if something other than the harness ended the load by then."""
         if how := containers.killed(load, containers.SIGNALLED, within_s):
             raise Interrupted(f"the load's container {load.name} was ended: {how}")
 
@@ -329,7 +329,7 @@ class DockerTrial:
         return self._exits[name]
 
     def _start(self, **options: Any) -> Container:
-        """Create and start; what the engine refuses is given up once, and recorded as a clamp."""
+        """Create and start it. Drop a limit that the engine refuses, and record it as a clamp."""
         asked = self._context.asked
         options = {
             **confined(self._context.campaign),
@@ -350,12 +350,12 @@ class DockerTrial:
                     raise HostNotFit(
                         f"the engine refuses `{options['name']}`: {explanation}"
                     ) from None
-        raise HostNotFit(f"the engine refuses `{options['name']}` with the least of limits")
+        raise HostNotFit(f"the engine refuses `{options['name']}` even with the fewest limits")
 
     def _give_up(self, explanation: str, options: dict[str, Any]) -> bool:
         """Drop the limit that the engine complains about; False if it is none of ours."""
         if "rlimit" in explanation and options["ulimits"]:
-            options["ulimits"] = []  # then the engine's own default holds; it is read back inside
+            options["ulimits"] = []  # the engine's default applies; the load reads it back
             self.clamps.append(
                 f"nofile: asked for {self._context.asked.nofile:,}, refused by the engine"
             )
@@ -368,7 +368,7 @@ class DockerTrial:
         return False
 
     def _remove_failed(self, name: str) -> None:
-        """What was created and did not start; never what has the name and is somebody else's."""
+        """Remove what was created and did not start, unless another campaign owns the name."""
         with contextlib.suppress(docker.errors.NotFound):
             left = self._client.containers.get(name)
             if self._labels.items() <= left.labels.items():

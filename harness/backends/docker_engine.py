@@ -1,4 +1,4 @@
-"""The connection to the Docker engine, and what it says when there is none."""
+"""Connect to the Docker engine, and explain why that fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
 
 
 class Client(docker.DockerClient):
-    """A client whose every request raises EngineGone where no engine answers any more."""
+    """A client whose requests raise EngineGone if the engine no longer answers."""
 
     def __init__(self, **options: Any) -> None:
         self.api = _Api(**options)
@@ -37,18 +37,18 @@ class _Api(docker.APIClient):
         """Send a request.
 
         Raises:
-            EngineGone: the connection is refused, or broke.
+            EngineGone: the connection is refused, or it broke.
         """
         try:
             return super().send(request, **options)
         except requests.exceptions.ConnectionError as error:
             if any(isinstance(cause, ReadTimeoutError) for cause in error.args):
-                raise  # the engine is there, and takes its time
+                raise  # the engine runs, but is slow
             raise gone(error) from error
 
 
 def gone(error: Exception) -> EngineGone:
-    """The error of an engine that stopped answering."""
+    """Make the error for an engine that stopped answering."""
     return EngineGone(
         f"the Docker engine at {address()} no longer answers: {_reason(error) or error}",
         hint="Start it again, then repeat the command.",
@@ -56,7 +56,7 @@ def gone(error: Exception) -> EngineGone:
 
 
 def streamed(stream: Any) -> Iterator[Any]:
-    """What a stream of the engine brings; closes it at its end, in the thread that reads it."""
+    """Yield what a stream of the engine brings; close it at its end, in the reading thread."""
     try:
         yield from stream
     finally:
@@ -66,8 +66,8 @@ def streamed(stream: Any) -> Iterator[Any]:
 def end(stream: Any) -> None:
     """Close the response behind a stream, or a socket, of the engine.
 
-    The SDK leaves that to the garbage collector. Where that closes the socket first, the end of
-    the response fails, and Python 3.13 writes "Exception ignored" to standard error.
+    The SDK leaves that to the garbage collector. If the collector closes the socket first, the end
+    of the response fails, and Python 3.13 writes "Exception ignored" to standard error.
     """
     response = getattr(stream, "_response", None)
     if response is not None:
@@ -75,22 +75,22 @@ def end(stream: Any) -> None:
 
 
 def address() -> str:
-    """Where the engine is expected."""
+    """The address at which the harness expects the engine."""
     return os.environ.get("DOCKER_HOST") or SOCKET
 
 
 def connected(timeout_s: int = API_TIMEOUT_S) -> docker.DockerClient:
-    """A client of the engine that the environment names.
+    """Connect to the engine that the environment names.
 
     Raises:
-        HostNotFit: the environment names none, no engine answers, or it refuses this user.
+        HostNotFit: no address is usable, no engine answers, or it refuses this user.
     """
     _require_address(os.environ.get("DOCKER_HOST", ""))
     _require_tls_files(os.environ)
     try:
         client: docker.DockerClient = Client.from_env(timeout=timeout_s)
         client.ping()
-    # The SDK lets errors of other libraries through
+    # The SDK passes on errors of other libraries
     except (
         docker.errors.DockerException,
         requests.exceptions.RequestException,
@@ -102,7 +102,7 @@ def connected(timeout_s: int = API_TIMEOUT_S) -> docker.DockerClient:
 
 
 def facts() -> Engine:
-    """What the engine says of itself, or why there is none."""
+    """Facts that the engine reports about itself, or why it is not available."""
     try:
         client = connected(ASKED_TIMEOUT_S)
         version = client.version()
@@ -110,7 +110,7 @@ def facts() -> Engine:
     except HostNotFit as error:
         return Engine(error=error.message)
     except OSError as error:
-        return Engine(error=f"the Docker engine does not say its version: {error}")
+        return Engine(error=f"the Docker engine does not report its version: {error}")
     return Engine(
         version=str(version.get("Version")),
         api=str(version.get("ApiVersion")),
@@ -119,7 +119,7 @@ def facts() -> Engine:
 
 
 def _require_address(text: str) -> None:
-    """Raise HostNotFit where DOCKER_HOST cannot be an engine's address."""
+    """Raise HostNotFit if DOCKER_HOST cannot be an engine's address."""
     if not text:
         return
     try:
@@ -127,17 +127,17 @@ def _require_address(text: str) -> None:
         has_place = parsed.path.strip("/") or parsed.hostname
         has_port = parsed.scheme in ("unix", "ssh") or parsed.port
         is_address = parsed.scheme in SCHEMES and has_place and has_port
-    except ValueError:  # no port, or no IPv6 address
+    except ValueError:  # an invalid port or IPv6 address
         is_address = False
     if not is_address:
         raise HostNotFit(
-            f"DOCKER_HOST is `{text}`, which is no address of an engine; expected {FORMS}",
+            f"DOCKER_HOST is `{text}`, which is not the address of an engine; expected {FORMS}",
             hint=f"Correct it, or unset it to use {SOCKET}.",
         )
 
 
 def _require_tls_files(environment: Mapping[str, str]) -> None:
-    """Raise HostNotFit where the variables for TLS ask for what is not there."""
+    """Raise HostNotFit if a variable for TLS needs a variable or file that does not exist."""
     asking = [name for name in ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH") if environment.get(name)]
     if not asking:
         return
@@ -151,7 +151,7 @@ def _require_tls_files(environment: Mapping[str, str]) -> None:
     if missing:
         raise HostNotFit(
             f"{asking[0]} asks for TLS, but {directory} has no {', '.join(missing)}",
-            hint="Name the directory of the certificates with DOCKER_CERT_PATH, or unset "
+            hint="Set DOCKER_CERT_PATH to the directory of the certificates, or unset "
             "DOCKER_TLS_VERIFY and DOCKER_CERT_PATH.",
         )
 
@@ -162,7 +162,7 @@ def _unreachable(error: Exception) -> HostNotFit:
             f"the Docker engine at {address()} cannot be used: {error}",
             hint="Install a newer engine, or use `--backend process`.",
         )
-    reason = _reason(error) or "what answers there is no Docker engine"
+    reason = _reason(error) or "another program than a Docker engine answers there"
     if reason == os.strerror(13):
         return HostNotFit(
             f"the Docker engine at {address()} refuses user {os.geteuid()}: {reason}",
@@ -172,7 +172,7 @@ def _unreachable(error: Exception) -> HostNotFit:
     path = Path(address().removeprefix("unix://"))
     if path.is_dir():
         return HostNotFit(
-            f"{path} is a directory, and the socket of a Docker engine was expected",
+            f"{path} is a directory, expected the socket of a Docker engine",
             hint="Name the socket with DOCKER_SOCKET or DOCKER_HOST, and remove the directory.",
         )
     return HostNotFit(
@@ -182,7 +182,7 @@ def _unreachable(error: Exception) -> HostNotFit:
 
 
 def _reason(error: BaseException) -> str:
-    """What the kernel said, without the layers around it; empty where it said nothing."""
+    """The kernel's message without the layers around it; empty if there is none."""
     seen: list[BaseException] = []
     open_ends: list[object] = [error]
     while open_ends:
@@ -194,6 +194,6 @@ def _reason(error: BaseException) -> str:
             if isinstance(one, TimeoutError | requests.exceptions.Timeout):
                 return "it did not answer in time"
             if isinstance(one, OSError) and "TLS" in str(one):
-                return str(one)  # of requests, which looks for the files
+                return str(one)  # of the library requests, which looks for the files
             open_ends += [one.__context__, one.__cause__, *one.args]
     return ""

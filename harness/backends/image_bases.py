@@ -1,4 +1,4 @@
-"""The images that a Dockerfile starts from. Pure: text in, names out."""
+"""Find the images that a Dockerfile starts from. Pure: text in, names out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
-NOTHING = "scratch"  # a reserved name of no image
+NOTHING = "scratch"  # a reserved name without an image
 
 
 def of(dockerfile: str, base: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Images of variants and of the harness, built by the engine and named by what went into them."""
+"""Build the images of servers and of the harness, named by a digest of their content."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ from harness.variants.variant_files import Variant
 BASE_DEFAULT = "debian:bookworm-slim"
 HARNESS_IMAGE = "c10k/harness"
 VARIANT_LABEL = "c10k.variant"
-# The variables that an engine's client takes from the `proxies` of its configuration
+# The variables that a Docker client takes from the `proxies` of its configuration
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY")
-# An engine makes this file in every container.
+# The engine makes this file in every container.
 IN_CONTAINER = Path("/.dockerenv")
 # One line is expected.
 LOG_LINES = 100
-# How often a build, and a wait for a container, looks whether it has to stop.
+# How often a build, and a wait for a container, checks whether it must stop.
 LOOK_S, LOOK_AGAIN_S = 0.2, 2.0
 
 
 def base_image() -> str:
-    """The base of all images: `C10K_BASE`, so that a host without a registry needs one only."""
+    """The base of all images: `C10K_BASE`, so that a host without a registry needs only one."""
     return os.environ.get("C10K_BASE") or BASE_DEFAULT
 
 
 def shared_layers(variant: Variant) -> str:
     """Context and Dockerfile up to the first line that copies sources: equal ones share layers.
 
-    The engine builds a layer once only if the first of two builds has it before the second begins.
+    The engine reuses a layer only if the first build made it before the second build begins.
     """
     lines = _text_of(variant).splitlines()
     own = [at for at, line in enumerate(lines) if line.split()[:1] in (["COPY"], ["ADD"])]
@@ -57,10 +57,10 @@ def shared_layers(variant: Variant) -> str:
 
 
 def build_variant(client: docker.DockerClient, variant: Variant, timeout_s: float) -> str:
-    """Build the variant's image unless one of the same content exists; return the image's id.
+    """Build the server's image unless one of the same content exists; return the image's id.
 
     Raises:
-        ServerFault: it does not build; the fault carries the end of the build's output.
+        ServerFault: the build fails; the fault carries the end of the build's output.
     """
     tag = _tag(client, variant)
     try:
@@ -79,9 +79,9 @@ def build_variant(client: docker.DockerClient, variant: Variant, timeout_s: floa
         )
     except _BuildFailed as failure:
         raise ServerFault(
-            f"{variant.name}: its image does not build: {failure}",
+            f"{variant.name}: building its image failed: {failure}",
             code=FailureCode.BUILD_FAILED,
-            hint=f"Try it alone: docker build -f {variant.dockerfile} {variant.context}",
+            hint=f"Run the build alone: docker build -f {variant.dockerfile} {variant.context}",
             log=failure.log,
         ) from None
     image = client.images.get(tag)
@@ -92,7 +92,7 @@ def build_variant(client: docker.DockerClient, variant: Variant, timeout_s: floa
 
 
 def _tag(client: docker.DockerClient, variant: Variant) -> str:
-    """Name of the image of these sources on the bases as they are here."""
+    """Name of the image for these sources and the current local versions of their bases."""
     ids = [_id(client, name) for name in image_bases.of(_text_of(variant), base_image())]
     content = hashlib.sha256(os.fsencode(" ".join([variant.digest(), *ids]))).hexdigest()
     return f"c10k/{variant.name}:{content[:16]}"
@@ -105,17 +105,17 @@ def _text_of(variant: Variant) -> str:
 def _id(client: docker.DockerClient, name: str) -> str:
     try:
         return str(client.images.get(name).id)
-    except docker.errors.APIError:  # not here, or no name of an image: the build says so
+    except docker.errors.APIError:  # missing here, or an invalid name: the build reports it
         return f"{name}, not here"
 
 
 def runtime_of(
     client: docker.DockerClient, variant: Variant, image: str, timeout_s: float, **options: Any
 ) -> str:
-    """What the variant's server says of its runtime, in a container with these options.
+    """The runtime that the server prints for `--version`, in a container with these options.
 
     Raises:
-        ServerFault: it says nothing, or does not end.
+        ServerFault: it prints none, or does not end.
     """
     container = None
     try:
@@ -127,7 +127,7 @@ def runtime_of(
         raise _untold(variant, str(error)) from None
     finally:
         if container is not None:
-            # Gone, or on its way: what an error leaves is found by its label.
+            # Gone, or being removed. If that fails, the next sweep finds it by its label.
             with contextlib.suppress(docker.errors.APIError):
                 container.remove(force=True, v=True)
     if code is None:
@@ -138,9 +138,9 @@ def runtime_of(
 
 
 def build_of(client: docker.DockerClient, image: str, **options: Any) -> str | None:
-    """Compiler and flags of the program that an image starts, from a container that never starts.
+    """Compiler and flags of an image's program, read from a container that is never started.
 
-    None for one that does not say, and for the program of an interpreter, which no path names.
+    None if the program has no such record, and for an interpreted program, which no path names.
     """
     program = program_of(client.images.get(image).attrs.get("Config") or {})
     if not program.startswith("/"):
@@ -153,23 +153,23 @@ def build_of(client: docker.DockerClient, image: str, **options: Any) -> str | N
             content = archive.extractfile(member) if member.isfile() else None
             return compilers.producer_in(content.read()) if content else None
     except docker.errors.APIError:
-        return None  # no such file, for one: its start will fail, and say so
+        return None  # for example no such file; starting it will report that
     finally:
         with contextlib.suppress(docker.errors.APIError):
             container.remove(force=True, v=True)
 
 
 def program_of(config: Mapping[str, Any]) -> str:
-    """What an image starts, by its configuration; engines may leave out what is not set."""
+    """The program that an image starts, from its configuration; engines may omit unset keys."""
     return str([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ()), ""][0])
 
 
 def _exit_code(container: Container, timeout_s: float) -> int | None:
-    """How the container ended; None if it did not in time."""
+    """The container's exit code; None if it did not end in time."""
     last_s = time.monotonic() + timeout_s
     while (left_s := last_s - time.monotonic()) > 0:
         interrupt.require_going()
-        # What the engine says of a wait that took too long depends on the version of its client.
+        # The error of a wait that timed out depends on the version of the engine's client.
         try:
             return int(container.wait(timeout=min(LOOK_AGAIN_S, left_s))["StatusCode"])
         except OSError:
@@ -188,10 +188,10 @@ def _untold(variant: Variant, reason: str, log: str = "") -> ServerFault:
 
 
 def harness_image(client: docker.DockerClient, timeout_s: float) -> str:
-    """The image that the load runs from; from a clone it is built first.
+    """The image that the load runs from; a clone of the repository builds it first.
 
     Raises:
-        HostNotFit: it is neither there nor can it be built.
+        HostNotFit: it does not exist and cannot be built.
     """
     named = os.environ.get("C10K_HARNESS_IMAGE")
     if named:
@@ -207,7 +207,7 @@ def harness_image(client: docker.DockerClient, timeout_s: float) -> str:
     if not (root / "Dockerfile").is_file():
         raise HostNotFit(
             f"the Docker backend needs the image `{HARNESS_IMAGE}`, and {root} has no Dockerfile",
-            hint="Run `c10k` from the repository, or name an image with C10K_HARNESS_IMAGE.",
+            hint="Run `c10k` from the repository, or set C10K_HARNESS_IMAGE to an image.",
         )
     try:
         _build(
@@ -219,17 +219,17 @@ def harness_image(client: docker.DockerClient, timeout_s: float) -> str:
         )
     except _BuildFailed as failure:
         raise HostNotFit(
-            f"the harness's own image does not build: {failure}",
+            f"building the harness's own image failed: {failure}",
             hint=f"Its last lines:\n{failure.log}",
         ) from None
     return str(client.images.get(HARNESS_IMAGE).id)
 
 
 def proxies() -> dict[str, str]:
-    """The proxies that a build gets, by name.
+    """The proxies for a build, by name of the variable.
 
-    Docker's configuration reaches a container as its environment. Elsewhere the SDK reads the
-    configuration itself, and the environment is that of the user's other programs.
+    In a container, Docker's configuration arrives as environment variables. Elsewhere the SDK reads
+    the configuration itself, and the environment is that of the user's other programs.
     """
     if not IN_CONTAINER.exists():
         return {}
@@ -237,7 +237,7 @@ def proxies() -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-# What the engine says of a build, or how its reading failed; None behind the last.
+# A message of a build, or the error of reading it; None after the last.
 Message = dict[str, Any] | Exception | None
 
 
@@ -248,10 +248,10 @@ class _BuildFailed(Exception):
 
 
 def _build(client: docker.DockerClient, timeout_s: float, **arguments: Any) -> None:
-    """Build with a deadline, whether the build is silent or never ends talking."""
+    """Build with a deadline, which holds for a silent build and for one with endless output."""
     said = Written()
     messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    # A thread reads, because nothing but silence ends a read from the engine.
+    # A thread reads, because a read from the engine has no deadline.
     threading.Thread(target=_pump, args=(client, arguments, messages), daemon=True).start()
     deadline_s = time.monotonic() + timeout_s
     error = None
@@ -268,7 +268,7 @@ def _build(client: docker.DockerClient, timeout_s: float, **arguments: Any) -> N
 
 
 def _next(messages: queue.SimpleQueue[Message], deadline_s: float) -> Message:
-    """The next message. Raises queue.Empty behind the deadline, Interrupted in a stopped thread."""
+    """The next message. Raises queue.Empty after the deadline, Interrupted in a stopped thread."""
     while True:
         interrupt.require_going()
         left_s = deadline_s - time.monotonic()
@@ -293,7 +293,7 @@ def _pump(
         messages.put(docker_engine.gone(error))
     except (OSError, ValueError) as error:
         messages.put({"error": str(error)})
-    except Exception as error:  # an engine that is gone: the thread that waits raises it
+    except Exception as error:  # the engine is gone: the waiting thread raises it
         messages.put(error)
     finally:
         messages.put(None)

@@ -1,20 +1,21 @@
-"""`python keeper.py CHANNEL GROUP COMMAND...`: keep one server, and all that it forks.
+"""`python keeper.py CHANNEL GROUP COMMAND...`: keep one server, and everything that it forks.
 
 The process backend starts every server under a keeper. The keeper inherits the server's orphans
-and waits for them, so the kernel adds the CPU time of each to the keeper's (`cutime` in proc(5)),
-and nothing that the server forked outlives the keeper.
+and waits for them. So the kernel adds the CPU time of each to the keeper's (`cutime` in proc(5)),
+and no process that the server forked outlives the keeper.
 
 It is the first process of the server's PID namespace where there is one, and a subreaper
-(PR_SET_CHILD_SUBREAPER in prctl(2)) elsewhere. It never ends before its harness says so: a worker
-that a server leaves behind is for the checks to find.
+(PR_SET_CHILD_SUBREAPER in prctl(2)) elsewhere. It ends only when its harness orders it, so that the
+checks can find a worker that a server leaves behind.
 
 CHANNEL: descriptor of a socket. The harness writes orders: `T` sends SIGTERM to the server, `K`
-SIGKILL, its end ends all. The keeper writes the server's exit code, negative for a signal, in one
-line. The server, which has the keeper's user, must not write there: open(2) of /proc/PID/fd refuses
-sockets, and PR_SET_DUMPABLE keeps ptrace(2) and pidfd_getfd(2) out.
+SIGKILL. When the harness closes it, the keeper ends every process. The keeper writes the server's
+exit code, negative for a signal, in one line. The server has the keeper's user and must not write
+there: open(2) of /proc/PID/fd refuses sockets, and PR_SET_DUMPABLE blocks ptrace(2) and
+pidfd_getfd(2).
 GROUP: `cgroup.procs` of the control group that the server joins; empty for none.
 
-Standard library only, and little of it: the keeper starts with every server.
+It imports only a little of the standard library, because it starts with every server.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 INIT = 1
-EXIT_CANNOT_START = 127  # as a shell's, for a command that is not found
+EXIT_CANNOT_START = 127  # a shell's exit code for a command that it cannot find
 
 
 def main(channel: int, group: str, command: list[str]) -> None:
@@ -40,8 +41,8 @@ def main(channel: int, group: str, command: list[str]) -> None:
     is_init = os.getpid() == INIT
     if not is_init:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
-        # When the harness dies CHANNEL ends: the kernel must not kill the keeper before it has
-        # ended all that it kept
+        # When the harness dies, CHANNEL ends. The kernel must not kill the keeper before it has
+        # ended every process that it kept
         _prctl(PR_SET_PDEATHSIG, 0)
     woken, wake = os.pipe()
     os.set_blocking(woken, False)
@@ -70,19 +71,19 @@ def main(channel: int, group: str, command: list[str]) -> None:
 def _orders(channel: int) -> bytes:
     try:
         return os.read(channel, 64)
-    except ConnectionResetError:  # its end, with an exit code that the harness has not read
+    except ConnectionResetError:  # the harness closed it with an exit code unread
         return b""
 
 
 def _become(group: str, command: list[str], *, with_keeper: bool) -> None:
-    """Join the control group and execute the server; return never."""
+    """Join the control group and execute the server. Never returns."""
     try:
         signal.set_wakeup_fd(-1)
-        # CPython ignores these two from its start on, and execve(2) passes that on
+        # CPython ignores these two signals, and execve(2) would pass that on to the server
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
-        if with_keeper:  # in a PID namespace the kernel sees to it
+        if with_keeper:  # in a PID namespace the kernel does this
             _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if group:
             with open(group, "wb", buffering=0) as processes:  # noqa: PTH123 (no pathlib here)
@@ -95,7 +96,7 @@ def _become(group: str, command: list[str], *, with_keeper: bool) -> None:
 
 
 def _reap(server: int, channel: int) -> bool:
-    """Wait for all that ended; return whether the server itself is not among them."""
+    """Wait for every ended process; return whether the server itself still runs."""
     goes_on = True
     while True:
         try:
@@ -106,16 +107,16 @@ def _reap(server: int, channel: int) -> bool:
             return goes_on
         if pid == server:
             goes_on = False
-            with contextlib.suppress(ConnectionError):  # the harness is gone
+            with contextlib.suppress(ConnectionError):  # the harness has died
                 os.write(channel, b"%d\n" % os.waitstatus_to_exitcode(result))
 
 
 def _end_all(*, is_init: bool) -> None:
-    """SIGKILL to whatever is left. What a process that dies leaves behind becomes the keeper's."""
+    """Send SIGKILL to every process left. Orphans of a killed process become the keeper's."""
     while True:
         try:
             if is_init:
-                os.kill(-1, signal.SIGKILL)  # all others of the namespace
+                os.kill(-1, signal.SIGKILL)  # all other processes of the namespace
             else:
                 for child in _children():
                     os.kill(child, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A server under its keeper (harness/backends/keeper.py), as the process backend holds it."""
+"""Hold a server under its keeper (harness/backends/keeper.py), for the process backend."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from harness.host.bounded_output import WrittenPipe
 from harness.host.fair_wait import Wait
 
 STATUS_BYTES = 64
-# From the keeper's SIGKILL to all that it kept until the kernel has taken the last of it away.
+# From the keeper's SIGKILL to all its processes until the kernel has removed the last.
 END_S = 5.0
 GROUP_POLL_S = 0.01
 ORDERS = {signal.SIGTERM: b"T", signal.SIGKILL: b"K"}
 
 
 class KeptServer:
-    """One server process, all that it forked, and what it writes to stderr."""
+    """One server process, every process that it forked, and the end of its stderr."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class KeptServer:
         directory: Path,
         variables: Mapping[str, str],
     ) -> None:
-        """Start it. `prefix` is what the keeper itself is started with."""
+        """Start it. `prefix` is the command prefix of the keeper."""
         self.group = group
         self.log = WrittenPipe()
         self._channel, theirs = socket.socketpair()
@@ -68,27 +68,27 @@ class KeptServer:
         self._has_ended = self._is_over = False
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it SIGTERM or SIGKILL; nothing where it has ended."""
+        """Send it SIGTERM or SIGKILL, unless it has ended."""
         with contextlib.suppress(ConnectionError):
             self._channel.sendall(ORDERS[number])
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for the server's own end; return whether it came within `timeout_s`."""
+        """Wait until the server ends by itself; return whether it did within `timeout_s`."""
         deadline_s = time.monotonic() + timeout_s
         while not self._has_ended:
             left_s = max(0.0, deadline_s - time.monotonic())
             if not select.select([self._channel], [], [], left_s)[0]:
                 return False
             told = b""
-            with contextlib.suppress(ConnectionResetError):  # it ended without reading an order
+            with contextlib.suppress(ConnectionResetError):  # the keeper ended with an order unread
                 told = self._channel.recv(STATUS_BYTES)
             self._has_ended = True
-            # Without a word the keeper itself was killed, or never came to be
+            # No exit code: the keeper was killed, or never started
             self._exit_code = _number(told) if told else self.process.wait()
         return True
 
     def stop(self, waiting: Wait, *, asks: bool = True) -> int | None:
-        """SIGTERM, then SIGKILL after the wait; its exit code, None if it had to be killed.
+        """SIGTERM, then SIGKILL after the wait; return its exit code, None if killed here.
 
         Without `asks`, only wait for its own end.
         """
@@ -109,7 +109,7 @@ class KeptServer:
         return self._exit_code
 
     def end(self) -> None:
-        """Leave nothing of it: neither what it forked nor its control group."""
+        """Remove it completely, with every process that it forked and its control group."""
         if self._is_over:
             return
         self._is_over = True
@@ -122,14 +122,14 @@ class KeptServer:
             self.process.wait()
         self.log.close()
         if self.group is not None:
-            # Possible once the last process in it is gone, not once it was killed
+            # This works only once the last process in it is gone; a killed one may still exist
             deadline_s = time.monotonic() + END_S
             while not self.group.remove() and time.monotonic() < deadline_s:
                 time.sleep(GROUP_POLL_S)
 
 
 def _number(told: bytes) -> int | None:
-    """The exit code that the keeper wrote; None where it wrote something else."""
+    """The exit code that the keeper wrote; None if it wrote something else."""
     try:
         return int(told)
     except ValueError:

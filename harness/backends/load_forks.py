@@ -1,7 +1,7 @@
-"""The load processes of the process backend, which a fork server starts.
+"""Start the load processes of the process backend through a fork server.
 
-The fork server (harness/load/forkserver.py) runs where the load may run and with its limits. It is
-started with the first load process and ends with this process, however that ends.
+The fork server (harness/load/forkserver.py) runs on the load's CPUs and with its limits. It starts
+with the first load process and ends with this process, in whatever way that ends.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ END_S = 5.0
 
 
 class ForkServer:
-    """Starts load processes.
+    """Start load processes.
 
     Attributes:
-        pid: the fork server's own.
+        pid: the PID of the fork server.
     """
 
     def __init__(self, prefix: Sequence[str]) -> None:
-        """`prefix` is what the fork server is started with: its CPUs and limits."""
+        """`prefix` is the command prefix that sets the fork server's CPUs and limits."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the object)
         self._mutex = threading.Lock()
@@ -54,9 +54,9 @@ class ForkServer:
     def fork(
         self, module: str, environment: Mapping[str, str], log: int, *, has_network: bool
     ) -> LoadProcess:
-        """Start `python -m module`, which writes its errors to the descriptor `log`.
+        """Start `python -m module`, whose stderr is the descriptor `log`.
 
-        `has_network`: in a network namespace of its own.
+        `has_network`: it gets a network namespace of its own.
 
         Raises:
             HostNotFit: the fork server has ended.
@@ -71,7 +71,7 @@ class ForkServer:
         our_status, status = os.pipe()
         try:
             told = [stdin, stdout, log, status]
-            # A signal between the two would leave the reply for the next request
+            # A signal in between would leave the reply unread until the next request
             with shielded(), self._mutex:
                 socket.send_fds(self._control, [json.dumps(request).encode()], told)
                 answer, handles, _, _ = socket.recv_fds(self._control, REPLY_BYTES_MAX, 1)
@@ -107,9 +107,9 @@ class LoadProcess:
         pipes: tuple[int, int, int],
         server: subprocess.Popen[bytes],
     ) -> None:
-        """`handle` is its pidfd: a PID may be that of another process once this one ended.
+        """`handle` is its pidfd: the kernel can reuse the PID after this process ends.
 
-        `pipes`: our ends of its stdin, its stdout and of what the fork server tells of its end.
+        `pipes`: our ends of its stdin, of its stdout, and of the fork server's report of its end.
         """
         self.pid = pid
         self._handle = handle
@@ -118,12 +118,12 @@ class LoadProcess:
         self.stdout = os.fdopen(stdout, "rb")
 
     def write(self, line: bytes) -> None:
-        """Write to its stdin; nothing where it has ended."""
+        """Write to its stdin, unless it has ended."""
         with contextlib.suppress(BrokenPipeError):
             os.write(self._stdin, line)
 
     def stop(self, timeout_s: float) -> None:
-        """SIGTERM, and SIGKILL after `timeout_s`."""
+        """Send SIGTERM, and SIGKILL after `timeout_s`."""
         for number, within_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, END_S)):
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, number)
@@ -131,9 +131,9 @@ class LoadProcess:
                 return
 
     def exit_code(self) -> int | None:
-        """How it ended, negative for a signal; None while it runs.
+        """Its exit code, negative for a signal; None while it runs.
 
-        Its fork server's, where that was ended: the kernel then kills what it forked.
+        If the fork server was killed, its exit code: the kernel then kills what it forked.
         """
         if not self._ends(END_S):
             return None
@@ -143,7 +143,7 @@ class LoadProcess:
         return None
 
     def close(self) -> None:
-        """Close our end of its stdin, and its pidfd. Its stdout is the reader's to close."""
+        """Close our end of its stdin, and its pidfd. The reader closes its stdout."""
         for one in (self._stdin, self._handle, self._status):
             os.close(one)
 

@@ -1,17 +1,16 @@
-"""Trials without Docker: plain processes in a private network namespace.
+"""Run trials without Docker: plain processes in a private network namespace.
 
     taskset load CPUs │ prlimit │ fork server │ harness.load        makes the namespace
     nsenter --net │ taskset server CPUs │ prlimit │ unshare --pid │ keeper │ ./server   joins it
 
 `unshare`, `nsenter`, `taskset`, `prlimit` and `setpriv` are util-linux, which every Linux has. Only
-`unshare --pid` forks. `setpriv --pdeathsig` has the kernel kill the server when the harness dies,
-however it dies. The fork server (harness/backends/load_forks.py) ends with the harness, and the
-kernel kills the load with it.
+`unshare --pid` forks. `setpriv --pdeathsig` has the kernel kill the server when the harness dies in
+any way. The fork server (harness/backends/load_forks.py) ends with the harness, and the kernel
+kills the load with it.
 
-A server has a keeper, a PID namespace and a control group for its CPU time of its own, each where
-this user may make one: nothing that it forks is lost, neither to the accounts nor to the clean-up.
-It runs as the user of the load. A PID namespace hides the load from it. Without one it can read,
-stop and end the load.
+Where this user may make them, a server has its own keeper, PID namespace and control group for CPU
+time. Then accounts and clean-up include every process that it forks. It runs as the user of the
+load. A PID namespace hides the load from it. Without one it can read, stop and end the load.
 """
 
 from __future__ import annotations
@@ -59,14 +58,14 @@ from harness.variants.strict_toml import FileProblems
 from harness.variants.variant_files import Variant
 
 LOAD_STOP_S = 5.0
-# The kernel keeps the port of connections that a server without SO_REUSEADDR closed first for a
-# minute (TCP_TIMEWAIT_LEN in net/tcp.h).
+# If a server without SO_REUSEADDR closes connections first, the kernel keeps the port for a minute
+# (TCP_TIMEWAIT_LEN in net/tcp.h).
 KEPT_PORT_S = 65.0
 KEPT_PORT_LOOK_S = 0.25
 
 
 class ProcessBackend:
-    """Runs servers and load as processes of this host."""
+    """Run servers and load as processes of this host."""
 
     name = "process"
     confines_cpus = False
@@ -84,19 +83,19 @@ class ProcessBackend:
         self._mutex = threading.Lock()
 
     def prepare_load(self, timeout_s: float) -> None:
-        """Nothing to do: the load is this very package."""
+        """Do nothing: the load is part of this package."""
 
     def place(self, variant: Variant) -> str:
-        """The directory that `make -C` of its build command works in, or its own."""
+        """The directory of `make -C` in its build command, or its own."""
         build = variant.file.process.build if variant.file.process else ()
         return str(builds.make_directory(build, variant.directory))
 
     def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
-        """Run the variant's build command in its directory."""
+        """Run the server's build command in its directory."""
         run = variant.file.process
         if run is None:
             raise ServerFault(
-                f"{variant.name}: has no `[process]` in its variant.toml",
+                f"{variant.name}: its variant.toml has no `[process]`",
                 code=FailureCode.NO_PROCESS,
                 hint="Add `[process] command`, or use `--backend docker`.",
             )
@@ -116,7 +115,7 @@ class ProcessBackend:
             raise ServerFault(
                 f"{variant.name}: its build wrote too much among its sources: {problems.message}",
                 code=FailureCode.BUILD_FAILED,
-                hint="Let it write into a directory `build`, which is no source.",
+                hint="Change the build to write into a directory `build`, which is no source.",
             ) from None
         builds.require_program(variant.name, run.command, variant.directory)
         runtime = builds.runtime_of(variant, timeout_s) if variant.file.runtime else None
@@ -149,16 +148,16 @@ class ProcessBackend:
             return self._fork_servers[prefix]
 
     def sweep(self) -> list[str]:
-        """Kill what the roster says of killed campaigns under the lock that the caller holds."""
+        """Kill what the roster lists of killed campaigns under the lock that the caller holds."""
         return [f"process {pid}" for pid in sweeping.sweep(self._roster)]
 
     def environment(self) -> dict[str, Any]:
-        """Whether trials have namespaces of their own, and whether a server can reach the load."""
+        """Whether trials have their own namespaces, and whether a server can reach the load."""
         return {
             "isolated": self.isolated,
             "namespace": " ".join(self._namespaces.make) if self._namespaces else None,
             "pid_namespace": " ".join(self._unshare_pids) or None,
-            # A server has the user of the load: it must not see it
+            # Server and load have the same user, so the server must not see the load
             "guards_load": bool(self._unshare_pids),
         }
 
@@ -207,18 +206,18 @@ class ProcessTrial:
         self._events = EventStream(chunks(self._load.stdout))
 
     def next_event(self, timeout_s: float) -> Event | None:
-        """The load's next event."""
+        """Wait for the load's next event."""
         event = self._events.next(timeout_s)
         if event is None and (how := self._killed(self._load.exit_code())):
             raise Interrupted(f"the load of {self._context.name} was ended: {how}")
         return event
 
     def reply(self, **members: Any) -> None:
-        """Answer a load that asked for something and waits."""
+        """Answer a load that sent a request and waits."""
         self._load.write(reply_line(members))
 
     def charged(self) -> Charged:
-        """What the kernel charged to the server's control group, where it has one."""
+        """CPU time that the kernel charged to the server's control group, where it has one."""
         return self._accountant.settled(self._servers[MAIN].group, self._context.cpus.server)
 
     def spent(self) -> Reading:
@@ -244,7 +243,7 @@ class ProcessTrial:
         )
 
     def await_server(self, name: str, within_s: float) -> ServerExit:
-        """Wait for a server to end by itself; one that does not is killed."""
+        """Wait for a server to end by itself, and kill it after `within_s`."""
         return self._end(name, within_s, asks=False)
 
     def ended(self) -> ServerExit | None:
@@ -252,7 +251,7 @@ class ProcessTrial:
         return self._end(MAIN, 0) if self._servers[MAIN].wait(0) else None
 
     def stop_server(self, name: str = MAIN) -> ServerExit:
-        """SIGTERM, then SIGKILL when it had the profile's `stop_s`; the exit code as it was."""
+        """Send SIGTERM, then SIGKILL after the profile's `stop_s`; return the real exit code."""
         return self._end(name, self._context.timeouts.stop_s)
 
     def server_log(self) -> str:
@@ -260,19 +259,19 @@ class ProcessTrial:
         return self._servers[MAIN].log.text
 
     def memory(self) -> Event | None:
-        """Nothing is charged per process: the load's own estimate stands."""
+        """None: the kernel charges nothing per process. The load's own estimate is used."""
         return None
 
     def throttled(self) -> int | None:
-        """Servers run in the harness's own cgroup."""
+        """Count by the harness's own cgroup, in which servers run."""
         return cgroups.throttled_here()
 
     def load_log(self) -> str:
-        """What the load wrote to stderr, and what it wrote to stdout that is no event."""
+        """The load's stderr, and its lines of stdout that are no events."""
         return tail("\n".join([*self._events.stray, self._load_log.text]))
 
     def close(self) -> None:
-        """Leave no process behind, whatever session it moved to."""
+        """Kill every process of the trial, even in a session of its own."""
         for name in self._servers:
             self.stop_server(name)
         self._load.stop(LOAD_STOP_S)
@@ -288,7 +287,7 @@ class ProcessTrial:
             return ServerExit(None, "")
         if name not in self._exits:
             waiting = Wait(timeout_s, self.spent)
-            # Read first: afterwards a signal from elsewhere looks like ours
+            # Read first: a signal from another process looks like ours afterwards
             died = self._killed(server.exit_code) if server.wait(0) else ""
             exit_code = server.stop(waiting, asks=asks)
             log = tail(server_counters.condensed(server.log.text))
@@ -296,7 +295,7 @@ class ProcessTrial:
         return self._exits[name]
 
     def _killed(self, exit_code: int | None) -> str:
-        """Which signal from outside ended a process, in words; empty where none did."""
+        """Describe the signal from outside that ended a process; empty if none did."""
         number = killed.from_outside(exit_code) if exit_code is not None else None
         if number is None:
             return ""
@@ -304,7 +303,7 @@ class ProcessTrial:
         return killed.told(number, lacked_memory=lacked, senders="`kill`")
 
     def _discard(self, name: str) -> None:
-        """Leave nothing of a server, nor of what it forked."""
+        """Remove a server completely, with every process that it forked."""
         server = self._servers.pop(name, None)
         self._exits.pop(name, None)
         if server is not None:
@@ -318,13 +317,13 @@ class ProcessTrial:
 
 
 def _own_ns(server: KeptServer, seen: server_processes.Processes) -> int:
-    """What its group counts, or its processes: the keeper is not in the group, and what the kernel
-    dropped with a child that was not waited for is in no process."""
+    """CPU time of its group, or of its processes. The keeper is outside the group. Of a child that
+    no process waited for, the kernel drops the time, and then no process has it."""
     return max(cpu_time.group_ns(server.group) or 0, cpu_time.below_ns(server.process.pid, seen))
 
 
 def _require_free_port(wait_s: float = KEPT_PORT_S) -> None:
-    """Without a namespace of its own a trial shares the host's ports.
+    """Check that the port is free: without a network namespace, trials use the host's ports.
 
     Raises:
         HostNotFit: a process listens on the port, or the kernel still keeps it after `wait_s`.
@@ -335,7 +334,7 @@ def _require_free_port(wait_s: float = KEPT_PORT_S) -> None:
         if sockets.listeners(address):
             raise HostNotFit(
                 f"port {address.port} is in use on this host: {why}",
-                hint="Network namespaces are refused here, so servers use the host's loopback: "
+                hint="The kernel refuses network namespaces, so servers use the host's loopback: "
                 f"free the port (`ss -ltnp sport = :{address.port}` names its owner).",
             )
         if time.monotonic() >= last_s:
@@ -349,7 +348,7 @@ def _require_free_port(wait_s: float = KEPT_PORT_S) -> None:
 
 
 def _refused(address: Address) -> str | None:
-    """Why a server cannot listen on the port; None when it can."""
+    """Why a server cannot listen on the port; None if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

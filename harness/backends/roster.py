@@ -1,24 +1,23 @@
-"""The roster: a file that records what the trials of a host's lock have started.
+"""Keep the roster: a file that records what the trials under one lock have started.
 
-A harness that is killed cannot stop its processes, so it records them before they run; the next
-sweep reads the file and kills these processes and no others. Each line is one JSON object:
+A killed harness cannot stop its processes. So it records them before they run. The next sweep
+reads the file, and kills these processes and no others. Each line is one JSON object:
 
     {"boot": "…", "token": "5f…"}                                       a trial begins
     {"boot": "…", "token": "5f…", "pid": 7, "start": 99, "pids": 40…}   it started a process
     {"boot": "…", "token": "5f…", "group": "/sys/fs/cgroup/…"}          it made a control group
     {"boot": "…", "token": "5f…", "ended": true}                        nothing of it is left
 
-`token` is random, and every server of the trial has it in its environment as `C10K_TRIAL_TOKEN`.
-The kernel shows the environment of the fork server for the load that it forked.
-`boot` is the kernel's boot id: lines from before a reboot count for nothing. Readers ignore keys
-that they do not know, so a line may say more, and lines that they cannot read, so a line that was
-cut short costs nothing but itself.
+`token` is random. Every server of the trial has it in its environment as `C10K_TRIAL_TOKEN`. For
+the load, the kernel shows the environment of the fork server that forked it.
+`boot` is the kernel's boot id; readers ignore lines from before a reboot. They also ignore unknown
+keys, so that lines can gain keys, and unreadable lines, so that a cut line affects no other line.
 
 The file is named after the lock, `/run/lock/c10k.lock.started-UID`, because the lock's holder
 must find what earlier holders left. Where the user may not create it there, it is in the directory
-for temporary files. Others may write to both directories. So each user has a file, with mode 0600,
-and a reader trusts only a regular file that the user of its name owns. Root reads the files of all
-users, and kills on a user's word only that user's processes.
+for temporary files. Other users may write to both directories. So each user has a file, with mode
+0600, and a reader trusts only a regular file that belongs to the user in its name. Root reads the
+files of all users. For a user's entry, root kills only processes of that user.
 """
 
 from __future__ import annotations
@@ -45,15 +44,15 @@ SUFFIX = "started"
 GROUPS = Path("/sys/fs/cgroup")
 DIGEST_LETTERS = 16
 TOKEN_BYTES = 16
-# A trial writes some hundred bytes for each process; a larger file is not ours.
+# A trial writes some hundred bytes per process; a larger file is not ours.
 BYTES_MAX = 4 << 20
-# Anything but a regular file is opened without waiting for it, and never through a link.
+# Opening a path that is no regular file must not block, and never follows a link.
 SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A process that cannot be mistaken for a later one with the same PID.
+    """Identify a process, even if a later one gets the same PID.
 
     `start` is in clock ticks since boot (/proc/PID/stat).
     """
@@ -64,7 +63,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the roster of the user `owner` says of one trial that has not ended."""
+    """What the roster of the user `owner` records of one trial that has not ended."""
 
     owner: int
     token: str
@@ -80,31 +79,31 @@ class Roster:
         self._mutex = threading.Lock()
 
     def begin(self) -> str:
-        """Record a trial, before it starts anything; its token.
+        """Record a trial before it starts anything; return its token.
 
         Raises:
-            HostNotFit: no roster can be written.
+            HostNotFit: no roster is writable.
         """
         token = secrets.token_hex(TOKEN_BYTES)
         self._append(token)
         return token
 
     def add_process(self, token: str, pid: int) -> None:
-        """Record a child that was just started. Raises HostNotFit as `begin` does."""
-        try:  # not reaped yet, so the PID is the child's
+        """Record a child right after its start. Raises HostNotFit as `begin` does."""
+        try:  # not reaped yet, so the PID is still the child's
             child = procfs.process_stat(Path(f"/proc/{pid}/stat").read_text())
         except OSError:
             return
         self._append(token, pid=pid, start=child.started_ticks, pids=pid_namespace())
 
     def add_group(self, token: str, directory: Path) -> None:
-        """Record a control group that was just made. Raises HostNotFit as `begin` does."""
+        """Record a control group right after its creation. Raises HostNotFit as `begin` does."""
         self._append(token, group=str(directory))
 
     def end(self, tokens: Iterable[str]) -> None:
-        """Forget these trials: none of their processes is left.
+        """Mark these trials as ended: none of their processes is left.
 
-        A roster that cannot be written keeps an entry too many, which matches no process.
+        If the roster is not writable, it keeps an entry too many, which matches no process.
         """
         ended = frozenset(tokens)
         with self._mutex:
@@ -138,11 +137,11 @@ class Roster:
                     return
         raise HostNotFit(
             f"cannot record what a trial starts: {'; '.join(failures)}",
-            hint="Free space there, or name a lock in a directory of your own with C10K_LOCK.",
+            hint="Free space there, or set C10K_LOCK to a lock in a directory of your own.",
         )
 
     def _files(self) -> list[tuple[Path, int]]:
-        """Rosters with their owners; root's are all."""
+        """The rosters that this user may act on, with their owners; for root, all rosters."""
         found = []
         for place in self._places:
             with contextlib.suppress(OSError):
@@ -154,7 +153,7 @@ class Roster:
 
 
 def _places(of: Path) -> tuple[Path, Path]:
-    """Where rosters may be, without the user: beside the lock, or among the temporary files."""
+    """Paths of rosters without the user: next to the lock, and among the temporary files."""
     real = Path(os.path.realpath(of))
     digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:DIGEST_LETTERS]
     return Path(f"{real}.{SUFFIX}"), Path(tempfile.gettempdir()) / f"c10k-{digest}.{SUFFIX}"
@@ -165,12 +164,12 @@ def _own(place: Path) -> Path:
 
 
 def _line(token: str, **told: int | str) -> bytes:
-    # Begins with a newline, too: the line before may have been cut short.
+    # Also begin with a newline: the line before may be incomplete.
     return b"\n" + json.dumps({"boot": boot_id(), "token": token, **told}).encode() + b"\n"
 
 
 def _write(path: Path, line: bytes) -> None:
-    """Append in one write. No fsync: what a crash of the kernel loses has no processes left."""
+    """Append in one write. No fsync is needed: after a crash of the kernel no process is left."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | SAFELY, 0o600)
     try:
         _require_trusted(descriptor, os.geteuid())
@@ -188,7 +187,7 @@ def _require_trusted(descriptor: int, owner: int) -> None:
 
 
 def _content(path: Path, owner: int) -> bytes:
-    """Read a roster. Raises OSError if it cannot be read, or not be trusted."""
+    """Read a roster. Raises OSError if it is not readable, or not trustworthy."""
     descriptor = os.open(path, os.O_RDONLY | SAFELY)
     try:
         _require_trusted(descriptor, owner)
@@ -198,7 +197,7 @@ def _content(path: Path, owner: int) -> bytes:
 
 
 def _entries(content: bytes, owner: int) -> list[Entry]:
-    """What a roster says of trials that have not ended."""
+    """The entries of a roster for trials that have not ended."""
     trials: dict[str, list[dict[str, Any]]] = {}
     for line in _lines(content):
         trials.setdefault(line["token"], []).append(line)
@@ -221,7 +220,7 @@ def _entry(owner: int, token: str, lines: Iterable[dict[str, Any]]) -> Entry:
 
 
 def _is_group_of(token: str, group: Path) -> bool:
-    """Whether a path can be that of a control group of the trial. Other users may write rosters."""
+    """Whether a path can be a control group of the trial. Other users may write rosters."""
     is_below = group.is_relative_to(GROUPS) and ".." not in group.parts
     return is_below and group.name.startswith(group_name(token, ""))
 
@@ -235,7 +234,7 @@ def _lines(content: bytes) -> Iterator[dict[str, Any]]:
     for text in content.split(b"\n"):
         try:
             line = json.loads(text)
-        except (ValueError, RecursionError):  # cut short, or not ours
+        except (ValueError, RecursionError):  # incomplete, or not ours
             continue
         if isinstance(line, dict) and line.get("boot") == boot_id() and _is_token(line):
             yield line
@@ -248,9 +247,9 @@ def _is_token(line: dict[str, Any]) -> bool:
 
 @functools.cache
 def boot_id() -> str:
-    """A random number that the kernel makes at each boot; empty where /proc does not show it.
+    """A random number that the kernel makes at each boot; empty if /proc does not show it.
 
-    Then a token, or the start time beside a PID, has to tell a process from one of another boot.
+    Without it, a token or the start time must distinguish a process from one of another boot.
     """
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -260,5 +259,5 @@ def boot_id() -> str:
 
 @functools.cache
 def pid_namespace() -> int:
-    """In which namespace this process's PIDs hold, by its inode number."""
+    """Inode number of the PID namespace in which this process's PIDs are valid."""
     return Path("/proc/self/ns/pid").stat().st_ino

@@ -1,11 +1,12 @@
 """Kill the processes that a roster covers, and no others.
 
-A process belongs to a trial of the roster if it is one that the harness started, or is in the
-session of one that still runs, or has the trial's token in its environment, which children inherit.
-A server that left its session and cleared its environment has its keeper
-(harness/backends/keeper.py), which ends all that it kept when the harness ends, however that is.
+A process belongs to a trial of the roster if the harness started it, or if it is in the session of
+such a process that still runs, or if it has the trial's token in its environment, which children
+inherit. A server that left its session and cleared its environment still has its keeper
+(harness/backends/keeper.py). The keeper ends every process that it kept when the harness ends in
+any way.
 
-The sweeping process and its ancestors are spared whatever they carry.
+The sweep spares its own process and its ancestors in every case.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from harness.backends.roster import TOKEN_VARIABLE, Entry, Identity, Roster
 from harness.host import procfs, server_processes
 from harness.host.server_processes import Processes
 
-# A process may fork just before it is killed; more generations than that are a fork bomb.
+# A process may fork just before it is killed; more generations than this are a fork bomb.
 ROUNDS_MAX = 100
 # A killed process ends at once unless it waits for a device.
 END_S = 5.0
@@ -31,14 +32,14 @@ ENDED = "ZX"
 
 
 def sweep(roster: Roster, token: str | None = None) -> list[int]:
-    """Kill the processes of all trials of the roster, or of one; end trials that have none left.
+    """Kill the processes of all trials of the roster, or of one; end the trials without processes.
 
     Args:
-        roster: of a lock that the caller holds.
-        token: of the one trial to end.
+        roster: the roster of a lock that the caller holds.
+        token: the token of the one trial to end.
 
     Returns:
-        The PIDs of what was killed.
+        The PIDs of the killed processes.
     """
     entries = [entry for entry in roster.entries() if token in (None, entry.token)]
     killed = _kill_all(lambda: _covered(entries)) if entries else []
@@ -48,13 +49,13 @@ def sweep(roster: Roster, token: str | None = None) -> list[int]:
 
 
 def _is_group_free(entry: Entry) -> bool:
-    """Remove the trial's control groups; whether none is left."""
+    """Remove the trial's control groups; return whether all are gone."""
     removed = [CpuGroup(group, V2).remove() for group in entry.groups]
     return all(removed)
 
 
 def _kill_all(find: Callable[[], list[Identity]]) -> list[int]:
-    """Kill what `find` finds until it finds no more, and wait for the end of all."""
+    """Kill what `find` finds until it finds no more, and wait until all have ended."""
     descriptors: dict[int, int] = {}
     seen: set[Identity] = set()
     try:
@@ -75,7 +76,7 @@ def _kill_all(find: Callable[[], list[Identity]]) -> list[int]:
 
 
 def _covered(entries: Iterable[Entry]) -> list[Identity]:
-    """Living processes that belong to these trials; those that lead a session come last.
+    """Living processes of these trials; session leaders come last.
 
     The kernel does not reuse a session's number while its leader lives.
     """
@@ -93,7 +94,7 @@ def _covered(entries: Iterable[Entry]) -> list[Identity]:
 
 
 def _of(entry: Entry, alive: Processes) -> Iterable[int]:
-    """The processes of one trial among those that are alive."""
+    """Select the processes of one trial from those that are alive."""
     leaders = {
         one.pid
         for one in entry.started
@@ -105,7 +106,7 @@ def _of(entry: Entry, alive: Processes) -> Iterable[int]:
 
 
 def _carries(pid: int, token: str) -> bool:
-    """Whether a process has the token in its environment; not, where that is not shown."""
+    """Whether a process has the token in its environment; False if that is not readable."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -123,7 +124,7 @@ def _user(pid: int) -> int | None:
 def kill(one: Identity) -> int | None:
     """Send SIGKILL; return a pidfd, readable once the process ended, or None if nothing was sent.
 
-    The pidfd is opened before the start time is checked, so it cannot be that of a later process.
+    The pidfd is opened before the start time is checked, so it cannot belong to a later process.
     """
     try:
         descriptor = os.pidfd_open(one.pid)

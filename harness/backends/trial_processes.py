@@ -1,4 +1,4 @@
-"""The processes of one trial: each is in the roster as soon as it runs, and none survives."""
+"""Start the processes of one trial. The roster lists each as soon as it runs; none survives."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harness.backends.roster import TOKEN_VARIABLE, Roster, group_name
 
 
 class Recorded:
-    """Starts processes of a trial.
+    """Start processes of a trial.
 
     Raises:
-        HostNotFit: no roster can be written, from here and from every method that starts something.
+        HostNotFit: no roster is writable (from here and from every method that starts something).
     """
 
     def __init__(self, roster: Roster) -> None:
@@ -62,7 +62,7 @@ class Recorded:
         return {**os.environ, **variables, TOKEN_VARIABLE: self._token}
 
     def group(self, name: str) -> CpuGroup | None:
-        """Make a control group that counts CPU time; None where this user may not."""
+        """Make a control group that counts CPU time; None if this user may not."""
         group = cpu_time.make(group_name(self._token, name))
         if group is not None:
             try:
@@ -73,5 +73,5 @@ class Recorded:
         return group
 
     def end(self) -> None:
-        """Kill what is left, whatever session it moved to; then the roster forgets the trial."""
+        """Kill every process left, whatever its session; then mark the trial as ended."""
         sweeping.sweep(self._roster, self._token)

@@ -73,9 +73,9 @@ def test_a_server_that_takes_its_time_is_waited_for() -> None:
 
 
 def test_a_load_that_says_nothing_is_told_with_all_the_time_it_had() -> None:
-    with pytest.raises(LoadSilent, match="said nothing for 0 s"):
+    with pytest.raises(LoadSilent, match="sent no event for 0 s"):
         following(Opened(), 0.0, coming=True)
-    with pytest.raises(LoadSilent, match="said nothing for 7 s"):
+    with pytest.raises(LoadSilent, match="sent no event for 7 s"):
         following(Opened(), 7, coming=False)
 
 

@@ -42,7 +42,7 @@ def test_what_is_no_address_is_called_that(monkeypatch: pytest.MonkeyPatch, text
     with pytest.raises(HostNotFit) as raised:
         docker_engine.connected()
 
-    expected = f"DOCKER_HOST is `{text}`, which is no address of an engine; expected {FORMS}"
+    expected = f"DOCKER_HOST is `{text}`, which is not the address of an engine; expected {FORMS}"
     assert raised.value.message == expected
     assert docker_engine.facts().error == expected
 
@@ -84,7 +84,7 @@ def test_what_answers_and_is_no_engine_is_called_that(monkeypatch: pytest.Monkey
         threading.Thread(target=answer, daemon=True).start()
         monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{listener.getsockname()[1]}")
 
-        with pytest.raises(HostNotFit, match="what answers there is no Docker engine"):
+        with pytest.raises(HostNotFit, match="another program than a Docker engine answers there"):
             docker_engine.connected()
 
 
