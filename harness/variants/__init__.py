@@ -1,4 +1,4 @@
-"""The directories under `servers/`: what `variant.toml` says, groups, sources, and new ones.
+"""Read the directories under `servers/`: `variant.toml`, groups, sources; make new ones.
 
 It builds and starts nothing.
 """

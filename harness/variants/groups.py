@@ -16,7 +16,7 @@ from harness.variants import strict_toml
 from harness.variants.variant_files import ALL, GROUP_MARK, Survey, Variant, VariantFile
 
 NATIVE = ("C", "C++")
-# One thread that waits for all connections, or one thread for each connection.
+# Workers with one thread for all connections, or one thread for each connection.
 MECHANISMS = ("thread-per-connection", "select", "poll", "epoll-lt", "epoll-et")
 
 
@@ -34,12 +34,12 @@ def _is_native(file: VariantFile) -> bool:
 
 
 def _is_one_family(file: VariantFile) -> bool:
-    """Whether it differs from others of its language in the wait mechanism only."""
+    """Whether it differs from others of its language only in the wait mechanism."""
     return (file.family or file.language) == file.language
 
 
 GROUPS = (
-    # A compiled server that prints a runtime's version has the event loop of a library in it
+    # A compiled server that prints a runtime's version uses the event loop of a library
     Group("@libraries", "C and C++ libraries", lambda file: _is_native(file) and file.runtime),
     Group(
         "@bounded",
@@ -81,10 +81,10 @@ def members(variants: Sequence[Variant]) -> dict[str, list[Variant]]:
 def pick(found: Survey, names: Sequence[str]) -> list[Variant]:
     """Pick servers of a directory in which some may be broken.
 
-    A broken server matters where `names` has it, or asks for all servers. Its group is unknown.
+    A broken server matters if `names` has it, or asks for all servers. Its group is unknown.
 
     Raises:
-        UsageError: as `select` does, or one of the servers is broken.
+        UsageError: as `select` does, or if one of the servers is broken.
     """
     asks_for_all = not names or ALL in names
     found.require(found.broken if asks_for_all else [n for n in names if n in found.broken])
@@ -92,7 +92,7 @@ def pick(found: Survey, names: Sequence[str]) -> list[Variant]:
 
 
 def left_out(found: Survey, names: Sequence[str]) -> list[str]:
-    """A sentence on each broken server that a group in `names` may have meant."""
+    """Say which broken servers a group in `names` may have meant, one sentence each."""
     if not any(name.startswith(GROUP_MARK) for name in names):
         return []
     return [

@@ -1,9 +1,9 @@
-"""The files of a server's build context: which they are, whether one changed, what a build wrote.
+"""List the files of a server's build context, detect changes, and find what a build wrote.
 
-A build may write among its own sources (`gcc -o server`, Cargo's `target`). What it writes is no
-source: else each build would make another server. A build by hand, or by the other backend, may
-write between a run and its resume. What it adds is no source where a compiler wrote it or Git
-ignores it, and where the files without it are exactly those of the run.
+A build may write among its own sources (`gcc -o server`, Cargo's `target`). These outputs are no
+sources; otherwise each build would make another server. A build by hand, or by the other backend,
+may write between a run and its resume. A new file is no source if a compiler wrote it or Git
+ignores it, provided that the files without the new ones are exactly those of the run.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from harness.variants.strict_toml import FileProblems, Problem
 
 # Outputs of a build, never inputs of one.
 NOT_SOURCE = {"build", "__pycache__", "node_modules", ".git"}
-# A directory that has this file can be made again from the others (bford.info/cachedir): Cargo's
-# `target`, for one.
+# A directory with this file can be rebuilt from other files (bford.info/cachedir), for example
+# Cargo's `target`.
 CACHE_TAG = "CACHEDIR.TAG"
-# How files begin that compilers write: ELF, archives of objects, classes of Java, Erlang's modules.
+# First bytes of compilers' outputs: ELF, archives of objects, classes of Java, Erlang's modules.
 COMPILED = (b"\x7fELF", b"!<arch>\n", b"\xca\xfe\xba\xbe", b"FOR1")
 COMPILED_SUFFIXES = (".pyc", ".pyo")
-# An engine takes seconds to read as much; `/` and a home directory have more.
+# An engine takes seconds to read this much; `/` and a home directory have more.
 FILES_MAX = 20_000
 BYTES_MAX = 256 << 20
 
-# When a file was written last, its size, and its inode.
+# Time of the last write of a file, its size, and its inode.
 Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the build of one server can see.
+    """The files that the build of one server can see.
 
     Attributes:
-        file: its `variant.toml`, in its directory.
-        named: the context, as `docker.context` names it.
+        file: the server's `variant.toml`, in its directory.
+        named: the context, as `docker.context` gives it.
     """
 
     file: Path
@@ -53,17 +53,17 @@ class Sources:
     def digest(self, without: Collection[str] = ()) -> str:
         """SHA-256 over path, mode and content of each source.
 
-        Other variants that share the context are left out: they are not part of this one. So are
-        the files and directories `without`, relative to the context.
+        Other servers that share the context are left out, because they are no part of this one. So
+        are the files and directories `without`, relative to the context.
 
         Raises:
-            FileProblems: a file cannot be read, or the context is too large.
+            FileProblems: a file is not readable, or the context is too large.
         """
         digest, context = hashlib.sha256(), self.context
         for path, facts in self._found(without):
             try:
                 content = path.read_bytes()
-            except FileNotFoundError:  # a build that runs beside this one removed it
+            except FileNotFoundError:  # another build removed it
                 continue
             except OSError as error:
                 raise self._problem("C102", f"{path} cannot be read: {error.strerror}") from None
@@ -73,7 +73,7 @@ class Sources:
         return digest.hexdigest()
 
     def stamps(self) -> dict[str, Stamp]:
-        """When each source was written, by its path in the context."""
+        """Time, size and inode of each source, by its path in the context."""
         context = self.context
         return {
             str(path.relative_to(context)): (facts.st_mtime_ns, facts.st_size, facts.st_ino)
@@ -84,13 +84,13 @@ class Sources:
         """The files that a compiler wrote, by their paths in the context.
 
         Raises:
-            FileProblems: the context is too large, or a directory of it cannot be read.
+            FileProblems: the context is too large, or one of its directories is not readable.
         """
         context = self.context
         return {str(path.relative_to(context)) for path, _ in self._found(()) if _compiled(path)}
 
     def require_size(self) -> None:
-        """Raise FileProblems where the context has too many files or bytes."""
+        """Raise FileProblems if the context has too many files or bytes."""
         for _ in self._files(()):
             pass
 
@@ -102,9 +102,9 @@ class Sources:
         return sorted(self._files(left_out), key=lambda found: found[0])
 
     def _files(self, left_out: Collection[Path]) -> Iterator[tuple[Path, os.stat_result]]:
-        """The regular files of the context that may be sources, the bounds held."""
+        """Yield the regular files of the context that may be sources, up to the bounds."""
         files, size_bytes = 0, 0
-        # Raised at the end: a context that is too large is the first fault
+        # Raised at the end: a context that is too large is the first fault to report
         unread: list[OSError] = []
         for top, directories, names in os.walk(self.context, onerror=unread.append):
             here = Path(top)
@@ -132,7 +132,7 @@ class Sources:
 
 
 def written(before: Mapping[str, Stamp], after: Mapping[str, Stamp]) -> tuple[str, ...]:
-    """What a build wrote: files, and directories that held no source before it."""
+    """List what a build wrote: files, and directories that held no source before it."""
     found = {
         next((place for place in _above(path) if not _holds(before, place)), path)
         for path, stamp in after.items()
@@ -142,7 +142,7 @@ def written(before: Mapping[str, Stamp], after: Mapping[str, Stamp]) -> tuple[st
 
 
 def _compiled(path: Path) -> bool:
-    """Whether a compiler wrote a file, by its first bytes or its suffix."""
+    """Whether a compiler wrote a file, judged by its first bytes or its suffix."""
     if path.suffix in COMPILED_SUFFIXES:
         return True
     try:
@@ -153,7 +153,7 @@ def _compiled(path: Path) -> bool:
 
 
 def _above(path: str) -> list[str]:
-    """The directories that a path is in, the outermost first."""
+    """The directories above a path, the outermost first."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
@@ -168,7 +168,7 @@ def _is_searched(directory: Path, left_out: Collection[Path]) -> bool:
 
 
 def _regular(path: Path) -> os.stat_result | None:
-    """The facts on a regular file; None for what is none, and for what is gone."""
+    """The facts about a regular file; None if it is no regular file, or is gone."""
     try:
         facts = path.stat()
     except OSError:

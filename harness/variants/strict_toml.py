@@ -1,6 +1,6 @@
-"""Strict TOML files: every problem of a file at once.
+"""Read strict TOML files, and report every problem of a file at once.
 
-Each has a number, its key, what was expected and, where that can be told, what was meant.
+Each problem has a code, its key, what was expected and, where possible, the nearest valid word.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pydantic.fields import FieldInfo
 from harness.contract import printable, text_files
 from harness.contract.errors import UsageError
 
-# What a problem's number means, and what to do about it. `c10k explain` prints it.
+# The meaning of each problem's code, and its remedy. `c10k explain` prints it.
 CODES: dict[str, tuple[str, str]] = {
     "C101": (
         "the directory's name is no name for a server",
-        "A server is called as its directory is, in commands, images, containers and reports: 2 to "
-        "31 lower-case letters, digits and dashes, a letter first. The words `all`, `build`, "
+        "Commands, images, containers and reports name a server after its directory: 2 to 31 "
+        "lower-case letters, digits and dashes, a letter first. The words `all`, `build`, "
         "`common` and `harness`, and the names of groups, are reserved. Rename the directory.",
     ),
     "C102": (
@@ -35,44 +35,44 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "C103": (
         "the file is not TOML",
-        "The message has line and column. Strings need quotes; a table's name stands in brackets.",
+        "The message has line and column. Strings need quotes; a table's name is in brackets.",
     ),
     "C110": (
         "a key is unknown",
-        "Nothing reads it, so it would silently not do what it says. The message has the key that "
-        "is nearest, and all that are known there.",
+        "No program reads it, so it would have no effect. The message has the nearest known key, "
+        "and all keys that are known there.",
     ),
     "C111": (
         "a required key is missing",
-        "Add it. docs/variant.schema.json has every key, what it means and what it may be.",
+        "Add it. docs/variant.schema.json lists every key, its meaning and its values.",
     ),
     "C112": (
-        "a value is not what its key takes",
+        "a value does not fit its key",
         "The message has the type, the range or the words that are expected, with what each of "
         "them means.",
     ),
     "C113": (
         "keys contradict each other",
-        "Each of them is right by itself; the message says what one asks of the other.",
+        "Each is valid by itself; the message says what one requires of the other.",
     ),
     "C120": (
         "the directory has no Dockerfile",
-        "Every server runs in a container by default. docs/add-a-server.md has one to start from.",
+        "Every server runs in a container by default. docs/add-a-server.md has an example.",
     ),
     "C121": (
         "the build context is no directory",
-        "`docker.context` is relative to the server's directory; `..` is the directory of all.",
+        "`docker.context` is relative to the server's directory; `..` has all servers in it.",
     ),
     "C122": (
         "the build context does not hold the server's directory",
-        "A Dockerfile outside its context cannot be sent to the engine: name the directory itself, "
-        "which is the default, or one above it.",
+        "The engine cannot get a Dockerfile from outside the context. Use the server's own "
+        "directory, which is the default, or one above it.",
     ),
     "C123": (
         "the build context is too large",
-        "All of it is read to see whether a source changed, and the engine gets a copy. Name the "
-        "server's own directory, which is the default, or `..`, the directory of all. A directory "
-        "with a file CACHEDIR.TAG does not count.",
+        "c10k reads all of it to detect changes, and the engine gets a copy. Use the server's own "
+        "directory, which is the default, or `..`, the directory of all servers. A directory with "
+        "a file CACHEDIR.TAG does not count.",
     ),
 }
 
@@ -85,7 +85,7 @@ GOT_LETTERS_MAX = 80
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with one file."""
+    """One problem of one file."""
 
     code: str
     path: Path
@@ -96,10 +96,10 @@ class Problem:
 
 
 class FileProblems(UsageError):
-    """A file, or several, have problems: all of them."""
+    """All problems of one file, or of several."""
 
     def __init__(self, problems: Sequence[Problem], *, hint: str = "") -> None:
-        explained = f"`c10k explain {problems[0].code}` tells more."
+        explained = f"`c10k explain {problems[0].code}` explains it."
         super().__init__("\n".join(map(str, problems)), hint=f"{hint} {explained}".strip())
         self.problems = tuple(problems)
 
@@ -114,7 +114,7 @@ Schema = TypeVar("Schema", bound=Strict)
 
 
 def words(meanings: Mapping[str, str]) -> dict[str, Any]:
-    """For `json_schema_extra`: what each word that a key takes means."""
+    """Describe the words of a key, for `json_schema_extra`."""
     return {"meanings": dict(meanings)}
 
 
@@ -122,16 +122,16 @@ def load(path: Path, schema: type[Schema]) -> Schema:
     """Read the TOML file `path` as `schema`.
 
     Raises:
-        FileProblems: the file is missing, is not TOML, or does not match: every problem of it.
+        FileProblems: the file is missing, is not TOML, or does not match; it has every problem.
     """
     return validated(path, _document(path), schema)
 
 
 def validated(path: Path, document: Mapping[str, Any], schema: type[Schema]) -> Schema:
-    """The tables of the file `path` as `schema`.
+    """Validate the tables of the file `path` as `schema`.
 
     Raises:
-        FileProblems: they do not match: every problem of them.
+        FileProblems: they do not match; it has every problem.
     """
     if hidden := list(_control_characters(document, ())):
         raise FileProblems([Problem("C112", path, text) for text in hidden])
@@ -153,7 +153,7 @@ def _document(path: Path) -> dict[str, Any]:
         return tomllib.loads(content)
     except tomllib.TOMLDecodeError as error:
         raise FileProblems([Problem("C103", path, f"not valid TOML: {error}")]) from None
-    except ValueError:  # Python reads no integer with more digits than this
+    except ValueError:  # Python refuses integers with more digits
         digits_max = sys.get_int_max_str_digits()
         found = re.search(rf"[0-9_]{{{digits_max + 1},}}", content)
         line = content.count("\n", 0, found.start() if found else 0) + 1
@@ -165,7 +165,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _control_characters(value: Any, location: tuple[str, ...]) -> Iterator[str]:
-    """A sentence on each key or text with a character that a terminal would obey."""
+    """Yield a sentence on each key or text with a control character that terminals obey."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _control_characters(key, location)
@@ -180,9 +180,9 @@ def _control_characters(value: Any, location: tuple[str, ...]) -> Iterator[str]:
 
 
 def _causes(error: ValidationError) -> list[Any]:
-    """The problems without those that only follow from others inside the same list or table.
+    """Leave out problems that only follow from others inside the same list or table.
 
-    A list whose items all have problems is also called too short.
+    A list whose items all have problems is also reported as too short.
     """
     problems = error.errors()
     inner = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
@@ -196,7 +196,7 @@ def nearest(word: str, known: list[str]) -> str:
 
 
 def _explain(problem: Any, schema: type[Strict]) -> tuple[str, str]:
-    """Code and message. The mistakes of all members of a union come out the same."""
+    """Code and message of a problem. All members of a union report the same."""
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location) or "the file"
     if problem["type"] == "extra_forbidden":
@@ -221,15 +221,15 @@ def _explain(problem: Any, schema: type[Strict]) -> tuple[str, str]:
 
 
 def _shown(value: Any) -> str:
-    """The value as a message has it, however large it is."""
+    """The value as a message shows it, whatever its size."""
     try:
         return repr(value)
-    except (ValueError, RecursionError):  # too many digits, too deep a list
+    except (ValueError, RecursionError):  # too many digits, or lists nested too deeply
         return "a value too large to show"
 
 
 def _expected(problem: Any, field: FieldInfo | None) -> str:
-    """What a key takes, in words."""
+    """Describe what a key takes."""
     if problem["type"] == "tuple_type":
         given = problem["input"]
         words = given.split() if isinstance(given, str) else [given]
@@ -267,7 +267,7 @@ def _meanings(field: FieldInfo | None) -> Mapping[str, str]:
 
 
 def _field(schema: type[BaseModel], location: list[str]) -> tuple[FieldInfo | None, int]:
-    """The field that a location leads to, and how many parts of the location that took."""
+    """The field at a location, and how many parts of the location lead to it."""
     found, depth, current = None, 0, schema
     for number, part in enumerate(location, start=1):
         field = current.model_fields.get(part)
@@ -278,7 +278,7 @@ def _field(schema: type[BaseModel], location: list[str]) -> tuple[FieldInfo | No
 
 
 def _fields_at(schema: type[Strict], location: list[str]) -> Mapping[str, FieldInfo]:
-    """The keys that the table at `location` knows."""
+    """The keys of the table at `location`."""
     current: type[BaseModel] = schema
     for part in location:
         field = current.model_fields.get(part)
@@ -289,7 +289,7 @@ def _fields_at(schema: type[Strict], location: list[str]) -> Mapping[str, FieldI
 
 
 def _all_fields(schema: type[BaseModel]) -> Iterator[str]:
-    """The names of all leaves: a table's own name is not among them."""
+    """The names of all leaves, without the names of tables."""
     for name, field in schema.model_fields.items():
         nested = _model_of(field.annotation)
         if nested is None:

@@ -1,7 +1,7 @@
 """Discover and validate `servers/*/variant.toml`.
 
-A variant's identity is the name of its directory; the directory is the whole registration. A
-directory without a `variant.toml` is not a variant (`servers/common`).
+A server's identity is the name of its directory. Adding the directory registers the server. A
+directory without a `variant.toml` is no server (`servers/common`).
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from harness.variants.sources import Sources
 
 VARIANT_FILE = "variant.toml"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{1,30}")
-# In lists of servers: all of them, and what the name of a group begins with.
+# The word for all servers in lists, and the first character of a group's name.
 ALL = "all"
 GROUP_MARK = "@"
-# Names that would mean something else, each with what it means.
+# Names with another meaning, and that meaning.
 RESERVED = {
-    ALL: "it stands for all servers",
+    ALL: "it means all servers",
     "build": "`make clean` removes the directory",
     "common": "it holds what servers share",
-    "harness": "an image of this name is the harness",
+    "harness": "the harness's image has this name",
     **dict.fromkeys(
         (
             *("libraries", "bounded", "per-cpu", "classic", "interfaces"),
             *("python", "python-loops", "runtimes"),
         ),
-        "a group has the name",
+        "a group has this name",
     ),
 }
 
@@ -51,10 +51,10 @@ STATUSES = {
     "disabled": "never run; `reason` says why",
 }
 BEYOND = {
-    "refuse": "the next client is turned away",
-    "queue": "the next client waits until another leaves",
+    "refuse": "the server refuses the next connection",
+    "queue": "the next connection waits until another closes",
 }
-WORKERS = {"a number": "so many, 1 or more", "cpus": "one for each CPU of the server"}
+WORKERS = {"a number": "that number, 1 or more", "cpus": "one for each CPU of the server"}
 
 
 def _is_there(path: str) -> bool:
@@ -73,17 +73,17 @@ def _with_a_program(command: tuple[str, ...]) -> tuple[str, ...]:
     return command
 
 
-# It stands in tables and headings.
+# Tables and headings show it.
 Line = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_one_line)]
 Command = Annotated[tuple[str, ...], AfterValidator(_with_a_program)]
 
 
 class DockerBuild(strict_toml.Strict):
-    """`[docker]`: the context that the Dockerfile of the directory is built with."""
+    """`[docker]`: the build context of the directory's Dockerfile."""
 
     context: str = Field(
         default=".",
-        description="Build context, relative to the directory, in which the Dockerfile stays.",
+        description="Build context, relative to the directory. The Dockerfile is in the directory.",
     )
 
 
@@ -93,12 +93,12 @@ class ProcessRun(strict_toml.Strict):
     build: Command = Field(
         default=(),
         strict=False,
-        description="Command that builds it; runs in the server's directory.",
+        description="Command that builds the server; runs in its directory.",
     )
     command: Command = Field(
         min_length=1,
         strict=False,
-        description="Command that starts it; runs in the server's directory.",
+        description="Command that starts the server; runs in its directory.",
     )
     requires: dict[str, str] = Field(
         default_factory=dict,
@@ -107,7 +107,7 @@ class ProcessRun(strict_toml.Strict):
     )
 
     def missing_packages(self) -> tuple[str, ...]:
-        """Debian packages of what `requires` names and this host lacks."""
+        """Debian packages of the things in `requires` that this host lacks."""
         missing = (
             package
             for what, package in self.requires.items()
@@ -117,44 +117,44 @@ class ProcessRun(strict_toml.Strict):
 
 
 class Ceiling(strict_toml.Strict):
-    """`[limits]`: a wall of the architecture itself."""
+    """`[limits]`: a limit of the architecture itself."""
 
     connections_max: int = Field(
-        ge=1, le=CONNECTIONS_MAX, description="What lies beyond is shown as capped."
+        ge=1, le=CONNECTIONS_MAX, description="Most connections it holds; cells beyond are capped."
     )
     beyond: Literal["refuse", "queue"] = Field(
-        description="What the next client sees.", json_schema_extra=strict_toml.words(BEYOND)
+        description="Effect on the next connection.", json_schema_extra=strict_toml.words(BEYOND)
     )
-    reason: str = Field(min_length=1, description="Why the wall is there.")
+    reason: str = Field(min_length=1, description="Why the limit exists.")
 
 
 class VariantFile(strict_toml.Strict):
     """The keys of `variant.toml`."""
 
-    title: Line = Field(description="Its name in the report.")
+    title: Line = Field(description="Name in the report.")
     architecture: Line = Field(
         description="How it waits for I/O: thread-per-connection, select, poll, epoll-lt, …",
     )
-    language: Line = Field(description="What it is written in.")
+    language: Line = Field(description="Programming language.")
     family: Line | None = Field(
         default=None,
         description="Servers of one family share everything but the mechanism.",
     )
     workers: int | Literal["cpus"] = Field(
         default=1,
-        description="Processes or threads that serve.",
+        description="Processes or threads that serve connections.",
         json_schema_extra=strict_toml.words(WORKERS),
     )
     counters: bool = Field(
-        default=False, description="It prints its own counters at exit and at SIGUSR1."
+        default=False, description="The server prints its own counters at exit and at SIGUSR1."
     )
     runtime: bool = Field(
         default=False,
-        description="Started with --version, it prints its runtime and that one's version.",
+        description="With --version, the server prints its runtime and the runtime's version.",
     )
     status: Literal["stable", "experimental", "disabled"] = Field(
         default="stable",
-        description="Whether it is run and ranked.",
+        description="Whether campaigns run and rank the server.",
         json_schema_extra=strict_toml.words(STATUSES),
     )
     reason: str | None = Field(default=None, description="Why it is disabled; then required.")
@@ -182,7 +182,7 @@ class Variant:
     """One server to compare.
 
     Attributes:
-        added: what appeared in its context since its campaign began, and is no source.
+        added: files that appeared in its context since its campaign began and are no sources.
     """
 
     name: str
@@ -197,26 +197,26 @@ class Variant:
 
     @property
     def dockerfile(self) -> Path:
-        """The Dockerfile, which stays in the variant's directory."""
+        """The Dockerfile in the server's directory."""
         return self.directory / "Dockerfile"
 
     def worker_count(self, server_cpus: int) -> int:
-        """How many workers the server runs when it has `server_cpus` CPUs."""
+        """Number of workers that the server runs with `server_cpus` CPUs."""
         return server_cpus if self.file.workers == "cpus" else self.file.workers
 
     @property
     def sources(self) -> Sources:
-        """What its build can see."""
+        """The files that its build can see."""
         return Sources(self.directory / VARIANT_FILE, self.file.docker.context)
 
     def digest(self, without: Collection[str] = ()) -> str:
-        """Names its sources by their content, so that an unchanged variant keeps its image.
+        """Digest of its sources by content, so that an unchanged server keeps its image.
 
         Args:
-            without: what its build wrote, as `sources.written` returns it.
+            without: outputs of its build, from `sources.written`.
 
         Raises:
-            FileProblems: a file cannot be read, or the context is too large.
+            FileProblems: a file is not readable, or the context is too large.
         """
         return self.sources.digest({*without, *self.added})
 
@@ -229,10 +229,10 @@ def require_contexts(variants: Iterable[Variant]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a directory of servers holds.
+    """The servers of a directory.
 
     Attributes:
-        variants: the servers whose files are right, sorted by name.
+        variants: the servers without problems, sorted by name.
         broken: the problems of each other server, by the name of its directory.
     """
 
@@ -252,7 +252,7 @@ def survey(servers: Path) -> Survey:
     """Read every server under the directory `servers`. A broken one does not hide the others.
 
     Raises:
-        UsageError: the directory cannot be read, or holds no server.
+        UsageError: the directory is not readable, or has no server.
     """
     variants: list[Variant] = []
     broken: dict[str, tuple[strict_toml.Problem, ...]] = {}
@@ -262,16 +262,16 @@ def survey(servers: Path) -> Survey:
         except strict_toml.FileProblems as error:
             broken[directory.name] = error.problems
     if not variants and not broken:
-        raise UsageError(f"{servers}: holds no variant (a directory with a {VARIANT_FILE})")
+        raise UsageError(f"{servers}: has no server (a directory with a {VARIANT_FILE})")
     return Survey(tuple(variants), broken)
 
 
 def _directories(servers: Path) -> list[Path]:
     """The directories with a `variant.toml`, sorted by name."""
-    hint = "Run `c10k` from the repository, or name the directory with `--servers-dir`."
+    hint = "Run `c10k` from the repository, or set `--servers-dir` to the directory."
     try:
         entries = sorted(servers.iterdir())
-        # `c10k new` writes a directory under a name with a dot before it has its own
+        # `c10k new` writes a directory under a name with a dot, and renames it at the end
         visible = [path for path in entries if not path.name.startswith(".")]
         return [path for path in visible if os.path.lexists(path / VARIANT_FILE)]
     except FileNotFoundError:
@@ -283,22 +283,22 @@ def _directories(servers: Path) -> list[Path]:
 
 
 def name_problem(name: str) -> str | None:
-    """Why a directory of this name is no server; None where it may be one."""
+    """Why a directory cannot have this name as a server; None if it can."""
     if not NAME_PATTERN.fullmatch(name):
         return (
-            f"`{name}` is no name for a variant: expected 2 to 31 lower-case letters, digits and "
+            f"`{name}` is no name for a server: expected 2 to 31 lower-case letters, digits and "
             "dashes, a letter first"
         )
     if name in RESERVED:
-        return f"`{name}` is no name for a variant: it is reserved, as {RESERVED[name]}"
+        return f"`{name}` is no name for a server: it is reserved, because {RESERVED[name]}"
     return None
 
 
 def read(directory: Path) -> Variant:
-    """Read the one variant in `directory`.
+    """Read the one server in `directory`.
 
     Raises:
-        FileProblems: its name, its file or its Dockerfile is wrong: all that can be told at once.
+        FileProblems: its name, its file or its Dockerfile is wrong; it has every problem found.
     """
     problems: list[strict_toml.Problem] = []
     name, path = directory.name, directory / VARIANT_FILE
@@ -308,7 +308,7 @@ def read(directory: Path) -> Variant:
     try:
         text_files.require_readable(dockerfile)
     except FileNotFoundError:
-        text = "missing: every variant needs a Dockerfile"
+        text = "missing: every server needs a Dockerfile"
         problems.append(strict_toml.Problem("C120", dockerfile, text))
     except text_files.Unreadable as error:
         problems.append(strict_toml.Problem("C102", dockerfile, str(error)))

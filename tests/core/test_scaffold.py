@@ -47,7 +47,7 @@ def test_nothing_is_overwritten_and_no_half_is_left(servers: Path) -> None:
     (servers / "mine").mkdir()
     (servers / "mine" / "notes.txt").write_text("keep me")
 
-    with pytest.raises(UsageError, match="nothing is overwritten"):
+    with pytest.raises(UsageError, match="overwrites nothing"):
         scaffold.render("mine", "empty", servers)
     with pytest.raises(scaffold.HostNotFit):
         scaffold.write("mine", files, servers)
@@ -57,9 +57,9 @@ def test_nothing_is_overwritten_and_no_half_is_left(servers: Path) -> None:
 
 
 def test_a_name_that_is_none_and_a_source_that_is_not_there_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no name for a variant"):
+    with pytest.raises(UsageError, match="no name for a server"):
         scaffold.render("../mine", "empty", tmp_path)
-    with pytest.raises(UsageError, match="cannot be copied"):
+    with pytest.raises(UsageError, match="no such directory to copy"):
         scaffold.render("mine", "poll", tmp_path)
 
 

@@ -115,7 +115,7 @@ no-such-program = "nowhere"
 
 @pytest.mark.parametrize("name", variant_files.RESERVED)
 def test_a_reserved_word_is_no_name_for_a_server(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=f"`{name}` is no name for a variant: it is reserved"):
+    with pytest.raises(UsageError, match=f"`{name}` is no name for a server: it is reserved"):
         scaffold.render(name, "empty", tmp_path)
     add(tmp_path, name)
     with pytest.raises(UsageError, match="it is reserved"):
@@ -130,7 +130,7 @@ def test_every_group_has_a_reserved_name() -> None:
 def test_a_name_must_fit_everywhere_it_is_used(tmp_path: Path, name: str) -> None:
     add(tmp_path, name)
 
-    with pytest.raises(UsageError, match="no name for a variant"):
+    with pytest.raises(UsageError, match="no name for a server"):
         discover(tmp_path)
 
 

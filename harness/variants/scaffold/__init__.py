@@ -1,7 +1,7 @@
-"""A new variant from an old one or from a template: rendered whole, then written at once.
+"""Make a new server from an existing one or from a template: render all files, then write them.
 
-Rule 1: nothing is overwritten, and a directory is there with all its files or not at all.
-Rule 2: no file but those of the directory is touched: what builds variants finds new ones itself.
+Rule 1: no file is overwritten. The directory appears with all its files, or not at all.
+Rule 2: only files of the directory change; the build finds new servers by itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.variants.strict_toml import nearest
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".template"
-# Copied from the variants that ship, since they share `common/` and the Makefile beside them.
+# Servers that ship with c10k, which share `common/` and the Makefile next to them, are copied.
 COPIED = ("epoll-lt", "poll")
 SOURCES = (*COPIED, "asyncio", "empty")
 
@@ -27,16 +27,16 @@ Files = dict[str, tuple[bytes, int]]
 
 
 def render(name: str, source: str, servers: Path) -> Files:
-    """Name → content and mode of the files of a new variant; nothing is written.
+    """Render the files of a new server: name → content and mode. Writes nothing.
 
     Raises:
-        UsageError: the name is none for a variant, it is taken, or there is no such source.
+        UsageError: the name is invalid or exists already, or the source is unknown.
     """
     if (problem := variant_files.name_problem(name)) is not None:
-        raise UsageError(problem, hint="`c10k explain C101` tells more.")
+        raise UsageError(problem, hint="`c10k explain C101` explains it.")
     if (servers / name).exists():
         raise UsageError(
-            f"{servers / name}: exists already, and nothing is overwritten",
+            f"{servers / name}: already exists; c10k overwrites nothing",
             hint="Choose another name, or remove the directory first.",
         )
     if source in COPIED:
@@ -54,9 +54,9 @@ def write(name: str, files: Files, servers: Path) -> Path:
     """Write the files into a new directory, which belongs to the owner of `servers`; return it.
 
     Raises:
-        HostNotFit: it cannot be written; nothing of it is left.
+        HostNotFit: it is not writable; no part of it remains.
     """
-    # `.`: whoever looks for variants meanwhile does not see half of one
+    # The dot hides an incomplete directory from every command that looks for servers
     partial, directory = servers / f".{name}.partial", servers / name
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -67,7 +67,7 @@ def write(name: str, files: Files, servers: Path) -> Path:
             path.chmod(mode)
         for path in (partial, *partial.rglob("*")):
             hand_over(path, like=servers)
-        # Unlike os.replace of a file it fails where the name was taken meanwhile
+        # Unlike os.replace of a file, this fails if the name was taken in the meantime
         partial.rename(directory)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -81,7 +81,7 @@ def _copied(name: str, source: str, servers: Path) -> Files:
     directory = servers / source
     if not (directory / variant_files.VARIANT_FILE).is_file():
         raise UsageError(
-            f"{directory}: not there, so it cannot be copied",
+            f"{directory}: no such directory to copy",
             hint="`--from asyncio` and `--from empty` need no other directory.",
         )
     files = {}
@@ -94,7 +94,7 @@ def _copied(name: str, source: str, servers: Path) -> Files:
 
 
 def _renamed(file: str, content: bytes, source: str, name: str) -> bytes:
-    """Put the new name where the old one names what is built; the mechanism keeps its words."""
+    """Replace the old name where it identifies what is built; words of the mechanism stay."""
     if file not in (variant_files.VARIANT_FILE, "Dockerfile"):
         return content
     whole = re.compile(rf"(?<![a-z0-9-]){re.escape(source)}(?![a-z0-9-])")
