@@ -1,20 +1,20 @@
-"""What a trial asks of the kernel, and how a request is clamped to what the host grants.
+"""Compute the limits that a trial asks of the kernel, and clamp them to what the host grants.
 
-Pure: the values that the host grants come in as arguments.
+Pure: the caller passes the values that the host grants.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Descriptors beyond the connections: listener, epoll, signals, stdio, libraries, and a margin.
+# Descriptors besides the connections: listener, epoll, signals, stdio, libraries, and a margin.
 NOFILE_MARGIN = 200
-# Linux truncates a backlog to net.core.somaxconn without a word (listen(2)), so both are set.
+# Linux silently truncates a backlog to net.core.somaxconn (listen(2)), so both are set.
 BACKLOG = 16_384
 
-# Per network namespace, so that nothing on the host is changed (Documentation/networking/
+# These are per network namespace, so nothing on the host changes (Documentation/networking/
 # ip-sysctl.rst). The port range gives 55,000 ports for each pair of addresses; the server's port
-# is below it. IPv6 is switched on because engines start a private namespace without it.
+# is below it. IPv6 is switched on, because engines start a private namespace without it.
 SYSCTLS: dict[str, str] = {
     "net.core.somaxconn": str(BACKLOG),
     "net.ipv4.tcp_max_syn_backlog": str(BACKLOG),
@@ -26,7 +26,7 @@ SYSCTLS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Limits of the server and of the load, as the plan wants them."""
+    """The limits of server and load that the plan asks for."""
 
     connections: int
     nofile: int
@@ -34,7 +34,7 @@ class Asked:
 
     @classmethod
     def for_connections(cls, connections_max: int) -> Asked:
-        """What `connections_max` open connections need, a thread for each among them."""
+        """The limits for `connections_max` open connections, with a thread for each."""
         limit = connections_max + NOFILE_MARGIN
         return cls(connections=connections_max, nofile=limit, pids=limit)
 
@@ -52,7 +52,7 @@ class Clamp:
 
 
 def clamp(name: str, asked: int, granted_max: int) -> tuple[int, Clamp | None]:
-    """Return what can be had of `asked` when the host grants at most `granted_max`."""
+    """Return the part of `asked` that the host grants, at most `granted_max`."""
     if asked <= granted_max:
         return asked, None
     return granted_max, Clamp(name, asked, granted_max)

@@ -1,8 +1,8 @@
-"""The scenarios: one entry, one question.
+"""Define the scenarios. Each entry answers one question.
 
-A scenario says which of the open connections talk, and how; a profile says at how many open
-connections it is asked. All scenarios at the same N share one step: the connections are opened
-once and every cell of that N runs over them.
+A scenario says which of the open connections send, and how. A profile says at how many open
+connections. All scenarios at the same N share one step: the load opens the connections once, and
+every cell of that N runs over them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ACTIVE_DEFAULT = 100
-# Runs by itself, before the first block, where a profile asks for shares of a variant's capacity.
+# Runs by itself before the first block, if a profile asks for shares of a server's capacity.
 CALIBRATION = "calibration"
 
 
@@ -21,14 +21,14 @@ class Scenario:
     """One question.
 
     Attributes:
-        name: what profiles, records and the report call it.
-        question: what it answers, for the report.
-        active: which connections talk: none (the cell is the opening itself), a fixed number of
+        name: its name in profiles, records and the report.
+        question: the question that it answers, for the report.
+        active: which connections send: none (the cell is the opening itself), a fixed number of
             them (the profile's `active`, or 100), or all.
-        churns: whether each message has a connection of its own, which ends with its echo; as many
-            connections as are active are always on their way, beside the others that stay open.
+        churns: each message has a connection of its own, which ends with its echo. As many
+            connections as are active are always in this cycle, besides those that stay open.
         loop: closed (the next message leaves when a reply came: capacity) or open (messages leave
-            at a fixed total rate whatever comes back: latency).
+            at a fixed total rate, whether replies come or not: latency).
     """
 
     name: str
@@ -38,7 +38,7 @@ class Scenario:
     churns: bool = False
 
     def active_of(self, connections: int, active: int | None) -> int:
-        """How many of `connections` talk when the profile says `active`."""
+        """How many of `connections` send if the profile says `active`."""
         if self.active == "none":
             return 0
         if self.active == "all":
@@ -46,7 +46,7 @@ class Scenario:
         return min(connections, active or ACTIVE_DEFAULT)
 
     def passing(self, connections: Sequence[int], active: int | None) -> int:
-        """How many connections may be on their way out while others take their places."""
+        """How many connections may still be closing while new ones take their places."""
         return self.active_of(max(connections), active) if self.churns else 0
 
 
@@ -56,12 +56,12 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario("ramp", "How fast are N connections opened at once, and do all succeed?", "none"),
         Scenario("idle", "What do idle connections cost while a few are active?", "fixed"),
         Scenario("active", "What does the server carry when every connection is active?", "all"),
-        Scenario("paced", "What latency does a fixed rate see, below the knee?", "all", "open"),
-        Scenario(CALIBRATION, "What do all connections together carry? Rates follow.", "all"),
+        Scenario("paced", "What is the latency at a fixed rate below capacity?", "all", "open"),
+        Scenario(CALIBRATION, "What is the capacity with all active? Rates follow.", "all"),
         Scenario(
             "churn", "What does a new connection for each message cost?", "fixed", churns=True
         ),
-        Scenario("payload", "How does the size of a message bear on the cost of an echo?", "fixed"),
-        Scenario("depth", "What do several messages under way per connection change?", "fixed"),
+        Scenario("payload", "How does the size of a message change the cost of an echo?", "fixed"),
+        Scenario("depth", "What do several messages in flight per connection change?", "fixed"),
     )
 }

@@ -1,12 +1,12 @@
-"""Variants × profile → the ordered, seeded list of trials and their cells.
+"""Plan a campaign: from servers and a profile to the ordered, seeded list of trials and cells.
 
 Pure: the same arguments give the same plan, on any host and at any time.
 
-A block holds one trial of every variant, in an order of its own: slow drift of the host then
-falls on all variants alike, and ratios can be paired inside a block. Where the host does not hold
-all of them at once, a block has waves (harness/plan/waves.py), and the anchor a trial in each.
-Block 0 measures capacities, where the profile has rates that are shares of them; its cells are
-kept, and rank nothing.
+A block holds one trial of every server, in an order of its own. So a slow change of the host's
+speed affects all servers alike, and ratios can be paired inside a block. If the host cannot hold
+all servers at once, a block has waves (harness/plan/waves.py), with one trial of the anchor in
+each. Block 0 measures capacities, if the profile has rates that are shares of them. Its cells are
+kept, but never ranked.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from harness.plan.profiles.profile import CLOSING_DEFAULT, Profile, ScenarioUse
 from harness.plan.scenarios import CALIBRATION, SCENARIOS
 from harness.plan.waves import Waves
 
-# What a trial spends outside its windows, as measured on two cores by the process backend: start
-# and end of load and server, and of each step the ramp.
+# Time of a trial outside its windows, measured on two cores with the process backend: start and end
+# of load and server, and the ramp of each step.
 TRIAL_OVERHEAD_S = 0.4
 STEP_OVERHEAD_S = 0.35
 # After each window: the last replies, the memory reading, and the record.
 CELL_OVERHEAD_S = 0.15
 # Between two turns of a cell: the last replies, the hand-over between trials, the warm-up.
 TURN_OVERHEAD_S = 0.04
-# Of the second of two trials of one variant in a block. No directory of a variant has a dot in it.
+# Name suffix of the second trial of a server in a block. No server's directory has a dot in it.
 AGAIN = ".again"
 RATE_DIGITS = 3
-# The trials of this block measure capacities, before all others: rates are shares of them.
+# The block whose trials measure capacities, before all others: rates are shares of them.
 CALIBRATION_BLOCK = 0
-# Of all other planned trials, this share may be spent on measuring noisy cells again.
+# Share of all other planned trials that may be spent on measuring noisy cells again.
 REPEATS_SHARE_MAX = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One fresh server process, taken through all the steps once.
+    """One fresh server process, which runs all the steps once.
 
-    `numbers` are the places of its cells in the plan, where it is a part of a planned trial.
-    `wave`: the number of its wave in the block, from 1; 0 where the block has no waves.
+    `numbers` are the positions of its cells in the plan, if it is a part of a planned trial.
+    `wave`: the number of its wave in the block, from 1; 0 if the block has no waves.
     """
 
     id: str
@@ -63,14 +63,14 @@ class Trial:
         return tuple(cell for step in self.steps for cell in step.cells)
 
     def number(self, position: int) -> int:
-        """The place in the plan of the cell that is `position`-th to run; of the one behind the
-        last, a place behind its."""
+        """Position in the plan of the `position`-th cell to run; behind the last cell, the position
+        after it."""
         if self.numbers is None:
             return position
         return self.numbers[position] if position < len(self.numbers) else self.numbers[-1] + 1
 
     def as_json(self) -> dict[str, Any]:
-        """The trial as plain values, for the store."""
+        """Return the trial as plain values, for the store."""
         plain = asdict(self)
         del plain["numbers"]
         return plain
@@ -85,13 +85,13 @@ def make(
 ) -> list[Trial]:
     """Lay out blocks of one trial per variant, each block in a seeded order.
 
-    The variant that the profile names in `same_twice` has two trials in each block. The anchor of
-    waves has one in each wave.
+    The server in the profile's `same_twice` has two trials in each block. The anchor of waves has
+    one in each wave.
 
     Args:
-        blocks: how many; those of the profile (`trials`) without it. A plan of more blocks begins
+        blocks: number of blocks; default: the profile's `trials`. A plan of more blocks begins
             with all trials of a plan of fewer.
-        waves: how the trials of a block are divided; all are in one group without it.
+        waves: how the trials of a block are divided; default: all in one group.
     """
     generator = random.Random(seed)  # noqa: S311 (an order to reproduce, not a secret)
     calibration = calibration_of(profile)
@@ -114,7 +114,7 @@ def make(
 def _drawn(
     named: Sequence[str], waves: Waves | None, generator: random.Random
 ) -> Iterator[tuple[int, list[str]]]:
-    """The waves of a block in a random order, each with its servers in a random order."""
+    """Draw the order of a block's waves, and the order of the servers in each."""
     numbers = list(range(1, len(waves.members) + 1)) if waves else [0]
     if waves:
         generator.shuffle(numbers)
@@ -125,18 +125,18 @@ def _drawn(
 
 
 def blocks_of(trials: Iterable[Mapping[str, Any]]) -> int:
-    """How many blocks the plan of a `campaign.json` has."""
+    """Count the blocks in the plan of a `campaign.json`."""
     return max((int(trial.get("block") or 0) for trial in trials), default=0)
 
 
 def steps_of(profile: Profile, block: int | None = None) -> tuple[Step, ...]:
     """Group the profile's cells by open connections, ascending, the opening first.
 
-    Of a block, only the cells that are measured in it; without one, all cells.
+    With a block, only the cells that are measured in it; without one, all cells.
 
-    Churn comes after all else, in steps of its own: what it leaves in the kernel for a minute
-    (TIME_WAIT, 100,000 sockets and more) is in every look at the server's sockets, and would delay
-    the generator in the cells behind it.
+    Churn comes last, in steps of its own. For a minute it leaves 100,000 sockets and more in the
+    kernel (TIME_WAIT). Every later look at the server's sockets would read them, and delay the
+    generator.
     """
     cells: dict[tuple[bool, int], list[Cell]] = {}
     for use in profile.scenarios:
@@ -153,8 +153,8 @@ def steps_of(profile: Profile, block: int | None = None) -> tuple[Step, ...]:
 def is_in_block(use: ScenarioUse, trials: int, block: int) -> bool:
     """Whether a scenario is measured in a block, counted from 1.
 
-    One that asks for k of n blocks has those at which k/n of the way passes a whole number: the
-    first, and then at even distances. A block behind the n-th has none of its cells.
+    A scenario in k of n blocks is measured whenever k/n × block passes a whole number: in the
+    first, and then at even distances. A block after the n-th has none of its cells.
     """
     if use.blocks is None:
         return True
@@ -162,7 +162,7 @@ def is_in_block(use: ScenarioUse, trials: int, block: int) -> bool:
 
 
 def calibration_of(profile: Profile) -> tuple[Step, ...]:
-    """A closed loop over all connections for each setting that has rates in shares."""
+    """Plan a closed loop over all connections for each setting with rates in shares."""
     settings = {
         (cell.connections, cell.payload_bytes, cell.depth): None
         for step in steps_of(profile)
@@ -187,19 +187,19 @@ def calibration_of(profile: Profile) -> tuple[Step, ...]:
 
 
 def again(name: str) -> str:
-    """The second name of a variant that runs twice in each block."""
+    """The second name of a server that runs twice in each block."""
     return name + AGAIN
 
 
 def program_of(name: str) -> str:
-    """The variant behind a name, which may be the second name of one that runs twice."""
+    """The server's name, from a name that may be its second."""
     return name.removesuffix(AGAIN)
 
 
 def resolve(trial: Trial, capacities: Mapping[str, Sequence[Capacity]]) -> Trial:
-    """Give each share of a capacity its rate, to three digits.
+    """Replace each share of a capacity by its rate, to three digits.
 
-    A cell whose capacity is not known is left out: no rate may stand in for it.
+    A cell with an unknown capacity is left out: no other rate may replace it.
     """
     known = capacities.get(program_of(trial.variant), ())
 
@@ -222,7 +222,7 @@ def resolve(trial: Trial, capacities: Mapping[str, Sequence[Capacity]]) -> Trial
 
 
 def part(trial: Trial, numbers: Collection[int]) -> Trial:
-    """The trial with only those of its cells, which keep their places in the plan."""
+    """The trial with only these cells, which keep their positions in the plan."""
     kept: list[int] = []
     steps: list[Step] = []
     position = 0
@@ -240,11 +240,11 @@ def part(trial: Trial, numbers: Collection[int]) -> Trial:
 
 
 def together(trials: Sequence[Trial], *, side_by_side: bool) -> list[list[Trial]]:
-    """The trials in the groups in which they run.
+    """Group the trials that run at the same time.
 
-    Side by side these are the trials of a wave, or of a block that has no waves.
+    Side by side, a group has the trials of a wave, or of a block without waves.
 
-    A calibration is alone: its capacity is that of a server with nobody beside it.
+    A calibration runs alone: the capacity must be that of a server without others at the same time.
     """
     groups: list[list[Trial]] = []
     places = itertools.groupby(trials, key=lambda trial: (trial.block, trial.wave))
@@ -266,17 +266,17 @@ def may_repeat(
     left_s: float | None = None,
     needed_s: float = 0.0,
 ) -> bool:
-    """Whether more trials may be spent in a block on measuring noisy cells again.
+    """Whether a block may spend more trials on measuring noisy cells again.
 
-    Each block adds its share, rounded up at its end: else the first would take all of it. A
-    calibration is bounded by the profile's `repeats_max` alone, and takes nothing from the others.
+    Each block adds its share, rounded up at its end; otherwise the first block would use all of it.
+    Only the profile's `repeats_max` limits a calibration, which uses none of the others' share.
 
     Args:
-        repeated: {block: how many trials were spent on that}.
-        together: how many at once: all that run side by side, or none of them.
-        least: so many may be spent however few trials are planned.
-        left_s: what is left of the campaign's time budget; None without a budget.
-        needed_s: what the repetition takes, and the trials that are still to come.
+        repeated: {block: number of trials spent on repetitions}.
+        together: trials per repetition: all that run side by side, or one.
+        least: number of trials that may always be spent, even in a short plan.
+        left_s: time left in the campaign's budget; None without a budget.
+        needed_s: time that the repetition and the remaining trials take.
     """
     if left_s is not None and needed_s > left_s:
         return False
@@ -324,7 +324,7 @@ def _cells(profile: Profile, use: ScenarioUse) -> Iterator[Cell]:
 
 
 def estimate_s(trials: Sequence[Trial]) -> float:
-    """Roughly how many seconds the trials take, builds not included."""
+    """Estimate the seconds that the trials take, builds not included."""
     total_s = 0.0
     for trial in trials:
         total_s += TRIAL_OVERHEAD_S + STEP_OVERHEAD_S * len(trial.steps)

@@ -1,12 +1,12 @@
-"""Divide the servers of a block into waves that the host holds. Pure.
+"""Divide the servers of a block into waves that fit the host. Pure.
 
-Where all selected servers do not fit the host's memory, descriptors or threads at once, each block
-runs in *waves*, one after another. One server, the *anchor*, is in every wave: ratios of servers in
-different waves go through it (harness/analysis/series.py).
+If all selected servers together exceed the host's memory, descriptors or threads, each block runs
+in *waves*, one after another. One server, the *anchor*, is in every wave. The ratio of servers in
+different waves goes through it (harness/analysis/series.py).
 
-Rule 1: as few waves as fit, of sizes that differ by one at most. The anchor's group comes first
-and servers of one group follow each other, because servers of one wave are compared directly.
-Rule 2: the anchor is `epoll-lt` where it is selected. Else it is the first selected server that
+Rule 1: as few waves as fit; their sizes differ by one at most. The anchor's group comes first, and
+servers of one group follow each other, because servers of one wave are compared directly.
+Rule 2: the anchor is `epoll-lt` if it is selected. Otherwise it is the first selected server that
 declares no ceiling, is not experimental and has no thread per connection; then the first without a
 ceiling; then the first.
 """
@@ -18,17 +18,17 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 ANCHOR = "epoll-lt"
-# The anchor and one more: fewer servers cannot be compared.
+# The anchor and one more: a comparison needs two servers.
 SERVERS_MIN = 2
 BOUND = "servers_per_wave"
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What servers that are up at once need, with their loads, or what the host has for them.
+    """The resources that servers with their loads need at once, or that the host has for them.
 
     Attributes:
-        memory_bytes: of servers, loads and kernel.
+        memory_bytes: memory of servers, loads and kernel.
         files: open files of the whole host.
         watches: epoll watches of one user.
         threads: threads beyond a few for each process.
@@ -44,11 +44,11 @@ class Amount:
         return Amount(*(one + two for one, two in zip(self._all, other._all, strict=True)))
 
     def at_least(self, other: Amount) -> Amount:
-        """The larger of each kind."""
+        """The larger amount of each kind."""
         return Amount(*map(max, self._all, other._all))
 
     def beyond(self, room: Amount) -> tuple[str, ...]:
-        """The kinds of which this is more than `room`, in words."""
+        """Names of the kinds of which this amount exceeds `room`."""
         names = [WORDS[field.name] for field in fields(self)]
         kinds = zip(names, self._all, room._all, strict=True)
         return tuple(name for name, needed, has in kinds if needed > has)
@@ -68,15 +68,15 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One selected server, as far as waves ask.
+    """The facts about one selected server that waves depend on.
 
     Attributes:
-        group: servers of one group stay together where they can.
-        needs: what it needs with its load.
-        has_ceiling: it declares how many connections it holds at most.
-        is_experimental: its status says so.
+        group: servers of one group stay together where possible.
+        needs: resources of the server with its load.
+        has_ceiling: it declares a limit of connections.
+        is_experimental: its status is experimental.
         is_threaded: it has a thread per connection.
-        is_again: it is the second run of the server in front of it, and never the anchor.
+        is_again: it is the second run of the server before it, and never the anchor.
     """
 
     name: str
@@ -90,12 +90,12 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Waves:
-    """How the servers of each block are divided.
+    """The division of each block's servers into waves.
 
     Attributes:
         anchor: the server that is in every wave.
         members: the other servers of each wave; wave 1 is the first.
-        because: what all servers at once need more of than there is, in words.
+        because: the resources that all servers at once would exceed, as text.
     """
 
     anchor: str
@@ -109,12 +109,12 @@ class Waves:
 
     @property
     def sentence(self) -> str:
-        """`3 waves of at most 5 servers, paired through epoll-lt`."""
+        """Describe them: `3 waves of at most 5 servers, paired through epoll-lt`."""
         return f"{self.short} of at most {self.largest} servers, paired through {self.anchor}"
 
     @property
     def short(self) -> str:
-        """`3 waves`."""
+        """Count them: `3 waves`."""
         return f"{len(self.members)} waves"
 
     def of(self, wave: int) -> list[str]:
@@ -122,7 +122,7 @@ class Waves:
         return [self.anchor, *self.members[wave - 1]]
 
     def with_anchor(self, anchor: str) -> Waves:
-        """The same waves with one of the members as anchor, whose place the old one takes."""
+        """The same waves with a member as anchor; the old anchor takes the member's place."""
         members = tuple(
             tuple(self.anchor if name == anchor else name for name in names)
             for names in self.members
@@ -130,7 +130,7 @@ class Waves:
         return Waves(anchor, members, self.because)
 
     def as_json(self) -> dict[str, Any]:
-        """For `campaign.json`."""
+        """Return it for `campaign.json`."""
         return {
             "anchor": self.anchor,
             "members": [list(names) for names in self.members],
@@ -139,7 +139,7 @@ class Waves:
 
     @classmethod
     def of_campaign(cls, campaign: Mapping[str, Any]) -> Waves | None:
-        """The waves of a `campaign.json`; None where all servers ran together."""
+        """Read the waves of a `campaign.json`; None if all servers ran together."""
         told = campaign.get("waves")
         if not told:
             return None
@@ -148,13 +148,13 @@ class Waves:
 
 
 def decide(servers: Sequence[Server], room: Amount, per_wave: int | None = None) -> Waves | None:
-    """The waves of a campaign; None where all servers fit at once.
+    """Divide a campaign's servers into waves; None if all fit at once.
 
-    A server that does not fit beside the anchor alone has a place, too: the doctor names what the
+    A server that does not fit together with the anchor gets a wave too. The doctor reports what the
     host lacks for it.
 
     Args:
-        room: what the host has for servers and loads.
+        room: the resources that the host has for servers and loads.
         per_wave: the most servers in a wave, the anchor included; two or more.
     """
     bounded = per_wave is not None and len(servers) > per_wave
@@ -173,10 +173,10 @@ def decide(servers: Sequence[Server], room: Amount, per_wave: int | None = None)
 def paired_anew(
     planned: Waves, servers: Sequence[Server], room: Amount, able: Collection[str]
 ) -> Waves | None:
-    """The waves with the next anchor by rule 2; None where no server is able to run.
+    """The waves with the next anchor by rule 2; None if no server is able to run.
 
-    Each server but the old anchor keeps its wave, unless a wave does not fit with the new one: then
-    all are divided again, into as many waves or more. What is not able to run needs nothing.
+    Each server but the old anchor keeps its wave. If a wave does not fit with the new anchor, all
+    are divided again, into at least as many waves. A server that is not able to run needs nothing.
     """
     name = anchor_of(servers, able)
     if name is None:
@@ -199,7 +199,7 @@ def paired_anew(
 
 
 def anchor_of(servers: Sequence[Server], able: Collection[str] | None = None) -> str | None:
-    """The anchor by rule 2, of the servers that are able to run; None where there is none."""
+    """Choose the anchor by rule 2 from the servers that are able to run; None if there is none."""
     known = [one for one in servers if not one.is_again and (able is None or one.name in able)]
     ordered = sorted(
         known,
@@ -208,17 +208,17 @@ def anchor_of(servers: Sequence[Server], able: Collection[str] | None = None) ->
             one.has_ceiling or one.is_experimental or one.is_threaded,
             one.has_ceiling,
         ),
-    )  # in the given order where all three are the same
+    )  # a stable sort: equal servers keep their order
     return ordered[0].name if ordered else None
 
 
 def _divided(
     anchor: Server, members: Sequence[Server], room: Amount, least: int
 ) -> tuple[tuple[str, ...], ...]:
-    """The names of the members in `least` waves, or in as many more as fit."""
+    """Divide the members into `least` waves, or into the smallest larger number that fits."""
     for one in members:
         room = room.at_least(anchor.needs.plus(one.needs))
-    # As many waves as members fit: the room is that of the anchor and any of them
+    # The number of members is the upper bound: `room` fits the anchor and any one member
     fitting = (
         found
         for count in range(least, len(members) + 1)
@@ -230,7 +230,7 @@ def _divided(
 def _dealt(
     anchor: Server, members: Sequence[Server], count: int, room: Amount
 ) -> list[list[Server]] | None:
-    """The members in `count` waves of about the same size; None where they do not fit."""
+    """The members in `count` waves of about the same size; None if they do not fit."""
     least, more = divmod(len(members), count)
     waves: list[list[Server]] = [[] for _ in range(count)]
     for one in members:

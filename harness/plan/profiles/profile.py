@@ -1,6 +1,6 @@
 """Read and validate a profile.
 
-A profile is a TOML file beside this module, or any path that ends in `.toml`.
+A profile is a TOML file next to this module, or any path that ends in `.toml`.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ WINDOW_S_MIN, WINDOW_S_MAX = 0.01, 3600
 WARMUP_S_MIN, WARMUP_S_MAX = 0.001, 600
 TIMEOUT_S_MIN, TIMEOUT_S_MAX = 0.01, 3600
 BUILD_S_MAX = 86_400
-# Each cell takes a window in each block: more are a mistake, and would fill the memory as a plan.
+# Each cell takes a window in each block. More cells are a mistake, and the plan would fill memory.
 CELLS_MAX = 1_000
-# What a turn costs beside its window is about as long as this.
+# The time that a turn costs besides its window is about this long.
 TURN_S_MIN = 0.05
-# A window is judged by the rates of its tenths: one is of whole turns, or a turn of whole tenths.
+# Gates judge a window by the rates of its tenths: a tenth is whole turns, or a turn whole tenths.
 PARTS = 10
-# Verdicts come after `trials` blocks, and then after every so many (harness/analysis/looks.py).
+# Verdicts come after `trials` blocks, then after every LOOK_STEP (harness/analysis/looks.py).
 LOOK_STEP = 4
 
 
 Payload = Annotated[int, Field(ge=1, le=65_536)]
 Depth = Annotated[int, Field(ge=1, le=64)]
-# Beyond what the loopback of any host carries; below, most windows would have no message.
+# More than the loopback of any host can transfer; below the minimum most windows have no message.
 Rate = Annotated[float, Field(ge=1, le=10_000_000, strict=False)]
 Share = Annotated[float, Field(ge=0.001, le=2, strict=False)]
 
-# Which checks of the contract a server has to pass before it is measured.
+# The conformance checks that a server must pass before it is measured.
 Conformance = Literal["quick", "full", "off"]
 
-# How the connections of churn end: in order, or by a reset.
+# How connections of churn end: in order, or by a reset.
 CLOSING_DEFAULT: tuple[Closing, ...] = ("fin",)
 
 
@@ -57,7 +57,7 @@ class Timing(strict_toml.Strict):
 
 
 class Timeouts(strict_toml.Strict):
-    """Upper bounds: none of them is a wait that a healthy trial takes."""
+    """Upper bounds. A healthy trial reaches none of them."""
 
     build_s: float = Field(default=900, ge=TIMEOUT_S_MIN, le=BUILD_S_MAX, strict=False)
     ready_s: float = Field(default=10, ge=TIMEOUT_S_MIN, le=TIMEOUT_S_MAX, strict=False)
@@ -67,7 +67,7 @@ class Timeouts(strict_toml.Strict):
 
 
 class Traffic(strict_toml.Strict):
-    """What an active connection sends, and whether the generator polls meanwhile or sleeps."""
+    """What an active connection sends, and whether the generator polls or sleeps in between."""
 
     payload_bytes: Payload = 64
     depth: Depth = 1
@@ -77,12 +77,11 @@ class Traffic(strict_toml.Strict):
 class ScenarioUse(strict_toml.Strict):
     """One scenario at some numbers of open connections, payloads, depths and rates.
 
-    Each list makes cells of its own: two payloads at three numbers of connections are six cells.
-    `rate_per_s` is one rate for all variants, `rate_share` a share of each variant's own capacity.
-    `warmup_s`, `window_s`: how long its warm-ups and windows are, where not as long as those of the
-    others (`timing`).
-    `turns`: in how many parts a window comes, between which the trials beside it have theirs.
-    `blocks`: in how many of the profile's blocks it is measured; in all of them without it.
+    Each list multiplies the cells: two payloads at three numbers of connections are six cells.
+    `rate_per_s` is one rate for all servers, `rate_share` a share of each server's own capacity.
+    `warmup_s`, `window_s`: length of its warm-ups and windows, if it differs from `timing`.
+    `turns`: number of parts of a window; between them other trials have their turns.
+    `blocks`: number of the profile's blocks in which it is measured; default: all.
     """
 
     name: str
@@ -161,7 +160,7 @@ class ScenarioUse(strict_toml.Strict):
 
     @property
     def cells(self) -> int:
-        """How many cells it makes in a block."""
+        """Number of cells in a block."""
         lists = (self.connections, self.payload_bytes, self.depth, self.closing)
         rates = len(self.rate_per_s) + len(self.rate_share)
         return math.prod(max(1, len(one)) for one in lists) * max(1, rates)
@@ -170,11 +169,11 @@ class ScenarioUse(strict_toml.Strict):
 class Profile(strict_toml.Strict):
     """The keys of a profile.
 
-    `trials`: blocks until the first look. `trials_max`: blocks at most, where a campaign goes on
-    until its headline is settled; `trials` without it. `repeat_noisy`: whether a noisy cell is
-    measured again; one that other processes made void always is, `repeats_max` times at most.
-    `servers_per_wave`: how many servers are up at once at most; as many as the host holds without
-    it.
+    `trials`: blocks until the first look. `trials_max`: largest number of blocks, where a campaign
+    continues until its headline is settled; default: `trials`. `repeat_noisy`: whether a noisy cell
+    is measured again. A cell that is rejected because of other processes always is, at most
+    `repeats_max` times. `servers_per_wave`: most servers up at once; default: as many as fit the
+    host.
     """
 
     summary: str = Field(min_length=1)
@@ -253,7 +252,7 @@ class Profile(strict_toml.Strict):
         if more < 0 or more % LOOK_STEP:
             raise ValueError(
                 f"`trials_max`: expected `trials` = {self.trials} and a multiple of {LOOK_STEP} "
-                f"more, as looks come every {LOOK_STEP} blocks, got {self.trials_max}"
+                f"more, because looks come every {LOOK_STEP} blocks, got {self.trials_max}"
             )
         return self
 
@@ -261,7 +260,7 @@ class Profile(strict_toml.Strict):
     def _has_waves(self) -> Profile:
         if self.servers_per_wave is not None and not self.side_by_side:
             raise ValueError(
-                "`servers_per_wave` needs `side_by_side = true`: else one runs at a time"
+                "`servers_per_wave` needs `side_by_side = true`: else servers run one at a time"
             )
         return self
 
@@ -275,11 +274,11 @@ class Profile(strict_toml.Strict):
                 raise ValueError(f"{where} has `turns`, which need `side_by_side = true`")
             if scenario.active == "none" or scenario.loop == "open" or scenario.churns:
                 raise ValueError(
-                    f"{where} takes no `turns`: a closed loop over connections that stay does"
+                    f"{where} takes no `turns`: only a closed loop over lasting connections does"
                 )
             if use.turns % PARTS and PARTS % use.turns:
                 raise ValueError(
-                    f"{where}: expected 1, 2, 5, 10, 20 or so on `turns`, got {use.turns}"
+                    f"{where}: expected 1, 2, 5, 10 or a multiple of 10 `turns`, got {use.turns}"
                 )
             window_s = self.window_s(use)
             turn_s = window_s / use.turns
@@ -291,20 +290,20 @@ class Profile(strict_toml.Strict):
         return self
 
     def window_s(self, use: ScenarioUse) -> float:
-        """How long the windows of one of its scenarios are; 0 where nothing is sent."""
+        """Length of the windows of one of its scenarios; 0 if the scenario sends nothing."""
         has_traffic = SCENARIOS[use.name].active != "none"
         return (use.window_s or self.timing.window_s) if has_traffic else 0.0
 
     def warmup_s(self, use: ScenarioUse) -> float:
-        """How long the warm-ups of one of its scenarios are; 0 where nothing is sent."""
+        """Length of the warm-ups of one of its scenarios; 0 if the scenario sends nothing."""
         has_traffic = SCENARIOS[use.name].active != "none"
         return (use.warmup_s or self.timing.warmup_s) if has_traffic else 0.0
 
     def of_blocks(self, blocks_max: int) -> Profile:
-        """The profile whose campaigns take at most so many blocks, by themselves.
+        """The profile whose campaigns take at most `blocks_max` blocks by themselves.
 
-        With fewer than `trials` the first look comes after all of them. With more, looks come after
-        `trials` blocks and then every `LOOK_STEP`, as far as they fit.
+        With fewer than `trials`, the first look comes after all of them. With more, looks come
+        after `trials` blocks and then every `LOOK_STEP`, as far as they fit.
         """
         trials = min(self.trials, blocks_max)
         later = (blocks_max - trials) // LOOK_STEP * LOOK_STEP
@@ -322,14 +321,14 @@ class Profile(strict_toml.Strict):
 
     @property
     def connections_max(self) -> int:
-        """The most connections that any of its cells opens."""
+        """The most connections that any cell opens."""
         return max(max(use.connections) for use in self.scenarios)
 
     @property
     def at_once_max(self) -> int:
         """The most connections that a server may have to hold at once.
 
-        Where connections churn it may be asked for new ones before it saw the old ones end.
+        With churn, a new connection may arrive before the server has seen the old ones end.
         """
         return max(
             max(use.connections) + SCENARIOS[use.name].passing(use.connections, use.active)
@@ -338,7 +337,7 @@ class Profile(strict_toml.Strict):
 
 
 def names() -> list[str]:
-    """The profiles that ship with the harness."""
+    """List the profiles that ship with the harness."""
     return sorted(path.stem for path in DIRECTORY.glob("*.toml"))
 
 
@@ -346,7 +345,7 @@ def load(name: str) -> Profile:
     """Read the profile `name`, or the file `name` when it ends in `.toml`.
 
     Raises:
-        UsageError: it is unknown or wrong.
+        UsageError: it is unknown or invalid.
     """
     if name.endswith(".toml"):
         return strict_toml.load(Path(name), Profile)
@@ -354,16 +353,16 @@ def load(name: str) -> Profile:
         raise UsageError(
             f"no profile `{name}`{strict_toml.nearest(name, names())} "
             f"(known: {', '.join(names())})",
-            hint="A path that ends in `.toml` names a profile of your own.",
+            hint="For a profile of your own, give a path that ends in `.toml`.",
         )
     return strict_toml.load(DIRECTORY / f"{name}.toml", Profile)
 
 
 def of_campaign(kept: Mapping[str, Any], directory: Path) -> tuple[str, Profile]:
-    """The profile, with its name, that the `campaign.json` in `directory` keeps.
+    """Read the profile and its name from the `campaign.json` in `directory`.
 
     Raises:
-        FileProblems: this version does not take it.
+        FileProblems: this version does not accept it.
     """
     keys = {key: value for key, value in kept.items() if key != "name"}
     path = directory / "campaign.json"
