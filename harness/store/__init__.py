@@ -1,4 +1,4 @@
-"""A campaign on disk: append-only files, read back with their shape checked.
+"""Store a campaign on disk: append-only files, checked for their shape when read.
 
-It does not know what a figure means.
+It does not know the meaning of a figure.
 """

@@ -1,14 +1,14 @@
-"""A campaign on disk: append-only, crash-safe, resumable.
+"""Store a campaign on disk: append-only, crash-safe, resumable.
 
-    reports/<campaign>/campaign.json    what was planned, where, with what; and its state
+    reports/<campaign>/campaign.json    the plan, the host, the servers; and the campaign's state
     reports/<campaign>/trials.jsonl     one line per finished cell
     reports/<campaign>/outcomes.jsonl   one line per finished trial
     reports/<campaign>/xray.jsonl       one line per cell whose system calls were counted
 
-Rule 1: a line that was appended is never changed; it is on the disk before the next cell starts.
+Rule 1: an appended line never changes; it is on the disk before the next cell starts.
 Rule 2: `campaign.json` is replaced as a whole (rename), so a reader sees the old or the new one.
-Rule 3: a last line that a crash cut short is left out on reading and mended before appending.
-Rule 4: files belong to the owner of the `reports` directory, whoever writes them.
+Rule 3: readers ignore a last line that a crash cut short; the next append repairs the file.
+Rule 4: files belong to the owner of the `reports` directory, whichever user writes them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from harness.host.ownership import hand_over
 from harness.store import stored_shapes
 
 SCHEMA = 1
-# So many campaigns are named where one is not found.
+# Number of campaigns that the error of an unknown campaign lists.
 SHOWN_MAX = 5
 HEAD_BYTES_MAX = 1 << 28
 CAMPAIGN_FILE = "campaign.json"
@@ -44,7 +44,7 @@ REPORT_FILE = "report.html"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Record = dict[str, Any]
-# What comes first, where a file cannot be written, by whether its disk is full
+# First step of the remedy for an unwritable file, by whether its disk is full
 _FIRST = {
     True: "Make room (`df -h`, `df -i`)",
     False: "Make its directory writable for this user",
@@ -63,8 +63,8 @@ class Campaign:
         """Make the directory and write `campaign.json`.
 
         Raises:
-            UsageError: the name is taken, or `reports` is no directory.
-            HostNotFit: the directory cannot be written.
+            UsageError: the name exists already, or `reports` is no directory.
+            HostNotFit: the directory is not writable.
         """
         campaign = cls(reports / name)
         require_no_file(reports)
@@ -72,7 +72,7 @@ class Campaign:
             reports.mkdir(parents=True, exist_ok=True)
             campaign.directory.mkdir()
         except FileExistsError:
-            raise UsageError(f"{campaign.directory}: exists already") from None
+            raise UsageError(f"{campaign.directory}: already exists") from None
         except OSError as error:
             raise HostNotFit(
                 f"{campaign.directory}: cannot be made: {error.strerror}", hint=_hint_of(error)
@@ -94,7 +94,7 @@ class Campaign:
         """Open an existing campaign by its path, by its name, or by a path that ends in its name.
 
         Raises:
-            UsageError: there is none, or `reports` is no directory.
+            UsageError: it does not exist, or `reports` is no directory.
         """
         require_no_file(reports)
         for directory in _places(reports, name):
@@ -106,7 +106,7 @@ class Campaign:
         """Read `campaign.json`.
 
         Raises:
-            UsageError: it is not what this version wrote.
+            UsageError: this version did not write it, or it is damaged.
         """
         path = self.directory / CAMPAIGN_FILE
         try:
@@ -133,10 +133,10 @@ class Campaign:
         self.write(CAMPAIGN_FILE, _as_text(head))
 
     def write(self, name: str, text: str) -> Path:
-        """Replace the file `name` of the campaign as a whole and return its path.
+        """Replace the file `name` of the campaign as a whole; return its path.
 
         Raises:
-            HostNotFit: it cannot be written; the old one is there still.
+            HostNotFit: it is not writable; the old file remains.
         """
         again = "run --resume" if name == CAMPAIGN_FILE else "report"
         return written(self.directory / name, text, f"c10k {again} {self.name}")
@@ -150,28 +150,28 @@ class Campaign:
         self._append(OUTCOMES_FILE, record)
 
     def append_xray(self, record: Record) -> None:
-        """Append one cell whose system calls were counted to `xray.jsonl`."""
+        """Append one cell with counted system calls to `xray.jsonl`."""
         self._append(XRAY_FILE, record)
 
     def cells(self, shape: type[BaseModel] = stored_shapes.Cell) -> list[Record]:
-        """All finished cells, in the order in which they were measured.
+        """Read all finished cells, in the order in which they were measured.
 
         Raises:
-            UsageError: one has not the shape.
+            UsageError: a cell does not have the shape.
         """
         return _lines(self.directory / TRIALS_FILE, shape)
 
     def outcomes(self, shape: type[BaseModel] = stored_shapes.Outcome) -> list[Record]:
-        """All finished trials, in the order in which they ended.
+        """Read all finished trials, in the order in which they ended.
 
         Raises:
-            UsageError: one has not the shape.
+            UsageError: a trial does not have the shape.
         """
         path = self.directory / OUTCOMES_FILE
         return [printable.plain_document(line) for line in _lines(path, shape)]
 
     def xrays(self) -> list[Record]:
-        """All cells whose system calls were counted, with those that could not be."""
+        """Read the results of all x-rays, failed ones included."""
         path = self.directory / XRAY_FILE
         return [printable.plain_document(line) for line in _lines(path, stored_shapes.Xray)]
 
@@ -193,13 +193,13 @@ def _as_text(head: Record) -> str:
 
 
 def campaigns(reports: Path) -> list[Campaign]:
-    """All campaigns in `reports`, by name."""
+    """List all campaigns in `reports`, by name."""
     found = sorted(path.parent for path in reports.glob(f"*/{CAMPAIGN_FILE}"))
     return [Campaign(directory) for directory in found if _is_campaign(directory)]
 
 
 def _places(reports: Path, name: str) -> list[Path]:
-    """Where a campaign may be: a path may be that of another host, or inside a container."""
+    """Possible places of a campaign: its path may be from another host or a container."""
     path = Path(name)
     if name and path.name in ("", ".."):  # `.`, in the campaign's own directory
         return [path.resolve()]
@@ -210,47 +210,47 @@ def _places(reports: Path, name: str) -> list[Path]:
 def _is_campaign(directory: Path) -> bool:
     try:
         return (directory / CAMPAIGN_FILE).is_file()
-    except OSError:  # a name too long for a file
+    except OSError:  # the name is too long for a file
         return False
 
 
 def require_no_file(reports: Path) -> None:
-    """Raise UsageError where a file, or anything but a directory, has the name of the directory."""
+    """Raise UsageError if something other than a directory has the directory's name."""
     try:
         kind = text_files.kind_of(reports.stat().st_mode) or "a file"
     except FileNotFoundError:
-        return  # it is made for the first campaign
+        return  # the first campaign creates it
     except OSError as error:
         raise UsageError(
-            f"{reports}: cannot be the directory of the campaigns: {error.strerror}",
-            hint="Name a directory with `--reports`.",
+            f"{reports}: the directory of the campaigns is not usable: {error.strerror}",
+            hint="Set `--reports` to a directory.",
         ) from None
     if kind != "a directory":
         raise UsageError(
             f"{reports}: is {kind}, expected the directory of the campaigns",
-            hint="Name a directory with `--reports`.",
+            hint="Set `--reports` to a directory.",
         )
 
 
 def _known_hint(reports: Path, name: str) -> str:
-    """The nearest and the latest campaigns: a directory may have thousands."""
+    """List the nearest and the latest campaigns: a directory may have thousands."""
     known = [campaign.name for campaign in campaigns(reports)]
     near = difflib.get_close_matches(Path(name).name, known, n=1)
     shown = list(dict.fromkeys([*near, *reversed(known[-SHOWN_MAX:])]))
     if not shown:
-        return "There are none."
+        return "The directory has no campaigns."
     more = len(known) - len(shown)
-    return f"There are: {', '.join(shown)}{f' and {more:,} more' if more else ''}."
+    return f"Known campaigns: {', '.join(shown)}{f' and {more:,} more' if more else ''}."
 
 
 def replace(path: Path, text: str) -> Path:
-    """Write `text` to `path` so that a reader or a crash meets the old file or the new one.
+    """Write `text` to `path` so that readers, even after a crash, find the old file or the new one.
 
-    A byte of a name that is no UTF-8 is written as the escape that JSON has for it (`\\udcff`).
+    A byte of a name that is not UTF-8 becomes its escape in JSON (`\\udcff`).
 
     Raises:
-        UsageError: a directory is in the way.
-        OSError: it cannot be written; nothing else is left than what was there.
+        UsageError: a directory has the file's name.
+        OSError: it is not writable; the old state remains.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -265,7 +265,7 @@ def replace(path: Path, text: str) -> Path:
         if in_the_way is path:
             partial.unlink()
         raise UsageError(
-            f"{in_the_way}: is a directory, but a file has this name",
+            f"{in_the_way}: is a directory, expected a file",
             hint="Move or remove the directory.",
         ) from None
     except OSError:
@@ -276,17 +276,17 @@ def replace(path: Path, text: str) -> Path:
 
 
 def written(path: Path, text: str, again: str) -> Path:
-    """As `replace`. `again` is the command that goes on from here, once it is possible.
+    """Write as `replace` does. `again` is the command that continues after the remedy.
 
     Raises:
-        HostNotFit: the file cannot be written.
+        HostNotFit: the file is not writable.
     """
     try:
         return replace(path, text)
     except OSError as error:
         raise HostNotFit(
             f"{path}: cannot be written: {error.strerror}",
-            hint=f"What was measured is safe. {_FIRST[_is_full(error)]}, then: `{again}`.",
+            hint=f"All measured cells are safe. {_FIRST[_is_full(error)]}, then: `{again}`.",
         ) from error
 
 
@@ -295,8 +295,8 @@ def _is_full(error: OSError) -> bool:
 
 
 def _hint_of(error: OSError) -> str:
-    """What to do where a campaign cannot be begun."""
-    again = "run the same command again" if _is_full(error) else "or take another by `--reports`"
+    """The remedy where a campaign cannot begin."""
+    again = "run the same command again" if _is_full(error) else "or set `--reports` to another"
     return f"{_FIRST[_is_full(error)]}, {again}."
 
 
@@ -315,7 +315,7 @@ def _append_line(path: Path, line: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:
-    """The whole lines at the start of a file, checked and parsed."""
+    """The complete lines at the start of a file, checked and parsed."""
 
     size: int = 0
     digest: bytes = b""
@@ -323,16 +323,16 @@ class _Parsed:
     records: tuple[Record, ...] = ()
 
 
-# A campaign reads its files again after each trial: only what was appended is parsed.
+# A campaign reads its files again after each trial; the cache leaves only new lines to parse.
 _known: dict[tuple[Path, type[BaseModel]], _Parsed] = {}
 KNOWN_MAX = 16
 
 
 def _lines(path: Path, shape: type[BaseModel]) -> list[Record]:
-    """The lines of a file, without those that a crash cut short (Rule 3).
+    """Read the lines of a file, without those that a crash cut short (Rule 3).
 
     Raises:
-        UsageError: a whole line is not what any version writes.
+        UsageError: no version writes such a line.
     """
     try:
         kind = text_files.kind_of(path.stat().st_mode)
@@ -361,7 +361,7 @@ def _digest(content: bytes) -> bytes:
 
 
 def _parsed(path: Path, content: bytes, before: int, shape: type[BaseModel]) -> Iterator[Record]:
-    """The records of lines, of which `before` are in front of them in the file."""
+    """Yield the records of some lines; `before` lines come before them in the file."""
     for number, line in enumerate(content.split(b"\n"), start=before + 1):
         try:
             record = stored_shapes.parse(line)
@@ -373,6 +373,6 @@ def _parsed(path: Path, content: bytes, before: int, shape: type[BaseModel]) -> 
         if problem is not None:
             raise UsageError(
                 f"{path}: line {number} is damaged: {problem}",
-                hint="Remove the line: `c10k run --resume` measures again what it stood for.",
+                hint="Remove the line: `c10k run --resume` measures its cell again.",
             )
         yield record

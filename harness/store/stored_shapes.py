@@ -1,8 +1,8 @@
-"""The shape of a campaign's files, as far as their readers rely on it.
+"""Check the shape of a campaign's files, as far as their readers rely on it.
 
-Pure: it takes plain values and returns a sentence about the first fault. A reader takes a missing
-number for "not observed", so a shape asks for little: each table is a table, each list a list, each
-name a text, and each number finite. Keys that a shape does not list may be anything.
+Pure: it takes plain values and returns a sentence about the first fault. Readers take a missing
+number for "not observed", so a shape requires little: tables, lists and names have their types, and
+each number is finite. Keys that a shape does not list may have any value.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 DIGITS_MAX = 21
 SHOWN_LETTERS = 40
 BLOCKS_MAX = 10_000
-# Locust workers beside one master.
+# Number of Locust workers besides one master.
 WORKERS_MAX = 64
 
 
@@ -115,7 +115,7 @@ class _Measured(_Shape):
 
 
 class Resumable(_Shape):
-    """What a resume takes from `campaign.json`."""
+    """The part of `campaign.json` that a resume needs."""
 
     profile: Table
     seed: int = Field(ge=0)
@@ -185,7 +185,7 @@ class Cell(_Shape):
     @field_validator("histogram")
     @classmethod
     def _decodes(cls, text: str | None) -> str | None:
-        from harness.engine import histogram  # its package loads the engine
+        from harness.engine import histogram  # importing its package loads the engine
 
         if text is not None and (damage := histogram.damage(text)) is not None:
             raise ValueError(f"damaged histogram: {damage}")
@@ -193,7 +193,7 @@ class Cell(_Shape):
 
 
 class WholeCell(Cell):
-    """One that a resume can go on from."""
+    """A cell with everything that a resume needs."""
 
     trial: str
     variant: str
@@ -218,7 +218,7 @@ class Outcome(_Shape):
 
 
 class WholeOutcome(Outcome):
-    """One that a resume can go on from."""
+    """An outcome with everything that a resume needs."""
 
     trial: str
     variant: str
@@ -238,11 +238,11 @@ class Xray(_Shape):
 
 
 class OutOfRange(ValueError):
-    """A number that no reader can use: not finite, or of more digits than any count has."""
+    """A number that no reader can use: not finite, or with more digits than any count has."""
 
 
 def parse(text: str | bytes) -> Any:
-    """Read JSON.
+    """Parse JSON.
 
     Raises:
         OutOfRange: it has such a number.
@@ -255,7 +255,7 @@ def parse(text: str | bytes) -> Any:
 
 
 def problem(document: object, shape: type[BaseModel]) -> str | None:
-    """What is wrong with a document; None where it has the shape."""
+    """Describe what is wrong with a document; None if it has the shape."""
     try:
         shape.model_validate(document)
     except ValidationError as error:

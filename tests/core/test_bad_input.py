@@ -188,7 +188,7 @@ def test_an_unknown_campaign_is_answered_with_the_nearest_and_the_latest(tmp_pat
 
     ended = c10k("report", "2026-10007", "--reports", tmp_path)
 
-    refused(ended, "There are: 2026-1007, 2026-2999,", "and 1,994 more.")
+    refused(ended, "Known campaigns: 2026-1007, 2026-2999,", "and 1,994 more.")
     assert len(ended.err) < 500
 
 

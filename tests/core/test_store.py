@@ -290,4 +290,4 @@ def test_a_directory_of_the_name_of_its_file_is_no_campaign(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="no campaign `mine`") as raised:
         Campaign.open(tmp_path, "mine")
 
-    assert raised.value.hint == "There are none."
+    assert raised.value.hint == "The directory has no campaigns."
