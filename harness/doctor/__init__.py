@@ -1,6 +1,6 @@
-"""Is this host fit for N connections, and if not, what is to be done? Pure: facts in, answer out.
+"""Judge whether this host is fit for N connections, and what would make it fit. Pure.
 
-`harness/host/survey.py` reads the facts. Nothing here, and nothing there, changes the host.
+`harness/host/survey.py` reads the facts. Neither changes the host.
 """
 
 from harness.doctor.answer import CHECKS, Answer, chosen, examine

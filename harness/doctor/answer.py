@@ -1,4 +1,4 @@
-"""All checks together: ready or not, the largest N, and which limit binds it."""
+"""Combine all checks: ready or not, the largest N, and the limit that binds it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The largest number that the host allows, and the check whose limit it is."""
+    """The largest number that the host allows, and the check that limits it."""
 
     value: int
     check: str
@@ -24,10 +24,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the doctor says.
+    """The doctor's result.
 
     Attributes:
-        connections, threads: the largest number of each; None where nothing that was asked binds.
+        connections, threads: the largest number of each; None if no chosen check limits it.
     """
 
     ask: Ask
@@ -41,14 +41,14 @@ class Answer:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the host holds what was asked of it."""
+        """Whether the host can hold what was asked."""
         return not self.of("error")
 
     def require_ready(self) -> None:
-        """Refuse a host that does not hold what was asked.
+        """Refuse a host that cannot hold what was asked.
 
         Raises:
-            HostNotFit: with each error, and what mends it.
+            HostNotFit: with each error, and the command that corrects it.
         """
         errors = self.of("error")
         if errors:
@@ -75,7 +75,7 @@ class Answer:
 
     @property
     def conclusion(self) -> str:
-        """One sentence: ready, ready with warnings, or not."""
+        """Summarise in one sentence: ready, ready with warnings, or not."""
         what = f"{self.ask.connections:,} connections"
         if not self.is_ready:
             return f"Not ready for {what}."
@@ -85,7 +85,7 @@ class Answer:
         return f"Ready for {what}."
 
     def as_json(self) -> dict[str, Any]:
-        """For `campaign.json` and for programs."""
+        """Return it for `campaign.json` and for programs."""
         return {
             "schema": SCHEMA,
             "connections": self.ask.connections,
@@ -100,7 +100,7 @@ class Answer:
 
 
 def examine(facts: Facts, ask: Ask, names: Sequence[str] = ()) -> Answer:
-    """Judge the facts by all checks, or by those named.
+    """Judge the facts by all checks, or by the named ones.
 
     Raises:
         UsageError: no check has that name.
@@ -115,11 +115,11 @@ def examine(facts: Facts, ask: Ask, names: Sequence[str] = ()) -> Answer:
 
 
 def chosen(names: Sequence[str]) -> Iterator[Check]:
-    """The checks named, in their own order; all without a name."""
+    """The named checks, in the standard order; all if no name is given."""
     unknown = sorted(set(names) - {check.name for check in CHECKS})
     if unknown:
         raise UsageError(
-            f"no check `{unknown[0]}`", hint="`c10k doctor --list-checks` names them all."
+            f"no check `{unknown[0]}`", hint="`c10k doctor --list-checks` lists all checks."
         )
     return (check for check in CHECKS if not names or check.name in names)
 

@@ -1,4 +1,4 @@
-"""The limits that bound how many connections can be open at once, one check for each."""
+"""Check the limits on connections that can be open at once, one check for each limit."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from harness.host.facts import (
 from harness.plan.limits import BACKLOG, NOFILE_MARGIN, SYSCTLS
 
 ROOT = "root on the host"
-STARTER = "whoever starts the harness, as root"
+STARTER = "the user of the harness, as root"
 HARNESS = "the harness"
-USERS = "whoever uses the memory"
+USERS = "the users of the memory"
 LARGEST = "ps -eo rss,pid,args --sort=-rss | head"
 # Both ends of each connection are on this host: two sockets, two files, two watches.
 ENDS = 2
-# A message of a closed loop is under way in one direction at a time, as a sent copy and a received
-# one: one page for each end (SK_MEM_QUANTUM, the kernel accounts sockets by the page).
+# A message of a closed loop is in flight in one direction at a time, as a sent copy and a received
+# one: one page for each end (SK_MEM_QUANTUM; the kernel accounts sockets by the page).
 PAGES_PER_CONNECTION = 2
-# The load takes as many addresses of 127.0.0.0/8 as it needs, up to these many.
+# The load uses as many addresses of 127.0.0.0/8 as it needs, up to this number.
 SOURCES_MAX = 250
 # Kernel memory of both ends (at most 5.5 KB each), the engine's record and histograms, a server's
 # own buffers: rounded up. A thread adds up to 50 KB (its stack, its kernel stack, its task).
@@ -52,7 +52,7 @@ def binding(
     scope: Scope = "host",
     who: str = ROOT,
 ) -> Finding:
-    """An error where `allowed` is below what is asked for, else ok; either way with its N."""
+    """An error if `allowed` is below what is asked for, otherwise ok; both with the largest N."""
     known = None if allowed >= UNLIMITED else max(0, allowed)
     if allowed >= ask.connections:
         found = Finding("ok", f"{name} is enough", value, needed, scope)
@@ -63,13 +63,13 @@ def binding(
 
 
 def nofile(facts: Facts, ask: Ask) -> Finding:
-    """RLIMIT_NOFILE: one descriptor for each connection, in the server and in the load."""
+    """Check RLIMIT_NOFILE: one descriptor per connection, in the server and in the load."""
     needed = ask.connections + NOFILE_MARGIN
     hard = facts.engine.nofile_hard if ask.has_docker else facts.nofile_hard
     scope: Scope = "container" if ask.has_docker else "process"
     if hard is None:
         found = unknown("the engine's hard limit of open files", scope, f"{needed:,}")
-        return replace(found, text=f"{found.text}; it is asked for, and read back from inside")
+        return replace(found, text=f"{found.text}; each trial asks for it and reads it back")
     who, command = STARTER, f"sudo prlimit --pid $$ --nofile={needed}:{needed}"
     if ask.has_docker:
         who = "root, for the engine"
@@ -92,7 +92,7 @@ def nofile(facts: Facts, ask: Ask) -> Finding:
 
 
 def nr_open(facts: Facts, ask: Ask) -> Finding:
-    """fs.nr_open: no process can be given more open files than this."""
+    """Check fs.nr_open: the most open files that a process can have."""
     needed = ask.connections + NOFILE_MARGIN
     if facts.fs_nr_open is None:
         return unknown("fs.nr_open", needed=f"{needed:,}")
@@ -107,7 +107,7 @@ def nr_open(facts: Facts, ask: Ask) -> Finding:
 
 
 def file_max(facts: Facts, ask: Ask) -> Finding:
-    """fs.file-max: open files of the whole host."""
+    """Check fs.file-max: open files of the whole host."""
     used = facts.files_open or 0
     ends = ENDS * ask.servers
     needed = used + ends * (ask.connections + NOFILE_MARGIN)
@@ -124,7 +124,7 @@ def file_max(facts: Facts, ask: Ask) -> Finding:
 
 
 def backlog(facts: Facts, ask: Ask) -> Finding:
-    """somaxconn and the queue of SYNs: what does not fit waits a second for its retransmission."""
+    """Check somaxconn and the queue of SYNs: the excess waits a second for its retransmission."""
     set_by_host = (facts.net_core_somaxconn, facts.net_ipv4_tcp_max_syn_backlog)
     if facts.isolated or ask.has_docker:
         return _in_namespace(f"{BACKLOG:,}", f"{BACKLOG:,}")
@@ -148,7 +148,7 @@ def backlog(facts: Facts, ask: Ask) -> Finding:
 
 
 def ports(facts: Facts, ask: Ask) -> Finding:
-    """Ports of one address towards the server, times the addresses that the load may use."""
+    """Check ports: those of one address towards the server, times the addresses of the load."""
     text = SYSCTLS["net.ipv4.ip_local_port_range"]
     low, high = (int(end) for end in text.split())
     if facts.isolated or ask.has_docker:
@@ -171,7 +171,7 @@ def ports(facts: Facts, ask: Ask) -> Finding:
 
 
 def tcp_mem(facts: Facts, ask: Ask) -> Finding:
-    """net.ipv4.tcp_mem: pages for the buffers of all sockets of the host."""
+    """Check net.ipv4.tcp_mem: pages for the buffers of all sockets of the host."""
     pages = ask.connections * PAGES_PER_CONNECTION
     if facts.tcp_mem_pages is None:
         return unknown("net.ipv4.tcp_mem", needed=f"{pages:,} pages")
@@ -193,7 +193,7 @@ def tcp_mem(facts: Facts, ask: Ask) -> Finding:
 
 
 def orphans(facts: Facts, ask: Ask) -> Finding:
-    """net.ipv4.tcp_max_orphans: closed sockets that still have something to say."""
+    """Check net.ipv4.tcp_max_orphans: closed sockets that still have data or a FIN to send."""
     limit, needed = facts.net_ipv4_tcp_max_orphans, f"{ask.connections:,}"
     if limit is None:
         return unknown("net.ipv4.tcp_max_orphans", needed=needed)
@@ -201,7 +201,7 @@ def orphans(facts: Facts, ask: Ask) -> Finding:
         return Finding("ok", "net.ipv4.tcp_max_orphans is enough", count(limit), needed)
     return Finding(
         "warning",
-        "connections that close all at once are reset where they should end in order",
+        "if all connections close at once, the kernel resets some instead of ending them in order",
         count(limit),
         needed,
         who=ROOT,
@@ -210,7 +210,7 @@ def orphans(facts: Facts, ask: Ask) -> Finding:
 
 
 def conntrack(facts: Facts, ask: Ask) -> Finding:
-    """nf_conntrack_max: only where trials run on the host's own loopback."""
+    """Check nf_conntrack_max, only where trials run on the host's own loopback."""
     if facts.isolated or ask.has_docker:
         text = "trials have a network namespace without connection tracking"
         return Finding("ok", text, "not on the path")
@@ -228,7 +228,7 @@ def conntrack(facts: Facts, ask: Ask) -> Finding:
 
 
 def watches(facts: Facts, ask: Ask) -> Finding:
-    """fs.epoll.max_user_watches: one for each connection and end, per user."""
+    """Check fs.epoll.max_user_watches: one per connection and end, for each user."""
     ends = ENDS * ask.servers
     limit, needed = facts.fs_epoll_max_user_watches, ends * ask.connections
     if limit is None:
@@ -244,9 +244,9 @@ def watches(facts: Facts, ask: Ask) -> Finding:
 
 
 def memory(facts: Facts, ask: Ask) -> Finding:
-    """Memory for the sockets of both ends, for the load, and for a thread per connection."""
+    """Check memory for the sockets of both ends, for the load, and for a thread per connection."""
     available = facts.memory_available_bytes
-    # Each further server beside the first has a load of its own
+    # Each server after the first has a load of its own
     fixed = BYTES_OF_HARNESS + (ask.servers - 1) * BYTES_OF_LOAD
     needed = fixed + ask.servers * ask.connections * BYTES_PER_CONNECTION
     if available is None:

@@ -1,7 +1,7 @@
-"""What servers that are up at once need of the host, and what it has for them. Pure.
+"""Compute what servers that are up at once need of the host, and what the host has. Pure.
 
 These are the limits that the servers of a wave share. Limits of one process, such as its open
-files, are no reason for waves: the checks of the doctor have them.
+files, do not depend on waves: the doctor's checks have them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from harness.host.facts import UNLIMITED, Facts
 from harness.plan.limits import NOFILE_MARGIN
 from harness.plan.waves import Amount
 
-# The rest is for what other programs take until the last block.
+# The rest is a reserve for what other programs use until the last block.
 MEMORY_SHARE = 0.9
 
 
 def needs(connections: int, *, is_threaded: bool) -> Amount:
-    """What one server and its load need at that many connections."""
+    """The needs of one server and its load at that many connections."""
     threads = connections + NOFILE_MARGIN if is_threaded else 0
     return Amount(
         memory_bytes=BYTES_OF_LOAD
@@ -36,7 +36,7 @@ def needs(connections: int, *, is_threaded: bool) -> Amount:
 
 
 def of_host(facts: Facts, backend: str) -> Amount:
-    """What the host has for all servers and loads at once. An unknown limit binds nothing."""
+    """The host's resources for all servers and loads at once. An unknown limit binds nothing."""
     available = _least(facts.memory_available_bytes, facts.cgroup_memory_left_bytes)
     memory_bytes = available
     if available < UNLIMITED:
@@ -56,7 +56,7 @@ def _threads(facts: Facts, backend: str) -> int:
     promised = UNLIMITED
     if facts.vm_overcommit_memory == 2:
         promised = _least(facts.commit_left_bytes) // STACK_BYTES
-    if backend == "docker":  # which has limits of its own for each container
+    if backend == "docker":  # the engine has its own limits for each container
         return min(of_host, promised)
     of_user = UNLIMITED if facts.nproc_exempt else _left(facts.nproc, facts.tasks_of_user)
     return min(of_host, promised, of_user, _least(facts.pids_left))

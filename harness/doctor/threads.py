@@ -1,7 +1,7 @@
-"""The limits that bound how many threads a server can have. All of them end in the same EAGAIN.
+"""Check the limits on the threads of a server. The kernel answers EAGAIN at each of them.
 
-None of these is an error: a server that needs no thread per connection is not touched. Where one
-does need them, it is the host that stops it, and the finding says at how many.
+None of these is an error: they do not affect a server without a thread per connection. For one that
+needs them, the finding says at how many threads the host stops it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from harness.host.facts import (
 )
 from harness.plan.limits import NOFILE_MARGIN
 
-# Each thread's stack is a mapping, and its guard page another (pthread_create); the rest is for
-# the program and its libraries.
+# Each thread's stack is a mapping, and its guard page another (pthread_create). The rest is for the
+# program and its libraries.
 MAPPINGS_PER_THREAD = 2
 MAPPINGS_OF_PROGRAM = 200
-# What a thread of the shipped servers promises of address space: a stack of 64 KiB and its guard.
+# Address space that a thread of our servers reserves: a stack of 64 KiB and its guard.
 STACK_BYTES = 68 << 10
 
 
@@ -40,7 +40,7 @@ def bounded(
     scope: Scope = "host",
     who: str = ROOT,
 ) -> Finding:
-    """A warning where a thread for each connection does not fit, else ok."""
+    """A warning if a thread for each connection does not fit, otherwise ok."""
     if allowed >= UNLIMITED:
         return Finding("ok", f"{name} is enough", value, needed, scope)
     allowed = max(0, allowed)
@@ -48,29 +48,29 @@ def bounded(
         return Finding("ok", f"{name} is enough", value, needed, scope, threads_max=allowed)
     which = "a server" if ask.threaded == 1 else f"each of {ask.threaded} servers"
     text = (
-        f"{name} stops {which} at {allowed:,} threads: one that needs a thread for each of "
-        f"{ask.connections:,} connections ends there because of this host"
+        f"{name} stops {which} at {allowed:,} threads: a server that needs a thread for each of "
+        f"{ask.connections:,} connections fails because of this host"
     )
     return Finding("warning", text, value, needed, scope, who, command, threads_max=allowed)
 
 
 def _needed(ask: Ask) -> int:
-    """Of one server."""
+    """Threads that one server needs."""
     return ask.connections + NOFILE_MARGIN
 
 
 def _needed_together(ask: Ask) -> int:
-    """Of all servers that are up at once and have a thread per connection."""
+    """Threads that all servers with a thread per connection need at once."""
     return ask.threaded * _needed(ask)
 
 
 def pid_max(facts: Facts, ask: Ask) -> Finding:
-    """kernel.pid_max: every thread has a number of its own."""
+    """Check kernel.pid_max: every thread has a number of its own."""
     return _of_host("kernel.pid_max", facts.kernel_pid_max, facts, ask)
 
 
 def threads_max(facts: Facts, ask: Ask) -> Finding:
-    """kernel.threads-max: threads of the whole host."""
+    """Check kernel.threads-max: threads of the whole host."""
     return _of_host("kernel.threads-max", facts.kernel_threads_max, facts, ask)
 
 
@@ -90,11 +90,11 @@ def _of_host(name: str, limit: int | None, facts: Facts, ask: Ask) -> Finding:
 
 
 def pids_cgroup(facts: Facts, ask: Ask) -> Finding:
-    """pids.max of the cgroup (systemd's TasksMax, Docker's --pids-limit)."""
+    """Check pids.max of the cgroup (systemd's TasksMax, Docker's --pids-limit)."""
     needed = f"{_needed_together(ask):,}"
     if ask.has_docker:
         needed = f"{_needed(ask):,}"
-        text = "asked of the engine for each container, and read back from inside"
+        text = "each container asks the engine for it and reads it back"
         return Finding("ok", text, needed, needed, "container", "the harness")
     if facts.pids_left is None:
         return unknown("pids.max of the cgroup", "process", needed)
@@ -105,13 +105,13 @@ def pids_cgroup(facts: Facts, ask: Ask) -> Finding:
         value=f"{count(facts.pids_left)}{'' if facts.pids_left >= UNLIMITED else ' left'}",
         needed=needed,
         scope="process",
-        who="whoever starts the harness",
+        who="the user of the harness",
         command="systemd-run --user --scope --property=TasksMax=infinity $SHELL",
     )
 
 
 def nproc(facts: Facts, ask: Ask) -> Finding:
-    """RLIMIT_NPROC: threads of one user; root is not counted."""
+    """Check RLIMIT_NPROC: threads of one user; root is exempt."""
     used = facts.tasks_of_user or 0
     needed = used + _needed_together(ask)
     if ask.has_docker:
@@ -119,7 +119,7 @@ def nproc(facts: Facts, ask: Ask) -> Finding:
     if facts.nproc is None:
         return unknown("RLIMIT_NPROC", "process", f"{needed:,}")
     if facts.nproc_exempt:
-        text = "root is not counted against RLIMIT_NPROC"
+        text = "root is exempt from RLIMIT_NPROC"
         return Finding("ok", text, count(facts.nproc), f"{needed:,}", "process")
     return bounded(
         "RLIMIT_NPROC",
@@ -128,13 +128,13 @@ def nproc(facts: Facts, ask: Ask) -> Finding:
         value=f"{count(facts.nproc)}, {used:,} of them used",
         needed=f"{needed:,}",
         scope="process",
-        who="whoever starts the harness, as root",
+        who="the user of the harness, as root",
         command=f"sudo prlimit --pid $$ --nproc={needed}:{needed}",
     )
 
 
 def map_count(facts: Facts, ask: Ask) -> Finding:
-    """vm.max_map_count: a stack and its guard are two mappings of the process."""
+    """Check vm.max_map_count: a stack and its guard are two mappings of the process."""
     limit = facts.vm_max_map_count
     needed = _needed(ask) * MAPPINGS_PER_THREAD + MAPPINGS_OF_PROGRAM
     if limit is None:
@@ -150,12 +150,12 @@ def map_count(facts: Facts, ask: Ask) -> Finding:
 
 
 def overcommit(facts: Facts, ask: Ask) -> Finding:
-    """vm.overcommit_memory: 2 counts the address space of every stack."""
+    """Check vm.overcommit_memory: 2 counts the address space of every stack."""
     mode, left = facts.vm_overcommit_memory, facts.commit_left_bytes
     if mode is None:
         return unknown("vm.overcommit_memory")
     if mode != 2 or left is None:
-        text = "stacks are counted when they are used, not when they are promised"
+        text = "the kernel counts stacks when they are used, not when they are reserved"
         return Finding("ok", text, str(mode), "0 or 1")
     return bounded(
         "vm.overcommit_memory=2",
@@ -168,10 +168,10 @@ def overcommit(facts: Facts, ask: Ask) -> Finding:
 
 
 CHECKS = (
-    Check("pid-max", "Are there numbers for a thread per connection?", pid_max),
+    Check("pid-max", "Are there pids for a thread per connection?", pid_max),
     Check("threads-max", "May the host have a thread per connection?", threads_max),
     Check("pids-cgroup", "May the cgroup have a thread per connection?", pids_cgroup),
     Check("nproc", "May the user have a thread per connection?", nproc),
     Check("map-count", "May a process have that many stacks?", map_count),
-    Check("overcommit", "May a process be promised that many stacks?", overcommit),
+    Check("overcommit", "May a process reserve that many stacks?", overcommit),
 )

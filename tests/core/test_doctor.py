@@ -182,8 +182,8 @@ def test_what_disturbs_figures_is_told_and_what_does_not_is_left_alone(
 def test_idle_cpus_are_no_claim_about_processes_that_cannot_be_seen() -> None:
     found = finding("busy", replace(ROOMY, busy=None, cpus_busy=0.0))
 
-    assert "cannot be seen" in found.text
-    assert "nothing else" not in found.text
+    assert "not visible" in found.text
+    assert "no other process" not in found.text
 
 
 def test_without_an_engine_containers_are_refused_with_the_way_out() -> None:
