@@ -1,8 +1,8 @@
-"""Do two ways to measure the same thing agree? One rule for all comparisons.
+"""Decide whether two ways to measure the same thing agree. All comparisons use this rule.
 
-Two one-sided t tests at 5 % each, which is the 90 % interval of the ratio inside the bound
-(Schuirmann, *J. Pharmacokinetics and Biopharmaceutics* 15, 1987). A ratio that is near 1 by the
-luck of a few noisy rounds is "not settled", and more rounds would settle it.
+Two one-sided t tests at 5 % each: the 90 % interval of the ratio must lie inside the bound
+(Schuirmann, *J. Pharmacokinetics and Biopharmaceutics* 15, 1987). A ratio that is near 1 by chance
+in a few noisy rounds is "not settled"; more rounds would settle it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CONFIDENCE = 0.90
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The ratio of two ways over the rounds, and what it says of a bound: ± `within`, a share."""
+    """The ratio of two ways over the rounds, and its verdict for a bound of ± `within`, a share."""
 
     ratio: float
     interval: Interval | None
@@ -27,7 +27,7 @@ class Agreement:
 
     @property
     def span(self) -> str:
-        """The interval, for a table."""
+        """Format the interval, for a table."""
         if self.interval is None:
             return "3 rounds needed"
         return f"{self.interval.low:.3f}-{self.interval.high:.3f}"
@@ -43,11 +43,11 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        """Whether the two agree, and surely."""
+        """Whether the verdict is `agree`."""
         return self.verdict == "agree"
 
 
 def of(ratios: Sequence[float], within: float) -> Agreement:
-    """What the ratios of some rounds, one of each, say."""
+    """Compute the agreement from the ratios of some rounds, one ratio each."""
     ratio = math.exp(statistics.fmean(map(math.log, ratios)))
     return Agreement(ratio, log_interval(ratios, CONFIDENCE), within)

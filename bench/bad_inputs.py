@@ -1,7 +1,7 @@
 """Generate bad inputs for the command line: case N of a seed is the same each time.
 
-Four kinds take turns: options and variables, profiles, `variant.toml` files, and campaigns that are
-damaged on the disk.
+Four kinds alternate: options and variables, profiles, `variant.toml` files, and campaigns with
+damaged files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TEXTS = (
     *("..", "../..", "/", "/dev/null", "/dev/full", "/proc/self/mem", "no/such/x"),
     *("x.toml", "/dev/null.toml", "30m", "1h30m", "+4", "smoke"),
 )
-# Where a command may write: devices, and what is below the directory of the case
+# Where a command may write: devices, and files below the directory of the case
 PLACES = tuple(text for text in TEXTS if not text.startswith("/") or text.startswith("/dev/"))
 WRITING = {"--servers-dir", "--reports", "C10K_LOCK", "C10K_REPORTS"}
 VALUES: tuple[Any, ...] = (
@@ -129,14 +129,14 @@ class Case:
 
 
 def case(seed: int, number: int, directory: Path) -> Case:
-    """Make the case `number` for `directory`, which is empty: `..` and `../..` are in it, too."""
+    """Make the case `number` for `directory`, which is empty; it also has `..` and `../..`."""
     kind = KINDS[number % len(KINDS)]
     directory = directory / "a" / "b"
     directory.mkdir(parents=True)
     if kind != "variant":
         (directory / "servers").symlink_to(SERVERS)
     made = Case(kind, random.Random(f"{seed}-{number}"), directory)  # noqa: S311 (to repeat it)
-    # No engine answers, so nothing is built or measured, whatever a case asks for
+    # No engine answers, so no case builds or measures anything
     made.environment = {
         "C10K_LOCK": str(directory / "lock"),
         "C10K_BACKEND": "docker",
@@ -220,7 +220,7 @@ def _campaign(made: Case) -> None:
 
 
 def _divide(path: Path) -> None:
-    """Have the servers in waves, as where the host does not hold all at once."""
+    """Divide the servers into waves, as on a host that cannot hold all at once."""
     head = json.loads(path.read_text())
     members = [["select"], ["select-fdset"]]
     head["waves"] = {"anchor": "poll", "members": members, "because": ["memory"]}
@@ -237,7 +237,7 @@ def _damaged_toml(made: Case, document: dict[str, Any]) -> bytes:
 
 def _damage_json(made: Case, path: Path) -> None:
     if not path.is_file():
-        return  # the change before this one
+        return  # an earlier change damaged it
     if made.dice.random() < 0.15:
         _replace(made, path)
         return
@@ -262,7 +262,7 @@ def _damage_json(made: Case, path: Path) -> None:
 
 
 def _replace(made: Case, path: Path) -> None:
-    """Something else in place of a file."""
+    """Replace a file by something else."""
     contents = (b"", b"[]", b"{}", b"null", b"1", b'"x"', b"[" * 3_000, b"9" * 5_000, b"\xff\xfe{}")
     path.unlink(missing_ok=True)
     kind = made.dice.choice(("content", "content", "directory", "gone"))
@@ -291,7 +291,7 @@ def _torn(made: Case, content: bytes) -> bytes:
 
 
 def _mutate(dice: random.Random, document: dict[str, Any]) -> str:
-    """Change a random place of the document; say which."""
+    """Change a random place of the document; return a description of the place."""
     place: Any = document
     path: list[str] = []
     while True:

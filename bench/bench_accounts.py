@@ -1,12 +1,12 @@
-"""Hold the sources of CPU time against each other: control groups, processes, and busy CPUs.
+"""Compare the sources of CPU time: control groups, processes, and busy CPUs.
 
 For each backend and each source that this host has, a campaign measures servers that fork and
 servers that do not. Each row is a server: its CPU time per echo by the source, by its processes in
-the same cells, and the busy time of its CPUs, which on an idle host is the server's alone. The
-program ends with 1 where a source is more than 5 % from the busy time, or where, for a server that
-does not fork, control group and processes differ by more than 0.5 %.
+the same cells, and the busy time of its CPUs, which on an idle host only the server uses. The exit
+code is 1 if a source is more than 5 % from the busy time, or if, for a server that does not fork,
+control group and processes differ by more than 0.5 %.
 
-Run it on a host that does nothing else.
+Run it on a host without other work.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ active = {active}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Servers that are measured alike; `directory` has those that are not shipped."""
+    """Servers that are measured alike; `directory` has those that do not ship with c10k."""
 
     servers: Sequence[str]
     scenario: str
@@ -79,7 +79,7 @@ class Part:
 
 
 def written(programs: Mapping[str, tuple[str, bool]], directory: Path) -> Path:
-    """The programs as server directories."""
+    """Write the programs as server directories."""
     for name, (program, _) in programs.items():
         place = directory / name
         place.mkdir(parents=True)
@@ -93,7 +93,7 @@ def written(programs: Mapping[str, tuple[str, bool]], directory: Path) -> Path:
 
 
 def cells(part: Part, backend: str, source: str, options: argparse.Namespace) -> Iterator[Any]:
-    """The cells of one campaign; ends the program where it has none."""
+    """The cells of one campaign; exits the program if it has none."""
     with tempfile.TemporaryDirectory(prefix="c10k-accounts-") as name:
         reports, profile = Path(name) / "reports", Path(name) / "accounts.toml"
         profile.write_text(
@@ -126,7 +126,7 @@ def cells(part: Part, backend: str, source: str, options: argparse.Namespace) ->
 
 
 def row(name: str, backend: str, source: str, found: Sequence[Mapping[str, Any]]) -> bool:
-    """Print what the trials of one server say; whether it is within the bounds."""
+    """Print the trials of one server; return whether it is within the bounds."""
     accounts = [cell["server"]["charged"] for cell in found]
     used = {account["source"] for account in accounts}
     if used != {source}:
@@ -154,12 +154,12 @@ def row(name: str, backend: str, source: str, found: Sequence[Mapping[str, Any]]
 def main() -> int:
     """Run all campaigns and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backends", default="process,docker", help="names, commas between")
+    parser.add_argument("--backends", default="process,docker", help="comma-separated names")
     sources = ",".join((V1, V2, PROCESSES))
-    parser.add_argument("--sources", default=sources, help="names, commas between")
-    parser.add_argument("--trials", type=int, default=5, help="of each server")
+    parser.add_argument("--sources", default=sources, help="comma-separated names")
+    parser.add_argument("--trials", type=int, default=5, help="trials of each server")
     parser.add_argument("--window", type=float, default=2.0, help="seconds")
-    parser.add_argument("--connections", type=int, default=10_000, help="of the classic six")
+    parser.add_argument("--connections", type=int, default=10_000, help="for the classic six")
     options = parser.parse_args()
     print(
         "| server | backend | source | trials | µs of CPU per echo | exact | processes / source "

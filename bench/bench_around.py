@@ -1,9 +1,9 @@
-"""Time what surrounds a measurement: commands, a report, the image, a smoke run.
+"""Time everything around a measurement: commands, a report, the image, a smoke run.
 
-Prints a table with a bound for each; the program ends with 1 where one is broken. `--before` names
-another checkout with its own `.venv`: then each run of this one is followed by one of that one.
-Beside each time is the CPU time of the command and of what it waited for; on a host that does other
-things only that means something. With `--docker` it needs an engine, and builds the image.
+Prints a table with a bound for each; the exit code is 1 if a bound is broken. `--before` takes
+another checkout with its own `.venv`; then runs of the two alternate. Next to each time is the CPU
+time of the command and of its children; on a host with other work only the CPU time is reliable.
+With `--docker` it needs an engine, and builds the image.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LINE = "| {} | {} | {} | {} | {} |"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One run: what is bound, and its CPU time in seconds where the command has one."""
+    """One run: the bounded value, and its CPU time in seconds where the command has one."""
 
     value: float
     cpu_s: float | None = None
@@ -40,7 +40,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is timed, its bound, and how often it runs. `once` gives the figure of one checkout."""
+    """A thing to time, its bound, and its number of runs. `once` measures it in one checkout."""
 
     what: str
     unit: str
@@ -60,15 +60,15 @@ class Runs:
         }
 
     def command(self, checkout: Path, *arguments: str) -> Figure:
-        """How long `c10k ARGUMENTS` takes. Raises RuntimeError where it does not end with 0."""
+        """Time `c10k ARGUMENTS`. Raises RuntimeError if its exit code is not 0."""
         return self._timed([str(checkout / ".venv/bin/c10k"), *arguments], checkout)
 
     def build(self, checkout: Path, *arguments: str) -> Figure:
-        """How long the image of the harness takes to build."""
+        """Time the build of the harness's image."""
         base = os.environ.get("C10K_BASE", "debian:bookworm-slim")
         options = ["--quiet", "--build-arg", f"BASE={base}", "--tag", tag(checkout), *arguments]
         built = self._timed(["docker", "build", *options, str(checkout)], checkout)
-        return Figure(built.value)  # the engine builds, not the command
+        return Figure(built.value)  # the engine's CPU time is not the command's
 
     def _timed(self, command: Sequence[str], directory: Path) -> Figure:
         start_s, start_cpu_s = time.monotonic(), cpu_s()
@@ -87,18 +87,18 @@ class Runs:
 
 
 def cpu_s() -> float:
-    """CPU time of all processes that this one has waited for, and of those that they waited for."""
+    """CPU time of all processes that this one has waited for, including their children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def tag(checkout: Path) -> str:
-    """The image of a checkout, apart from the one that its users run."""
+    """Name of a checkout's image, different from the one that its users run."""
     return "c10k/around" if checkout == ROOT else "c10k/around-before"
 
 
 def size_mb(checkout: Path) -> Figure:
-    """What `docker images` shows for the image, its base included."""
+    """Size of the image as `docker images` shows it, its base included."""
     shown = subprocess.run(
         ["docker", "image", "inspect", "--format", "{{.Size}}", tag(checkout)],
         capture_output=True,
@@ -109,7 +109,7 @@ def size_mb(checkout: Path) -> Figure:
 
 
 def rows(runs: Runs, campaign: Path | None, *, docker: bool) -> list[Row]:
-    """All that is timed. `campaign` is the directory of one of the profile quick."""
+    """List everything to time. `campaign` is the directory of a campaign of the profile quick."""
     smoke = ("--profile", "smoke", "--servers", SERVERS, "--seed", "7")
     found = [
         Row("`c10k --help`", "s", 0.3, SHORT_RUNS, lambda at: runs.command(at, "--help")),
@@ -139,7 +139,7 @@ def rows(runs: Runs, campaign: Path | None, *, docker: bool) -> list[Row]:
 
 
 def measured(row: Row, checkouts: Sequence[Path]) -> list[list[Figure]]:
-    """The figures of each checkout, of which one run follows the other."""
+    """The figures of each checkout; the runs of the checkouts alternate."""
     figures: list[list[Figure]] = [[] for _ in checkouts]
     for _ in range(row.runs):
         for place, checkout in enumerate(checkouts):
@@ -148,7 +148,7 @@ def measured(row: Row, checkouts: Sequence[Path]) -> list[list[Figure]]:
 
 
 def shown(figures: Sequence[Figure], unit: str) -> str:
-    """The median, with the lowest and the highest where there are several, and the CPU time."""
+    """Format the median, lowest and highest if there are several, and the CPU time."""
     digits = 0 if unit == "MB" else 2
     values = [figure.value for figure in figures]
     text = f"{statistics.median(values):.{digits}f} {unit}"
@@ -159,12 +159,12 @@ def shown(figures: Sequence[Figure], unit: str) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 where a bound is broken."""
+    """Print the table; return 1 if a bound is broken."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--before", type=Path, help="another checkout, to compare with")
+    parser.add_argument("--before", type=Path, help="another checkout to compare with")
     parser.add_argument("--campaign", type=Path, help="directory of a campaign of profile quick")
-    parser.add_argument("--docker", action="store_true", help="the image and runs in containers")
-    parser.add_argument("--only", default="", help="rows whose name has these words")
+    parser.add_argument("--docker", action="store_true", help="time the image and containers too")
+    parser.add_argument("--only", default="", help="only rows whose name contains this")
     arguments = parser.parse_args()
     warn_if_busy()
     checkouts = [ROOT] + ([arguments.before.resolve()] if arguments.before else [])
@@ -177,7 +177,7 @@ def main() -> int:
             if arguments.only not in row.what:
                 continue
             if row.what.startswith("smoke"):
-                for checkout in checkouts:  # builds the servers
+                for checkout in checkouts:  # this builds the servers
                     row.once(checkout)
             now, *before = measured(row, checkouts)
             within = statistics.median(figure.value for figure in now) <= row.bound

@@ -1,10 +1,10 @@
-"""Do containers cost the servers anything? CPU per echo in both backends, for each server.
+"""Compare the CPU time per echo of each server in both backends.
 
-Each round has a container and a process of each server up side by side, loaded in turns, in random
-order. Printed is the ratio docker / process for each server and cell: the geometric mean over the
-rounds with its 90 % interval. Where that lies within 10 % the backends measure the same. A cell
-that no round has in both backends agrees with nothing, unless its server declares a ceiling below
-it.
+In each round a container and a process of each server are up side by side, loaded in turns, in
+random order. The table has the ratio docker / process for each server and cell: the geometric mean
+over the rounds with its 90 % interval. If that lies within 10 %, the backends measure the same. A
+cell without a round in both backends does not agree, unless it is above its server's declared
+ceiling.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ BACKENDS = ("docker", "process")
 SERVERS = ("thread-per-connection", "select", "select-fdset", "poll", "epoll-lt", "epoll-et")
 WITHIN = 0.10
 
-# {(server, open connections): {backend: CPU µs per echo, of each round}}
+# {(server, open connections): {backend: CPU µs per echo, one per round}}
 Costs = dict[tuple[str, int], dict[str, list[float]]]
 
 
 class Rounds:
-    """Runs every server in both backends, round after round."""
+    """Run every server in both backends, round after round."""
 
     def __init__(self, request: Request, backends: Mapping[str, Backend]) -> None:
         self._request = request
@@ -80,7 +80,7 @@ class Rounds:
 
     @property
     def expected(self) -> list[tuple[str, int]]:
-        """The cells that each round is to have: up to the ceiling that a server declares."""
+        """The cells that each round must have: up to the ceiling that a server declares."""
         steps = trial_plan.steps_of(self._request.profile)
         ceilings = {one.name: one.file.limits for one in self._request.variants}
         return [
@@ -114,7 +114,7 @@ class Rounds:
 
 
 def _void(cells: list[dict[str, Any]]) -> list[str]:
-    """What is wrong with those that have no figure."""
+    """Why rejected cells have no figure."""
     return [
         f"void at {cell['connections_requested']:,}: {text}"
         for cell in cells
@@ -124,7 +124,7 @@ def _void(cells: list[dict[str, Any]]) -> list[str]:
 
 
 def print_table(found: Costs, expected: list[tuple[str, int]]) -> bool:
-    """One line per server and cell; True if all that are expected agree."""
+    """Print one line per server and cell; return True if all expected cells agree."""
     line = "{:<22} {:>11} {:>12} {:>12} {:>7} {:>15}  {}"
     columns = ("server", "connections", *(f"{name}, us" for name in BACKENDS), "ratio")
     print("\n" + line.format(*columns, "90 % interval", f"± {WITHIN:.0%}"))
@@ -147,7 +147,7 @@ def print_table(found: Costs, expected: list[tuple[str, int]]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--servers", default=",".join(SERVERS), help="names, commas between")
+    parser.add_argument("--servers", default=",".join(SERVERS), help="comma-separated names")
     short_campaigns.add_options(parser, connections="1000, 10000", window_s=4.0, turns=20)
     arguments = parser.parse_args()
     clients.warn_if_busy()
@@ -165,7 +165,7 @@ def main() -> int:
         )
         backends = {name: launch.backend_named(name) for name in BACKENDS}
         for backend in backends.values():
-            backend.sweep()  # what an earlier run left that was killed
+            backend.sweep()  # remains of an earlier run that was killed
         rounds = Rounds(request, backends)
         os.sched_setaffinity(0, request.split.load)
         for number in range(1, arguments.rounds + 1):

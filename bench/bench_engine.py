@@ -1,9 +1,9 @@
-"""What an echo costs the client: the engine through Locust, a bare client, a plain Locust user.
+"""Measure the client's CPU time per echo: the engine under Locust, a bare client, a Locust user.
 
-All three talk to one `epoll-lt` server, one after the other and in random order in each round, in
-a closed loop over all connections: server and client on a CPU each, in a private network
-namespace. Printed is the CPU time of the whole client process per echo, and the ratio of clients
-that ran in the same round; then how long 10,000 connections took and what memory they needed.
+All three load one `epoll-lt` server, one after the other and in random order in each round, in a
+closed loop over all connections. Server and client have a CPU each, in a private network namespace.
+The table has the CPU time of the whole client process per echo, and the ratio of clients in the
+same round; then the time and memory that 10,000 connections took.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MEMORY_MAX_MB = 250
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One client, once. Memory and the time to establish are those of the engine only."""
+    """One run of one client. Memory and the time to establish are only known for the engine."""
 
     cpu_us_per_echo: float
     echoes_per_s: float
@@ -39,7 +39,7 @@ class Run:
 
 
 def run_engine(connections: int, settings: Settings) -> Run:
-    """The engine through Locust; it sleeps as the others do, since its CPU time is compared."""
+    """Run the engine under Locust. It sleeps like the others, because CPU time is compared."""
     load = clients.run_engine("epoll-lt", connections, settings, spin=False)
     generator = load.active["generator"]
     busy = generator["process_cpu_ns"] / generator["interval_ns"]
@@ -67,7 +67,7 @@ CLIENTS = ("engine", "bare", "gevent")
 
 
 def spread(values: list[float], digits: int = 2) -> str:
-    """Median, and the range in which all values lie."""
+    """Format the median, and the range of all values."""
     low, middle, high = min(values), statistics.median(values), max(values)
     return f"{middle:.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
 
@@ -77,7 +77,7 @@ def verdict(held: bool) -> str:
 
 
 def print_table(runs: dict[int, dict[str, list[Run]]]) -> None:
-    """Cost per client and ratios per round, one line per number of connections."""
+    """Print cost per client and ratios per round, one line per number of connections."""
     header = ("connections", *CLIENTS, "engine/bare", "engine/gevent")
     print("\nCPU of the client, us per echo: median (min–max) over the rounds")
     print("{:>11}  {:>21}  {:>21}  {:>21}  {:>18}  {:>18}".format(*header))
@@ -93,7 +93,7 @@ def print_table(runs: dict[int, dict[str, list[Run]]]) -> None:
 
 
 def print_targets(runs: dict[int, dict[str, list[Run]]]) -> None:
-    """What was aimed at, and whether the medians reach it."""
+    """Print the targets, and whether the medians reach them."""
     print()
     for other, limit in (("bare", RATIO_TO_BARE_MAX), ("gevent", RATIO_TO_GEVENT_MAX)):
         worst = max(
@@ -122,7 +122,7 @@ def print_targets(runs: dict[int, dict[str, list[Run]]]) -> None:
 
 
 def measure(rounds: int, settings: Settings, server: int) -> dict[int, dict[str, list[Run]]]:
-    """All clients at all sizes, interleaved; one line per run as it ends."""
+    """Run all clients at all sizes, interleaved; print one line as each run ends."""
     order = random.Random(SEED)  # noqa: S311
     runs: dict[int, dict[str, list[Run]]] = {
         connections: {name: [] for name in CLIENTS} for connections in CONNECTIONS

@@ -1,14 +1,14 @@
-"""Does a client that shares no code with the engine measure the same?
+"""Compare the engine's measurements with those of a client that shares no code with it.
 
-The engine under Locust and `independent_client.cpp` take turns at one and the same server process,
-in random order in each round. Compared are the unloaded round trip (one connection, one message at
-a time; both sleep until the reply) and the rate of a closed loop over all connections (both poll,
-as the engine does in campaigns), as paired ratios: the geometric mean over the rounds with its 90 %
-interval, which has to lie within the bound. A second table tells what either side's message cost
-the server, and how busy it was: that is where a difference comes from.
+The engine under Locust and `independent_client.cpp` take turns at the same server process, in
+random order in each round. Two figures are compared as paired ratios, with the geometric mean over
+the rounds and its 90 % interval, which must lie within the bound. One is the unloaded round trip
+(one connection, one message at a time; both sleep until the reply). The other is the rate of a
+closed loop over all connections (both poll, as the engine does in campaigns). A second table shows
+the server's cost per message of either side and how busy it was, which explains a difference.
 
-Rounds are many and short, as the turns of campaigns side by side are: both of a pair then fall into
-the same phase of a shared host.
+Rounds are many and short, like the turns of campaigns side by side. So both runs of a pair meet the
+same speed of a shared host.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIDES = ("harness", "independent")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is compared, and within which share the two must agree."""
+    """A comparison, and the share within which the two must agree."""
 
     variant: str
     connections: int
@@ -39,12 +39,12 @@ class Case:
 
     @property
     def is_round_trip(self) -> bool:
-        """Whether a time is compared rather than a rate."""
+        """Whether it compares a time; otherwise a rate."""
         return self.connections == 1
 
     @property
     def what(self) -> str:
-        """For the table."""
+        """The figure's name, for the table."""
         return "round trip, us" if self.is_round_trip else "echoes/s"
 
 
@@ -70,7 +70,7 @@ class Run:
 
     @property
     def server_us(self) -> float:
-        """What an echo costs the server, in µs of CPU time."""
+        """Cost of an echo for the server, in µs of CPU time."""
         return self.server_busy * 1e6 / self.echoes_per_s
 
 
@@ -78,7 +78,7 @@ Runs = dict[Case, dict[str, list[Run]]]
 
 
 def run(side: str, case: Case, settings: Settings, server: int) -> Run:
-    """One run of one side, at the server with this process id."""
+    """Run one side at the server with this process id."""
     return (
         run_harness(case, settings)
         if side == "harness"
@@ -87,8 +87,8 @@ def run(side: str, case: Case, settings: Settings, server: int) -> Run:
 
 
 def run_harness(case: Case, settings: Settings) -> Run:
-    """The engine through Locust."""
-    # A blocking client sleeps in every round trip; a loop is compared as campaigns run it
+    """Run the engine under Locust."""
+    # A blocking client sleeps in every round trip; a loop polls, as campaigns do
     spin = not case.is_round_trip
     active = clients.run_engine(case.variant, case.connections, settings, spin=spin).active
     server = active["server"]
@@ -101,7 +101,7 @@ def run_harness(case: Case, settings: Settings) -> Run:
 
 
 def run_independent(case: Case, settings: Settings, server: int) -> Run:
-    """The client in plain C++."""
+    """Run the client in plain C++."""
     mode = "ping" if case.is_round_trip else "spin"
     program = [str(settings.independent_client), mode, str(server)]
     figures = clients.run_program(program, case.connections, settings)
@@ -114,7 +114,7 @@ def run_independent(case: Case, settings: Settings, server: int) -> Run:
 
 
 def measure(rounds: int, settings: Settings) -> Runs:
-    """All cases; both sides of a case in each round, at the same server."""
+    """Run all cases; each round has both sides of a case, at the same server."""
     order = random.Random(SEED)  # noqa: S311
     found: Runs = {case: {side: [] for side in SIDES} for case in CASES}
     for variant in VARIANTS:
@@ -133,7 +133,7 @@ def measure(rounds: int, settings: Settings) -> Runs:
 
 
 def print_costs(found: Runs) -> None:
-    """Where a difference comes from: medians over the rounds, one line per case and side."""
+    """Print the server's costs: medians over the rounds, one line per case and side."""
     line = "{:<22} {:>11} {:<12} {:>16} {:>12}"
     header = ("server us/echo", "server busy")
     print("\n" + line.format("server", "connections", "side", *header))
@@ -147,7 +147,7 @@ def print_costs(found: Runs) -> None:
 
 
 def print_table(found: Runs) -> bool:
-    """One line per case; True if all agree."""
+    """Print one line per case; return True if all agree."""
     line = "{:<22} {:>11} {:<15} {:>12} {:>12} {:>7} {:>15} {:>8}  {}"
     header = ("server", "connections", "what", *SIDES, "ratio", "90 % interval", "bound", "")
     print("\n" + line.format(*header))

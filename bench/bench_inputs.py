@@ -1,10 +1,10 @@
-"""Feed generated bad inputs to the command line, and see that each ends as documented.
+"""Feed generated bad inputs to the command line, and check that each ends as documented.
 
     python bench/bench_inputs.py [--count 500] [--seed 1]
 
-A case is at fault if the command prints a traceback, passes an escape sequence to the terminal,
-does not end, or ends with a code that is not documented or that says "bug". `--only NUMBER` makes
-one case again. Exit code 1: a case was at fault.
+A case is at fault if the command prints a traceback, sends an escape sequence to the terminal,
+hangs, or exits with a code that is undocumented or means "bug". `--only NUMBER` repeats one case.
+Exit code 1: a case was at fault.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ DOCUMENTED = {code.value for code in Exit} - {Exit.BUG.value}
 
 
 def fault(made: Case) -> str | None:
-    """What is wrong with how the command ended; None where it ended as documented."""
+    """Describe what is wrong with the command's end; None if it ended as documented."""
     try:
         with contextlib.chdir(made.directory):
             ended = c10k(*made.arguments, environment=made.environment)
     except Hang:
         return "it did not end: " + traceback.format_exc(limit=-4)
     except BaseException:
-        return f"an error left the entry point: {traceback.format_exc(limit=-4)}"
+        return f"the entry point raised: {traceback.format_exc(limit=-4)}"
     return _told(ended)
 
 
@@ -44,14 +44,14 @@ def _told(ended: Ended) -> str | None:
     if ended.code not in DOCUMENTED:
         return f"exit code {ended.code}: {ended.err[-500:]}"
     if ended.code and f"exit {ended.code}:" not in ended.err:
-        return f"exit code {ended.code} without a word: {ended.err[-500:]}"
+        return f"exit code {ended.code} without a message: {ended.err[-500:]}"
     if "\x1b[31mred" in ended.out + ended.err or "\x07" in ended.out + ended.err:
         return f"an escape sequence: {(ended.out + ended.err)[-500:]!r}"
     return None
 
 
 def main() -> int:
-    """Run the cases and print each that is at fault, and how the others ended."""
+    """Run the cases; print each that is at fault, and how the others ended."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,4 @@
-"""Kill short campaigns at random moments. Is anything lost, or left behind?
+"""Kill short campaigns at random moments, and check that nothing is lost or left behind.
 
 Each campaign has two servers and 100 connections. The script sends a random signal at a random
 moment to the harness, the load, a server, or (with Docker) the engine. Then it cleans, and resumes
@@ -7,11 +7,11 @@ the campaign. It checks these rules:
 1. The run ends with an exit code that its kill explains (`ENDS`), and prints no traceback.
 2. No finished cell and no ended trial is lost or changed.
 3. After the next start no process, container, volume or control group of the campaign is left.
-4. The report is whole, after the clean and after the resume.
-5. The resume ends with 0 and runs exactly the trials that have no result. A server that was killed
-   has a result, since the campaign cannot know what killed it: then the resume ends with 4.
+4. The report is complete, after the clean and after the resume.
+5. The resume ends with 0 and runs exactly the trials without a result. A killed server has a
+   result, since the campaign cannot know what killed it: then the resume ends with 4.
 
-With Docker all campaigns run on an engine of their own (`private_engine.py`), which needs root.
+With Docker all campaigns run on a private engine (`private_engine.py`), which needs root.
 `--record` keeps a line for each kill, and `--only` runs a part of the plan of a seed:
 
     bench/bench_kills.py --seed 7 --only 1-10 --record kills.jsonl
@@ -54,13 +54,13 @@ PROCESS_KINDS: tuple[Kind, ...] = (
     *itertools.product(("harness", "load", "server"), SIGNALS),
     ("harness", signal.SIGHUP),
 )
-# A stopping engine ends its containers first; one that is killed leaves them running
+# An engine that stops ends its containers first; a killed one leaves them running
 DOCKER_KINDS: tuple[Kind, ...] = (
     *PROCESS_KINDS,
     ("engine", signal.SIGTERM),
     ("engine", signal.SIGKILL),
 )
-# How a run may end that was hit. Exit code 1 is a bug: no kill explains it.
+# Exit codes that a hit run may have. Exit code 1 is a bug: no kill explains it.
 ENDS: dict[Victim, set[int]] = {
     "harness": {Exit.INTERRUPTED},
     "load": {Exit.OK, Exit.GATE_FAILED, Exit.INTERRUPTED},
@@ -68,13 +68,13 @@ ENDS: dict[Victim, set[int]] = {
     "engine": {Exit.OK, Exit.HOST_NOT_FIT, Exit.INTERRUPTED},
 }
 BUILD_S = 900.0
-# A busy host can disturb a trial, which a resume then runs again
+# A busy host can disturb a trial; a resume then runs it again
 RESUMES_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """What is killed by which signal, after which share of a campaign's usual time."""
+    """The victim, the signal, and the moment as a share of a campaign's usual time."""
 
     number: int
     victim: Victim
@@ -87,26 +87,26 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a campaign's store holds at one moment, line by line."""
+    """The content of a campaign's store at one moment, line by line."""
 
     cells: tuple[dict[str, Any], ...]
     outcomes: tuple[dict[str, Any], ...]
 
     @classmethod
     def of(cls, campaign: Campaign | None) -> Kept:
-        """Read it; nothing of a campaign that was not begun."""
+        """Read it; empty if the campaign has not begun."""
         if campaign is None:
             return cls((), ())
         return cls(tuple(campaign.cells()), tuple(campaign.outcomes()))
 
     @property
     def ended(self) -> set[str]:
-        """The trials that have a result."""
+        """The trials with a result."""
         return {line["trial"] for line in self.outcomes if is_result(line)}
 
 
 def planned(count: int, seed: int, kinds: Sequence[Kind]) -> list[Kill]:
-    """So many kills, each kind as often as any other, in random order at random moments."""
+    """Plan `count` kills: each kind equally often, in random order at random moments."""
     chance = random.Random(seed)  # noqa: S311
     chosen = [kinds[number % len(kinds)] for number in range(count)]
     chance.shuffle(chosen)
@@ -119,17 +119,17 @@ def planned(count: int, seed: int, kinds: Sequence[Kind]) -> list[Kill]:
 def explained(kill: Kill, code: int, *, hit: bool) -> bool:
     """Rule 1: whether the kill explains how the run ended.
 
-    A signal may end the harness before it listens; SIGKILL always does.
+    A signal may end the harness before its handler is set; SIGKILL always does.
     """
     if not hit:
-        return code in (Exit.OK, Exit.GATE_FAILED)  # which a disturbed trial ends with
+        return code in (Exit.OK, Exit.GATE_FAILED)  # the code after a disturbed trial
     if kill.victim == "harness":
         return code == -kill.by or (kill.by != signal.SIGKILL and code in ENDS["harness"])
     return code in ENDS[kill.victim]
 
 
 def lost(before: Kept, after: Kept) -> list[str]:
-    """Rule 2: what was there must be there still, in its place."""
+    """Rule 2: stored lines must still be there, in their place."""
     found = []
     for what in ("cells", "outcomes"):
         old, new = getattr(before, what), getattr(after, what)
@@ -139,7 +139,7 @@ def lost(before: Kept, after: Kept) -> list[str]:
 
 
 def not_exactly(trials: Sequence[str], before: Kept, after: Kept) -> list[str]:
-    """Rule 5: the trials that a resume ran must be those without a result."""
+    """Rule 5: the resume must run exactly the trials without a result."""
     missing = set(trials) - before.ended
     ran = {line["trial"] for line in after.outcomes[len(before.outcomes) :]}
     found = []
@@ -151,13 +151,13 @@ def not_exactly(trials: Sequence[str], before: Kept, after: Kept) -> list[str]:
 
 
 def codes_allowed(kept: Kept) -> set[int]:
-    """Rule 5: how a resume may end."""
+    """Rule 5: the exit codes that a resume may have."""
     died = {line["code"] for line in kept.outcomes if is_result(line)} - {""}
     return {Exit.SERVER_FAULT} if died else {Exit.OK}
 
 
 def traced(ended: killing.Ended) -> list[str]:
-    """A traceback, but for the one of Python's own where SIGINT finds it at its imports."""
+    """Find a traceback, except Python's own after a SIGINT during its imports."""
     if "Traceback" not in ended.err or ended.err.rstrip().endswith("KeyboardInterrupt"):
         return []
     return [f"traceback: {ended.err}"]
@@ -166,7 +166,7 @@ def traced(ended: killing.Ended) -> list[str]:
 def survived(
     kill: Kill, place: killing.Place, usual_s: float, engine: PrivateEngine | None
 ) -> Told:
-    """Run a campaign, kill, clean, resume; what came of it."""
+    """Run a campaign, kill, clean, resume; return the outcome."""
     run = place.start()
     moment_s = time.monotonic() + kill.share * usual_s
     hit = place.hit(run, kill.victim, kill.by, moment_s)
@@ -204,7 +204,7 @@ def survived(
 
 
 def resumed(place: killing.Place, campaign: Campaign, before: Kept) -> list[Fault]:
-    """What is wrong with the campaign that was killed, and with its resume."""
+    """Describe what is wrong with the killed campaign, and with its resume."""
     stopped = Kept.of(campaign)
     missing, unreadable = lost(before, stopped), killing.unreadable(campaign)
     trials = [trial["id"] for trial in campaign.head()["plan"]]
@@ -213,7 +213,7 @@ def resumed(place: killing.Place, campaign: Campaign, before: Kept) -> list[Faul
         done = place.command("run", "--resume", campaign.name)
         ended = Kept.of(campaign)
         missing += lost(start, ended)
-        if done.code != Exit.GATE_FAILED:  # which a disturbed trial ends with
+        if done.code != Exit.GATE_FAILED:  # the code after a disturbed trial
             break
     wrong = not_exactly(trials, start, ended)
     if done.code not in codes_allowed(ended):
@@ -229,7 +229,7 @@ def resumed(place: killing.Place, campaign: Campaign, before: Kept) -> list[Faul
 
 @contextmanager
 def private(root: Path) -> Iterator[PrivateEngine]:
-    """An engine of our own with all images of the campaigns, which all clients use meanwhile."""
+    """A private engine with all images of the campaigns; all clients use it inside the block."""
     from harness.backends import docker_engine as engines
     from harness.backends import images
 
@@ -239,7 +239,7 @@ def private(root: Path) -> Iterator[PrivateEngine]:
         for server in killing.SERVERS:
             variant = variant_files.read(ROOT / "servers" / server)
             built.append(images.build_variant(client, variant, BUILD_S))
-        # By their names, which the campaigns look for, and with the base that these depend on
+        # By name, because the campaigns look for names, and with the base that the names include
         tags = [tag for one in built for tag in client.images.get(one).tags]
         names = [images.base_image(), *tags]
     with private_engine.running(root) as engine:
@@ -250,29 +250,29 @@ def private(root: Path) -> Iterator[PrivateEngine]:
 
 
 def part(text: str) -> range:
-    """`3-8` as the numbers of kills."""
+    """Parse `3-8` as the numbers of kills."""
     first, last = text.split("-")
     return range(int(first), int(last) + 1)
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--backend", choices=("process", "docker"), default="process")
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
-    parser.add_argument("--only", type=part, help="run these kills of the plan, as in 1-10")
+    parser.add_argument("--only", type=part, help="run these kills of the plan, for example 1-10")
     parser.add_argument("--record", type=Path, help="append a line for each kill to this file")
-    parser.add_argument("--table", type=Path, nargs="+", help="print the table of such files")
+    parser.add_argument("--table", type=Path, nargs="+", help="print the table of these files")
     parser.add_argument("--keep", type=Path, help="keep the campaigns there")
     parser.add_argument("--engine", type=Path, help="keep the private engine's images there")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Print a line for each kill; 1 if one left something wrong."""
+    """Print a line for each kill; return 1 if one broke a rule."""
     given = arguments()
     if given.table:
         told = kill_table.read(given.table)
@@ -297,8 +297,8 @@ def main() -> int:
 def run(
     kills: Sequence[Kill], root: Path, engine: PrivateEngine | None, record: Path | None
 ) -> list[Told]:
-    """Do all kills, each in a campaign of its own below `root`."""
-    # The first one builds the servers
+    """Run all kills, each in a campaign of its own below `root`."""
+    # The first campaign builds the servers
     built, whole = (killing.Place(root / name, engine) for name in ("first", "whole"))
     built.whole_s()
     usual_s = whole.whole_s()

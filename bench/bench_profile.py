@@ -1,14 +1,15 @@
-"""Where a server's time goes: its CPU time per echo, by system call.
+"""Divide a server's CPU time per echo by system call.
 
 The engine drives all connections in a closed loop while `perf` samples the server by the CPU's own
-clock (`cpu-clock`: a timer, so it works in a virtual machine that has no counters of cycles). Each
+clock (`cpu-clock`, a timer, which works in virtual machines without counters of cycles). Each
 sample's kernel stack names the system call. Servers run one after the other, in random order in
-each round; printed are medians over the rounds. Two columns are parts of `send`, since loopback
-does the receiver's work in the sender's time: `softirq` delivers the message to the client's
-socket, and `waking` is what of that tells the client, and wakes it if it sleeps. The engine polls,
-as in campaigns; with `--sleep` it sleeps when it has nothing to do: what does the server pay then?
+each round; the table has medians over the rounds. Two columns are parts of `send`, because on
+loopback the kernel does the receiver's work in the sender's time. `softirq` delivers the message to
+the client's socket. `waking` is the part of it that notifies the client, and wakes it if it sleeps.
+The engine polls, as in campaigns. With `--sleep` it sleeps when idle, which shows what the server
+pays for that.
 
-Needs `perf` (Debian: linux-perf) and the right to sample the kernel: root, or
+It needs `perf` (Debian: linux-perf) and the right to sample the kernel: root, or
 kernel.perf_event_paranoid at 1 or less.
 """
 
@@ -31,7 +32,7 @@ import clients
 from clients import SEED, Settings
 
 SERVERS = ("poll", "select", "epoll-lt", "epoll-et")
-# A prime, so that no periodic work of the kernel's hides between the samples or under them.
+# A prime, so that no periodic work of the kernel coincides with the samples or avoids them.
 SAMPLES_PER_S = 2_999
 STOP_S = 20
 # The function by which the kernel enters each call, without the prefix of the architecture.
@@ -44,10 +45,10 @@ CALLS = {
     "sys_epoll_wait": "wait",
     "sys_epoll_pwait": "wait",
 }
-# Of `send`: what its frames have where the kernel works for the receiver.
+# Parts of `send`: the frames of its stack where the kernel works for the receiver.
 INSIDE_SEND = {
     "softirq": ("handle_softirqs", "__do_softirq"),
-    # A wake-up runs with interrupts off, so the sample that was due in it falls on its caller.
+    # A wake-up runs with interrupts off, so a sample due in it is attributed to its caller.
     "waking": ("sock_def_readable",),
 }
 PARTS = ("recv", "send", "wait", "other")
@@ -57,14 +58,14 @@ Costs = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """When it was taken, and the functions on the stack, innermost first."""
+    """A sample: its time, and the functions on the stack, innermost first."""
 
     time_s: float
     frames: tuple[str, ...]
 
 
 def samples_of(data: Path) -> Iterator[Sample]:
-    """What `perf` recorded, in the order of time."""
+    """Read the samples that `perf` recorded, in the order of time."""
     command = ["perf", "script", "--input", str(data), "--fields", "time,ip,sym"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for block in told.split("\n\n"):
@@ -75,13 +76,13 @@ def samples_of(data: Path) -> Iterator[Sample]:
 
 
 def in_window(samples: list[Sample], window_s: float) -> list[tuple[str, ...]]:
-    """The stacks of the window: traffic ends with it, and with the server's last send."""
+    """The stacks of the window; it ends with the traffic, at the server's last send."""
     end_s = max((one.time_s for one in samples if part_of(one.frames) == "send"), default=0.0)
     return [one.frames for one in samples if end_s - window_s <= one.time_s <= end_s]
 
 
 def part_of(frames: tuple[str, ...]) -> str:
-    """The system call that the sample lies in, by our names."""
+    """The system call that the sample belongs to, by our names."""
     for frame in frames:
         _, found, call = frame.partition("sys_")
         if found and f"sys_{call}" in CALLS:
@@ -102,7 +103,7 @@ def costs(stacks: list[tuple[str, ...]], cpu_us_per_echo: float) -> Costs:
 
 
 def measure(variant: str, connections: int, settings: Settings, data: Path, *, spin: bool) -> Costs:
-    """One server under the engine and under `perf`."""
+    """Measure one server under the engine and under `perf`."""
     data.unlink(missing_ok=True)
     with clients.served(variant, settings.server_cpu) as server:
         command = ["perf", "record", "--quiet", "--event", "cpu-clock", "--call-graph", "fp"]
@@ -122,7 +123,7 @@ def measure(variant: str, connections: int, settings: Settings, data: Path, *, s
 
 
 def print_table(found: dict[tuple[int, str], list[Costs]]) -> None:
-    """One line per server and number of connections."""
+    """Print one line per server and number of connections."""
     columns = ("recv", "send", "(softirq)", "(waking)", "wait", "other", "all", "of poll")
     print("\nCPU of the server, us per echo, medians")
     print("{:>11}  {:<22}".format("connections", "server") + "".join(f"{c:>11}" for c in columns))
@@ -143,12 +144,12 @@ def main() -> None:
     clients.enter_namespace()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--servers", default=",".join(SERVERS), help="names, commas between")
+    parser.add_argument("--servers", default=",".join(SERVERS), help="comma-separated names")
     parser.add_argument("--connections", default="100,1000,10000", help="numbers")
     parser.add_argument("--warmup", type=float, default=0.5, help="seconds")
     parser.add_argument("--window", type=float, default=2.0, help="seconds")
-    parser.add_argument("--sleep", action="store_true", help="the engine sleeps, does not poll")
-    parser.add_argument("--json", type=Path, help="keep the costs of every run there")
+    parser.add_argument("--sleep", action="store_true", help="the engine sleeps instead of polling")
+    parser.add_argument("--json", type=Path, help="keep the costs of every run in this file")
     arguments = parser.parse_args()
     if shutil.which("perf") is None:
         sys.exit("perf is not installed; on Debian: apt-get install linux-perf")

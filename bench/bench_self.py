@@ -1,9 +1,9 @@
-"""One server against itself, campaign after campaign: does the method find a difference in nothing?
+"""Compare one server with itself in many campaigns, to check that the method finds no difference.
 
 Each campaign has the server twice in every block, under two names, side by side and loaded in
-turns, in the process backend. Printed is, for each campaign and cell, the ratio of the two with its
-interval and what the campaign says of it. Of ten campaigns one may say "different" by chance;
-intervals wider than ± 5 % say too little.
+turns, in the process backend. For each campaign and cell the program prints the ratio of the two,
+its interval and the campaign's verdict. Of ten campaigns one may report "different" by chance.
+Intervals wider than ± 5 % are too wide to be useful.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def half_width(found: Contrast) -> float:
 
 
 def print_campaign(number: int, campaign: Campaign) -> list[Contrast]:
-    """One line per cell that has both runs of the server."""
+    """Print one line per cell with both runs of the server."""
     analysis = draw.model_of(campaign).analysis
     floor = list(analysis.floor)
     if not floor:
@@ -53,7 +53,7 @@ def print_campaign(number: int, campaign: Campaign) -> list[Contrast]:
 
 
 def summed_up(found: list[Contrast]) -> bool:
-    """Print what all campaigns say together; True if it is what it should be."""
+    """Print a summary of all campaigns; return True if it is within the limits."""
     different = sum(one.comparison.outcome == "different" for one in found)
     widths = [half_width(one) for one in found]
     print(
@@ -68,9 +68,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--campaigns", type=int, default=10)
     parser.add_argument("--variant", default="epoll-lt")
-    parser.add_argument("--trials", type=int, default=8, help="of each campaign")
+    parser.add_argument("--trials", type=int, default=8, help="trials of each campaign")
     short_campaigns.add_options(parser, connections="10000", window_s=3.0, turns=30)
-    parser.add_argument("--reports", type=Path, help="keep the campaigns there")
+    parser.add_argument("--reports", type=Path, help="keep the campaigns in this directory")
     arguments = parser.parse_args()
     clients.warn_if_busy()
     found: list[Contrast] = []
@@ -81,7 +81,7 @@ def main() -> int:
         for number in range(1, arguments.campaigns + 1):
             campaign = short_campaigns.run(profile, [arguments.variant], "process", reports)
             found += print_campaign(number, campaign)
-    # A campaign that could not compare is no evidence that it would not have called them different
+    # A campaign without a comparison is no evidence of a correct verdict
     return 0 if len(found) >= arguments.campaigns and summed_up(found) else 1
 
 

@@ -1,7 +1,7 @@
-"""What the comparisons of clients share: a network of their own, a server, and two ways to load it.
+"""Shared by the comparisons of clients: a private network, a server, and two ways to load it.
 
 The engine runs under Locust, as `python -m harness.load`; the independent client is
-`independent_client.cpp`. Server and client have a CPU each, and never run two at a time.
+`independent_client.cpp`. Server and client have a CPU each, and only one client runs at a time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SEED = 1
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How long each run lasts, and on which CPUs."""
+    """Length of each run, and its CPUs."""
 
     warmup_s: float
     window_s: float
@@ -45,7 +45,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the engine did: its cells of opening and of traffic, and the process's peak memory."""
+    """Results of the engine: its cells of opening and of traffic, and the process's peak memory."""
 
     ramp: dict[str, Any]
     active: dict[str, Any]
@@ -53,9 +53,9 @@ class Load:
 
 
 def enter_namespace() -> None:
-    """Go on in a network namespace of one's own, with loopback up and every descriptor allowed."""
+    """Re-execute in a private network namespace, with loopback up and all descriptors allowed."""
     if INSIDE not in os.environ:
-        # It needs no privilege when the user is mapped as well.
+        # Without root it needs no privilege if the user is mapped too.
         user = [] if os.geteuid() == 0 else ["--map-root-user"]
         command = ["unshare", "--net", *user, sys.executable, *sys.argv]
         os.execvpe("unshare", command, os.environ | {INSIDE: "1"})  # noqa: S606
@@ -64,7 +64,7 @@ def enter_namespace() -> None:
 
 
 def warn_if_busy() -> None:
-    """Say what else runs: figures that were taken beside it are not worth much."""
+    """Warn of other processes that run, because they make the figures unreliable."""
     busy = survey.busy_processes()
     if busy:
         named = ", ".join(f"{name} ({share:.0%} of a CPU)" for name, share in busy[:3])
@@ -72,7 +72,7 @@ def warn_if_busy() -> None:
 
 
 def cpus() -> tuple[int, int]:
-    """The server's CPU and the client's. Ends the program where there is only one."""
+    """The server's CPU and the client's. Exits the program if there is only one."""
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
         sys.exit("this needs two CPUs: one for the server, one for the client")
@@ -89,7 +89,7 @@ def build_client(directory: Path) -> Path:
 
 @contextlib.contextmanager
 def served(variant: str, cpu: int) -> Iterator[int]:
-    """One of our own servers in C++, listening; its process id."""
+    """Run one of our own servers in C++, listening; yield its process id."""
     subprocess.run(["make", "-s", "-C", str(ROOT / "servers"), variant], check=True)
     server = subprocess.Popen(
         ["taskset", "-c", str(cpu), str(ROOT / "servers/build" / variant)],
@@ -105,7 +105,7 @@ def served(variant: str, cpu: int) -> Iterator[int]:
 
 
 def _await_listener() -> None:
-    """Wait until the server listens. Raises OSError when it does not in time."""
+    """Wait until the server listens. Raises OSError if it does not in time."""
     give_up = time.monotonic() + READY_TIMEOUT_S
     while True:
         try:
@@ -119,9 +119,9 @@ def _await_listener() -> None:
 
 
 def run_engine(variant: str, connections: int, settings: Settings, *, spin: bool = True) -> Load:
-    """The engine through Locust, in a closed loop over all connections.
+    """Run the engine under Locust, in a closed loop over all connections.
 
-    `spin`: it polls meanwhile, as in campaigns, or else it sleeps, as the other clients do.
+    `spin`: it polls, as in campaigns; otherwise it sleeps, like the other clients.
     """
     load = subprocess.Popen(
         [sys.executable, "-m", "harness.load"],
@@ -130,7 +130,7 @@ def run_engine(variant: str, connections: int, settings: Settings, *, spin: bool
         stdout=subprocess.PIPE,
         text=True,
     )
-    # A load that hangs ends its output, and with it the loop over its events.
+    # If the load hangs, its end closes its output, which ends the loop over its events.
     signal.alarm(RUN_TIMEOUT_S)
     try:
         ramp, active = (event for event in _events(load) if event["event"] == "cell")
@@ -143,7 +143,7 @@ def run_engine(variant: str, connections: int, settings: Settings, *, spin: bool
 
 
 def run_program(program: list[str], connections: int, settings: Settings) -> dict[str, Any]:
-    """A client that prints its figures as JSON, on the client's CPU."""
+    """Run a client that prints its figures as JSON, on the client's CPU."""
     times = [str(settings.warmup_s), str(settings.window_s)]
     command = ["taskset", "-c", str(settings.client_cpu), *program, HOST, str(PORT)]
     done = subprocess.run(
@@ -158,7 +158,7 @@ def run_program(program: list[str], connections: int, settings: Settings) -> dic
 
 
 def _trial(variant: str, connections: int, settings: Settings, spin: bool) -> TrialSpec:
-    """The plan of one step for `python -m harness.load`: open all, then drive all."""
+    """Plan one step for `python -m harness.load`: open all, then drive all."""
     ramp = Cell("ramp", connections, 0, 64, 1, None, 0.0, 0.0)
     times = (settings.warmup_s, settings.window_s)
     active = Cell("active", connections, connections, 64, 1, None, *times)
@@ -181,7 +181,7 @@ def _trial(variant: str, connections: int, settings: Settings, spin: bool) -> Tr
 
 
 def _events(load: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """The load's events up to its last one. Raises RuntimeError with the text of a failure."""
+    """Yield the load's events up to its last. Raises RuntimeError with the text of a failure."""
     for line in load.stdout or ():
         event = json.loads(line)
         failure = event if event["event"] == "failure" else event.get("failure")
@@ -193,7 +193,7 @@ def _events(load: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 
 def _memory_peak_mb(pid: int) -> float:
-    """The most resident memory that a process ever had."""
+    """Peak resident memory of a process, in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     peak_kb = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
     return int(peak_kb) / 1024

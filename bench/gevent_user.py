@@ -1,8 +1,8 @@
-"""The load as one would write it with Locust alone: a user per connection, a task per echo.
+"""Load a server in the usual way of Locust: a user per connection, a task per echo.
 
     gevent_user.py HOST PORT CONNECTIONS WARMUP_S WINDOW_S
 
-Prints one JSON object: echoes and CPU of the window, and how long connecting took.
+Prints one JSON object: echoes and CPU of the window, and the time that connecting took.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ all_connected = Event()
 
 
 class EchoUser(User):
-    """One connection; each task is one echo, reported to Locust as any user reports."""
+    """One connection; each task is one echo, reported to Locust like any task."""
 
     def on_start(self) -> None:
         global connected
         self.peer = socket.create_connection((self.host, int(sys.argv[2])))
         self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected += 1
-        # Otherwise the first users keep the process so busy that the last never connect.
+        # Otherwise the first users keep the process busy, and the last never connect.
         all_connected.wait()
 
     @task
@@ -65,7 +65,7 @@ def main() -> None:
     warmup_s, window_s = float(sys.argv[4]), float(sys.argv[5])
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    logging.disable()  # Locust warns of the spawn rate and of a busy CPU: both are meant
+    logging.disable()  # Locust would warn of the spawn rate and the busy CPU; both are intended
     environment: Any = Environment(user_classes=[EchoUser], host=host)
     runner = environment.create_local_runner()
     began = time.monotonic()
@@ -87,7 +87,7 @@ def main() -> None:
         "connect_s": connect_s,
     }
     print(json.dumps(figures), flush=True)
-    os._exit(0)  # ten thousand greenlets need not be told one by one
+    os._exit(0)  # saves stopping ten thousand greenlets one by one
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run `c10k` inside this process: its entry point, its output and its exit code."""
+"""Run `c10k` inside this process; capture its output and its exit code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Hang(BaseException):
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """The output and exit code of a command."""
 
     code: int
     out: str
@@ -33,10 +33,10 @@ class Ended:
 
 
 def c10k(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> Ended:
-    """Run the command in this directory.
+    """Run the command in the current directory.
 
     Raises:
-        Hang: it does not end.
+        Hang: the command does not end.
     """
     code = 0
     with (
@@ -59,7 +59,7 @@ def c10k(*arguments: str | Path, environment: Mapping[str, str] | None = None) -
 
 @contextlib.contextmanager
 def _written_to(number: int, name: str, file: IO[bytes]) -> Iterator[None]:
-    """Have a descriptor lead to a file: the command writes to it, whatever Python's stream is."""
+    """Redirect a descriptor to a file, so that writes outside of Python's stream arrive too."""
     stream = getattr(sys, name)
     stream.flush()
     kept = os.dup(number)

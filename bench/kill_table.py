@@ -1,4 +1,4 @@
-"""What kills did to campaigns, as lines of JSON and as a table. Pure but for reading the lines."""
+"""Store the results of kills as lines of JSON, and print them as a table. Pure but for reading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A rule that a campaign broke, and how."""
+    """A rule that a campaign broke, and the description."""
 
     rule: Rule
     text: str
@@ -26,10 +26,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One kill and what came of it.
+    """One kill and its outcome.
 
     `hit`: the signal was sent before the campaign ended. `code`: the exit code of the run, negative
-    for a signal. `kept`: the cells that were stored when the run ended.
+    for a signal. `kept`: number of cells in the store when the run ended.
     """
 
     backend: str
@@ -43,7 +43,7 @@ class Told:
     faults: tuple[Fault, ...]
 
     def line(self) -> str:
-        """As one line of JSON."""
+        """Encode it as one line of JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -55,12 +55,12 @@ class Told:
 
 
 def read(paths: Iterable[Path]) -> list[Told]:
-    """All kills that were recorded in these files."""
+    """Read all kills that these files record."""
     return [Told.of(line) for path in paths for line in path.read_text().splitlines()]
 
 
 def table(kills: Sequence[Told]) -> str:
-    """A row for each kind of kill, in the order of their first appearance by name."""
+    """Make a row for each kind of kill, sorted by name."""
     kinds = sorted({(one.backend != "process", one.victim, one.by) for one in kills})
     rows = [
         _row([one for one in kills if (one.backend != "process", one.victim, one.by) == kind])
@@ -71,7 +71,7 @@ def table(kills: Sequence[Told]) -> str:
 
 
 def faults(kills: Sequence[Told]) -> list[str]:
-    """A line for each rule that a kill broke."""
+    """Make a line for each rule that a kill broke."""
     return [
         f"- {kill.backend}, {kill.victim} {kill.by} at {kill.share:.0%}: {fault.text}"
         for kill in kills

@@ -1,4 +1,4 @@
-"""A campaign that is there to be killed: where it runs, what it started, and what is left of it."""
+"""Run a campaign in order to kill it: its place, the processes it started, and what remains."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ GROUPS = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a command ended."""
+    """The output and exit code of a command."""
 
     code: int
     out: str
@@ -61,12 +61,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A command on its way."""
+    """A running command."""
 
     process: subprocess.Popen[str]
 
     def finish(self) -> Ended:
-        """Wait for its end. Raises TimeoutExpired where it hangs; then it has been killed."""
+        """Wait for its end. Raises TimeoutExpired if it hangs, after killing it."""
         try:
             out, err = self.process.communicate(timeout=COMMAND_S)
         except subprocess.TimeoutExpired:
@@ -76,10 +76,10 @@ class Running:
 
 
 class Place:
-    """A directory with its own reports and its own lock, by which all that it starts is found."""
+    """A directory with its own reports and its own lock, which identify everything it starts."""
 
     def __init__(self, directory: Path, engine: PrivateEngine | None) -> None:
-        """`engine` runs the campaign; without one it has the process backend."""
+        """`engine` runs the campaign; without one, the process backend does."""
         directory.mkdir(parents=True)
         self._engine = engine
         self._backend = "docker" if engine else "process"
@@ -89,7 +89,7 @@ class Place:
         self._profile.write_text(PROFILE)
 
     def start(self) -> Running:
-        """Begin the campaign."""
+        """Start the campaign."""
         names = ",".join(SERVERS)
         arguments = ("--profile", str(self._profile), "--servers", names, "--seed", "7")
         return self._begin("run", "--backend", self._backend, *arguments)
@@ -100,21 +100,21 @@ class Place:
         return self._begin(name, *backend, *arguments).finish()
 
     def whole_s(self) -> float:
-        """How long a campaign takes that nothing kills. Ends the program where it fails."""
+        """Time a campaign without a kill. Exits the program if it fails."""
         start_s = time.monotonic()
         done = self.start().finish()
         if done.code != 0:
-            sys.exit(f"a campaign that nothing kills ended with {done.code}: {done.err}{done.out}")
+            sys.exit(f"a campaign without a kill ended with {done.code}: {done.err}{done.out}")
         return time.monotonic() - start_s
 
     def campaign(self) -> Campaign | None:
-        """The campaign; None where it was not begun."""
+        """The campaign; None if it has not begun."""
         found = campaigns(self._reports) if self._reports.is_dir() else []
         return found[0] if found else None
 
     def hit(self, run: Running, victim: str, by: signal.Signals, moment_s: float) -> bool:
-        """Send the signal once the moment has come and there is such a victim; False where the run
-        ended first."""
+        """Send the signal at the moment, once such a victim exists; False if the run ended
+        first."""
         while run.process.poll() is None:
             if time.monotonic() >= moment_s and self._send(run, victim, by):
                 return True
@@ -122,7 +122,7 @@ class Place:
         return False
 
     def marks(self) -> set[str]:
-        """Names that control groups of what was started may have."""
+        """Words in the names of control groups that the campaign may have made."""
         found = set()
         for roster in self._lock.parent.glob(f"{self._lock.name}.{SUFFIX}-*"):
             for line in roster.read_text().splitlines():
@@ -131,7 +131,7 @@ class Place:
         return found
 
     def left_behind(self, marks: set[str]) -> list[str]:
-        """What is left of all that was started here, in sentences."""
+        """Describe everything that the campaign started and that is still there."""
         end_s = time.monotonic() + GONE_S
         while (found := list(self._processes())) and time.monotonic() < end_s:
             time.sleep(LOOK_S)
@@ -144,7 +144,7 @@ class Place:
         return left
 
     def _begin(self, *arguments: str) -> Running:
-        # A shell's background job inherits an ignored SIGINT, which c10k leaves ignored
+        # A shell's background job inherits an ignored SIGINT, and c10k keeps it ignored
         signals = ("env", "--default-signal=INT,HUP")
         process = subprocess.Popen(
             [*signals, sys.executable, "-m", "harness.cli", *arguments],
@@ -188,7 +188,7 @@ class Place:
         return False
 
     def _victims(self, victim: str) -> Iterator[int]:
-        """Processes of one kind. A load is what a fork server forked."""
+        """Processes of one kind. A load is a child of a fork server."""
         seen = dict(self._processes())
         parents = server_processes.processes()
         for pid, words in seen.items():
@@ -199,7 +199,7 @@ class Place:
                 yield pid
 
     def _processes(self) -> Iterator[tuple[int, list[str]]]:
-        """Living processes that have our lock in their environment, and their command lines."""
+        """Living processes with our lock in their environment, and their command lines."""
         mark = f"{LOCK_VARIABLE}={self._lock}".encode()
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -226,11 +226,11 @@ def _engine() -> Any:
 
 
 def unreadable(campaign: Campaign) -> list[str]:
-    """Rule 4: what is wrong with the campaign's report."""
+    """Rule 4: describe what is wrong with the campaign's report."""
     path = campaign.directory / REPORT_FILE
     if not path.is_file():
         return ["there is no report"]
     text = path.read_text(encoding="utf-8")
     if not text.rstrip().endswith("</html>") or campaign.name not in text:
-        return [f"the report is not whole: {len(text)} characters"]
+        return [f"the report is incomplete: {len(text)} characters"]
     return [f"{one.name} is left" for one in campaign.directory.glob(".*.partial")]

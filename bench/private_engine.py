@@ -1,7 +1,7 @@
-"""A Docker engine of our own, to be stopped and killed: the host's engine serves others, too.
+"""Run a private Docker engine that may be stopped and killed: the host's engine has other users.
 
-It runs in a network namespace of its own, without a bridge: containers of campaigns have no network
-but a loopback. Its images are those of the host's engine, which builds them. It needs root.
+It runs in a network namespace of its own, without a bridge: containers of campaigns have only
+loopback. The host's engine builds its images. It needs root.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOOK_S = 0.1
 
 
 class PrivateEngine:
-    """The engine below one directory; `start` also takes one up again that was killed."""
+    """The engine below one directory; `start` also restarts one that was killed."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -36,9 +36,9 @@ class PrivateEngine:
         """Start it and wait until it answers.
 
         Raises:
-            RuntimeError: it ends instead, or does not answer.
+            RuntimeError: it ends, or does not answer.
         """
-        (self._directory / "docker.pid").unlink(missing_ok=True)  # of one that was killed
+        (self._directory / "docker.pid").unlink(missing_ok=True)  # left by a killed engine
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -56,7 +56,7 @@ class PrivateEngine:
         end_s = time.monotonic() + ANSWER_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() >= end_s:
-                raise RuntimeError(f"the private engine does not start: {self._directory}/log")
+                raise RuntimeError(f"the private engine did not start: {self._directory}/log")
             time.sleep(LOOK_S)
 
     def end(self, by: signal.Signals) -> None:
@@ -65,7 +65,7 @@ class PrivateEngine:
         self._process.send_signal(by)
 
     def restart(self) -> None:
-        """Wait for the end of an engine that was sent a signal, and start it again."""
+        """Wait until an engine that got a signal has ended, and start it again."""
         assert self._process is not None  # noqa: S101 (start() ran)
         self._process.wait(END_S)
         self.start()
@@ -73,13 +73,13 @@ class PrivateEngine:
     def close(self) -> None:
         """Stop it with all its containers; its containerd ends too."""
         if self._process is None or self._process.poll() is not None:
-            self.start()  # a killed engine leaves its containerd, which only an engine stops
+            self.start()  # a killed engine leaves its containerd; only an engine stops it
         self.end(signal.SIGTERM)
         assert self._process is not None  # noqa: S101 (start() ran)
         self._process.wait(END_S)
 
     def take_over(self, names: Sequence[str]) -> None:
-        """Copy images of the host's engine, unless they are here, with the same ids."""
+        """Copy images from the host's engine, unless this one has them with the same ids."""
         theirs, ours = docker.from_env(), docker.DockerClient(base_url=self.address)
         with contextlib.closing(theirs), contextlib.closing(ours):
             missing = [name for name in names if not _has(ours, theirs, name)]
@@ -107,7 +107,7 @@ def _has(ours: docker.DockerClient, theirs: docker.DockerClient, name: str) -> b
 
 @contextmanager
 def running(directory: Path) -> Iterator[PrivateEngine]:
-    """A private engine, which ends with the block; its directory stays."""
+    """Run a private engine until the block ends; its directory stays."""
     engine = PrivateEngine(directory)
     engine.start()
     try:
@@ -118,7 +118,7 @@ def running(directory: Path) -> Iterator[PrivateEngine]:
 
 @contextmanager
 def used(engine: PrivateEngine) -> Iterator[None]:
-    """Have all clients of this process and of its children talk to it."""
+    """Make all clients of this process and of its children use it."""
     before = os.environ.get("DOCKER_HOST")
     os.environ["DOCKER_HOST"] = engine.address
     try:

@@ -1,4 +1,4 @@
-"""Campaigns that a comparison runs one after another: a profile of their own, and `c10k run`."""
+"""Run campaigns one after another for a comparison: a profile of their own, and `c10k run`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from clients import ROOT
 from harness.store.campaign_store import Campaign, campaigns
 
 CAMPAIGN_TIMEOUT_S = 3600
-# 5: a cell is void, which the table shows by not having it.
+# 5: a cell is rejected, and the table leaves it out.
 FINISHED = (0, 5)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What each campaign measures: the scenario `idle`, with 100 active."""
+    """The content of each campaign: the scenario `idle`, with 100 active."""
 
     trials: int
     connections: str
@@ -30,7 +30,7 @@ class Plan:
     turns: int = 1
 
     def write(self, path: Path) -> Path:
-        """The plan as a profile."""
+        """Write the plan as a profile."""
         keys = f'same_twice = "{self.same_twice}"\n' if self.same_twice else ""
         if self.turns > 1:
             keys += "side_by_side = true\n"
@@ -50,15 +50,15 @@ class Plan:
 def add_options(
     parser: argparse.ArgumentParser, *, connections: str, window_s: float, turns: int
 ) -> None:
-    """The options that all such comparisons have."""
-    parser.add_argument("--turns", type=int, default=turns, help="of each window")
-    parser.add_argument("--connections", default=connections, help="numbers, commas between")
+    """Add the options that all these comparisons have."""
+    parser.add_argument("--turns", type=int, default=turns, help="turns of each window")
+    parser.add_argument("--connections", default=connections, help="comma-separated numbers")
     parser.add_argument("--warmup", type=float, default=0.5, help="seconds")
     parser.add_argument("--window", type=float, default=window_s, help="seconds")
 
 
 def plan_of(arguments: argparse.Namespace, trials: int = 1, same_twice: str = "") -> Plan:
-    """The plan that the options ask for; with several turns a block's trials run side by side."""
+    """The plan from the options; with several turns a block's trials run side by side."""
     return Plan(
         trials=trials,
         connections=arguments.connections,
@@ -70,7 +70,7 @@ def plan_of(arguments: argparse.Namespace, trials: int = 1, same_twice: str = ""
 
 
 def run(profile: Path, servers: Sequence[str], backend: str, reports: Path) -> Campaign:
-    """One campaign, to its end; ends the program where it has none."""
+    """Run one campaign to its end; exit the program if there is none."""
     before = {campaign.name for campaign in campaigns(reports)} if reports.is_dir() else set()
     command = [sys.executable, "-m", "harness.cli", "run", "--backend", backend]
     command += ["--profile", str(profile), "--servers", ",".join(servers)]

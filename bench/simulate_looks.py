@@ -1,6 +1,6 @@
-"""Simulate campaigns to check the error rates of the looks, and what a verdict costs in blocks.
+"""Simulate campaigns to check the error rates of the looks and the number of blocks per verdict.
 
-The rates are made up; the verdicts are those of the harness (harness/analysis/looks.py). Of six
+The rates are synthetic; the verdicts are those of the harness (harness/analysis/looks.py). Of six
 servers one is faster by a known ratio. A campaign has looks after 8, 12, 16 and 20 blocks and
 stops at the first one that settles every pair, as `trials_max = 20` does. Each logarithm of a rate
 is the sum of:
@@ -11,10 +11,10 @@ is the sum of:
 - noise of the trial: Student's t with three degrees of freedom, scaled to the given deviation,
 - in some trials an outlier: the rate is lower by a tenth to two fifths.
 
-With `--waves` three servers are in one wave and two in another, each with drifts of its own; the
-sixth is in both, and pairs the waves.
+With `--waves` three servers are in one wave and two in another, each wave with drifts of its own.
+The sixth is in both, and pairs the waves.
 
-Prints a table in Markdown. Exits with 1 when false verdicts are more frequent than 5 %.
+Prints a table in Markdown. Exits with 1 if false verdicts are more frequent than 5 %.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from harness.analysis.looks import ALPHA, Look, compare_all
 from harness.analysis.series import Place, Series
 
 SERVERS = 6
-# Of two waves: the server that is in both, and how many others the first has.
+# With two waves: the server in both, and the number of other servers in the first.
 ANCHOR, FIRST_WAVE = 5, 3
 FIRST, LOOKS = 8, 4
 FIRST_LOOK = Look(1, FIRST)
@@ -70,14 +70,14 @@ NOISES = (
 
 @dataclass
 class Found:
-    """What many campaigns of one kind found.
+    """Results of many campaigns of one kind.
 
     Attributes:
         false_different: campaigns with equal servers shown to differ, or a faster one to be slower.
         false_equivalent: campaigns with servers shown to be equivalent that are 5 % apart or more.
-        different, equivalent: pairs at the end with such a verdict, of those of unequal servers
-            where a server is faster, and else of all.
-        stopped: {blocks: campaigns that ended settled there}.
+        different, equivalent: pairs with this verdict at the end, of the pairs of unequal servers
+            if one server is faster, otherwise of all.
+        stopped: {blocks: campaigns that ended settled after them}.
     """
 
     campaigns: int = 0
@@ -90,16 +90,16 @@ class Found:
     blocks: int = 0
 
     def share(self, count: int) -> float:
-        """Of the campaigns."""
+        """Share of the campaigns."""
         return count / self.campaigns
 
     def of_pairs(self, count: int) -> float:
-        """Of the pairs."""
+        """Share of the pairs."""
         return count / self.pairs
 
 
 def rates(noise: Noise, ratio: float, dice: np.random.Generator) -> Floats:
-    """Rates of one campaign, by block and server; the first server is faster by `ratio`."""
+    """Draw the rates of one campaign by block and server; the first is faster by `ratio`."""
     shape = (BLOCKS, SERVERS)
     logs = np.cumsum(dice.normal(0, DRIFT, (BLOCKS, 1)), axis=0) + np.zeros(shape)
     logs[:, 0] += np.log(ratio)
@@ -109,7 +109,7 @@ def rates(noise: Noise, ratio: float, dice: np.random.Generator) -> Floats:
     for place in range(SERVERS):
         logs[np.arange(BLOCKS), order[:, place]] += turn
         turn = noise.carried * turn + dice.normal(0, fresh, BLOCKS)
-    # Of Student's t the variance is f / (f - 2)
+    # The variance of Student's t is f / (f - 2)
     scale = noise.trial / np.sqrt(FREEDOM / (FREEDOM - 2))
     logs += scale * dice.standard_t(FREEDOM, shape)
     is_outlier = dice.random(shape) < noise.outliers
@@ -180,7 +180,7 @@ def _campaign(values: Mapping[str, Series], ratio: float, first: Look, found: Fo
 
 
 def row(noise: Noise, ratio: float, found: Found) -> str:
-    """One line of the table."""
+    """Format one line of the table."""
     ends = (f"{found.share(found.stopped[FIRST + 4 * look]):.0%}" for look in range(LOOKS))
     cells = (
         noise.name,
@@ -198,7 +198,7 @@ def row(noise: Noise, ratio: float, found: Found) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--campaigns", type=int, default=5_000, help="of each line")
+    parser.add_argument("--campaigns", type=int, default=5_000, help="campaigns of each line")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--waves", action="store_true", help="two waves, paired through a server")
     arguments = parser.parse_args()
