@@ -1,7 +1,7 @@
-"""End at a SIGINT that comes while the command line is imported, or is over: 130, no traceback.
+"""End with exit code 130 and no traceback at a SIGINT during the imports or after the command.
 
-Python's own handler raises KeyboardInterrupt, which there prints the lines that were imported. The
-command itself runs with that handler, or with those of harness/host/interrupt.py.
+Python's own handler raises KeyboardInterrupt. During the imports that would print a traceback of
+them. The command itself runs with that handler, or with those of harness/host/interrupt.py.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import sys
 
 from harness.contract.errors import Exit, ending
 
-# What runs the command line: the installed script, and `python -m harness.cli`.
+# The programs that run the command line: the installed script, and `python -m harness.cli`.
 PROGRAMS = ("/c10k", "/cli/__main__.py")
 
 
 def end_at_once() -> None:
-    """Have SIGINT end this process at once, where it raises KeyboardInterrupt now."""
+    """Make SIGINT end this process at once, if it raises KeyboardInterrupt now."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 
 def raise_again() -> None:
-    """Have SIGINT raise KeyboardInterrupt again, where `end_at_once` changed that."""
+    """Make SIGINT raise KeyboardInterrupt again, if `end_at_once` changed that."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

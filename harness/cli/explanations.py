@@ -1,4 +1,4 @@
-"""What every code means that the harness prints: problems, gates, checks, outcomes, exit codes."""
+"""Explain every code that the harness prints: problems, gates, checks, outcomes, exit codes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Explanation:
     """One code.
 
     Attributes:
-        kind: where it is met.
-        title: what it says, in one line.
+        kind: where it appears.
+        title: its meaning in one line.
         text: what follows from it, and what to do.
     """
 
@@ -27,152 +27,156 @@ class Explanation:
     text: str
 
 
-# How a trial, a cell or the suite ends where that is not well, and whose fault it is.
+# Every way in which a trial, a cell or the suite fails, and which side is at fault.
 OUTCOMES: dict[str, tuple[str, str]] = {
     "build-failed": (
         "the server does not build",
-        "The last lines of its build are in the report. `c10k check NAME` builds it alone. A "
-        "resumed campaign tries again.",
+        "The report shows the last lines of its build. `c10k check NAME` builds it alone. A "
+        "resumed campaign builds it again.",
     ),
     "no-process": (
-        "the server can run in containers only",
+        "the server runs only in containers",
         "Its variant.toml has no `[process]`. Add the command, or use `--backend docker`.",
     ),
     "not-started": (
         "the server cannot be started",
-        "The engine refused its container, or the program of its `[process] command` is not there. "
-        "An ENTRYPOINT that does not exist is the usual reason; of `command`, two words in one "
-        "element.",
+        "The engine refused its container, or the program of its `[process] command` does not "
+        "exist. The usual reason is an ENTRYPOINT that does not exist, or two words in one element "
+        "of `command`.",
     ),
     "not-ready": (
         "the server did not get ready",
-        "It is to listen at `LISTEN` and echo a byte within `timeouts.ready_s` of its start, and "
-        "to stay in the foreground. Its last log lines are in the report.",
+        "It must listen at `LISTEN`, echo a byte within `timeouts.ready_s` of its start, and stay "
+        "in the foreground. The report shows its last log lines.",
     ),
     "server-died": (
         "the server ended while it was measured",
-        "No cell behind that point is measured. Its last log lines and its exit code tell why; "
-        "137 is a SIGKILL, often for want of memory.",
+        "The harness measures none of its later cells. Its last log lines and its exit code show "
+        "the reason. 137 is a SIGKILL, often because memory ran out.",
     ),
     "wrong-echo": (
-        "the first echo was not what had been sent",
-        "Nothing is measured. Is it an echo server, and does nothing else listen there?",
+        "the first echo differed from what was sent",
+        "The harness measures nothing. Check that it is an echo server, and that no other program "
+        "listens at its address.",
     ),
     "corrupt": (
         "an echo had wrong bytes",
-        "Every byte of every reply is compared. One wrong byte voids the cell and fails the trial.",
+        "The load compares every byte of every reply. After one wrong byte the cell is rejected "
+        "and the trial fails.",
     ),
     "held-fewer": (
-        "fewer connections were held than asked for",
-        "Connections were refused, reset or not answered, and no ceiling is declared in "
-        "`[limits]`. Look for the limit that was met: descriptors, threads, the backlog, ports "
+        "the server held fewer connections than asked for",
+        "Connections were refused, reset or not answered, and `[limits]` declares no ceiling. Look "
+        "for the limit that was reached: descriptors, threads, the backlog, ports "
         "(`c10k doctor`).",
     ),
     "lost": (
-        "connections ended that were not to end",
-        "The server closed or reset them. A time limit for idle clients does that, and so does a "
-        "server that gives up at a lack of descriptors.",
+        "the server ended connections too early",
+        "It closed or reset them. The usual reasons: a time limit for idle clients, or a server "
+        "that closes connections when it lacks descriptors.",
     ),
     "outside-cpus": (
         "the server ran on CPUs that are not its own",
-        "A figure per CPU means nothing where the server takes the load's CPU. It is started on "
-        "its CPUs: leave out `taskset`, and do not widen an affinity. A task may be given fewer.",
+        "A figure per CPU means nothing if the server uses the load's CPU. The harness starts it "
+        "on its CPUs. Leave out `taskset`, and do not widen an affinity. The server may give a "
+        "task fewer CPUs.",
     ),
     "escaped": (
         "the server left the process that keeps it",
         "The harness starts every server below a keeper, which counts its processes and ends them. "
-        "What listens is elsewhere, so its CPU time cannot be counted. Stay in the foreground, and "
-        "let no other service start the server.",
+        "The process that listens is not below it, so its CPU time cannot be counted. Stay in the "
+        "foreground, and let no other service start the server.",
     ),
     "unanswered": (
         "messages were not answered",
-        "They were sent, and no echo came within `timeouts.settle_s` after the end of the window.",
+        "The load sent them, and no echo came within `timeouts.settle_s` after the window.",
     ),
     "not-settled": (
-        "replies were still out when the wait for them ended",
-        "What is late in one cell would be counted in the next, so this one has no figures.",
+        "replies were still missing when the wait for them ended",
+        "The cell has no figures: late replies of one cell could be counted in the next.",
     ),
     "overslept": (
         "the load did not run in the whole window",
         "Other programs kept the host busy while the window opened and closed, so nothing was "
-        "measured, and the cell is measured again. End the other programs on this host, or set "
-        "longer windows.",
+        "measured. The harness measures the cell again. End the other programs on this host, or "
+        "set longer windows.",
     ),
     "not-reached": (
         "the cell was not tried",
-        "The connections that it needs were not held by the cell before it.",
+        "The cell before it did not hold the connections that this one needs.",
     ),
     "bad-exit": (
         "the server did not end as it should",
-        "SIGTERM is to end it with exit code 0 and, where it declares `counters`, with a line of "
-        "them.",
+        "At SIGTERM it must exit with code 0. If it declares `counters`, it must first print a "
+        "line of them.",
     ),
     "no-exit": (
         "the server did not end in time",
-        "SIGTERM is to end it within `timeouts.stop_s`. Time that other processes took of its CPUs "
-        "does not count, up to six times as long.",
+        "It must end within `timeouts.stop_s` of SIGTERM. Time in which other processes used its "
+        "CPUs does not count, up to six times as long.",
     ),
     "disturbed": (
-        "other processes had the CPUs",
-        "The server did not do in time what it should, but other processes or the hypervisor used "
-        "more than 10 % of its CPUs, or the load waited for a CPU. That is no fault of the server. "
-        "The attempt is made again within the bounds of repeats; with none in quiet, the campaign "
-        "ends with exit code 5. End the other programs on this host, then run it again.",
+        "other processes used the CPUs",
+        "The server was late, but other processes or the hypervisor used more than 10 % of its "
+        "CPUs, or the load waited for a CPU. The server is not at fault. The harness tries again "
+        "within the bounds of repeats. If every attempt is disturbed, the campaign ends with exit "
+        "code 5. End the other programs on this host, then run it again.",
     ),
     "miscounted": (
         "the server's counters and the load's differ",
-        "Both count every byte of the trial, so they must be equal. Either the "
-        "server or the load miscounted, or bytes were lost and sent again.",
+        "Both count every byte of the trial, so they must be equal. Either the server or the load "
+        "miscounted, or bytes were lost and sent again.",
     ),
     "selftest": (
         "the load generator failed a part of its self-test",
-        "A pass vouches for the blocks next to it. Cells of other blocks are unproven, and in no "
-        "figure; with no pass at all nothing is ranked. Other programs on the CPUs are the usual "
-        "reason: end them, try `c10k selftest`, then run again or resume.",
+        "A pass proves the blocks next to it. Cells of other blocks are unproven, and in no "
+        "figure. Without any pass the campaign ranks nothing. The usual reason is other programs "
+        "on the CPUs: end them, try `c10k selftest`, then run again or resume.",
     ),
     "no-capacity": (
         "the rates of the trial could not be computed",
-        "They are shares of the server's capacity, and the trial that measures that has failed.",
+        "They are shares of the server's capacity, and the trial that measures it failed.",
     ),
     "nonconforming": (
         "the server fails a check of the contract",
-        "It is right before it is fast, or it is not ranked. `c10k check NAME` shows every check "
-        "and what each failure points at; `c10k explain T5` tells about one. "
-        "`--include-nonconforming` measures it all the same.",
+        "The campaign does not measure or rank it. `c10k check NAME` shows every check and what "
+        "each failure points at. `c10k explain T5` explains one check. "
+        "`--include-nonconforming` measures the server, without a rank.",
     ),
     "not-available": (
-        "the host lacks what the server is about",
-        "It said so itself, by exit code 69 and one line. Where io_uring is forbidden: the sysctl "
-        "`kernel.io_uring_disabled`, or a seccomp profile. The campaign goes on without it.",
+        "the host lacks what the server needs",
+        "The server reported that itself, by exit code 69 and one line. If io_uring is forbidden, "
+        "the reason is the sysctl `kernel.io_uring_disabled` or a seccomp profile. The campaign "
+        "continues without the server.",
     ),
     "load-error": (
         "the load failed",
-        "This is no fault of the server. A resumed campaign runs the trial again.",
+        "The server is not at fault. A resumed campaign runs the trial again.",
     ),
     "load-died": (
-        "the load ended before its time",
-        "This is no fault of the server. The load's last log lines are in the report. A load that "
-        "a signal from outside ends has exit code 130 instead.",
+        "the load ended too early",
+        "The server is not at fault. The report shows the load's last log lines. If a signal from "
+        "outside ends the load, the campaign ends with exit code 130 instead.",
     ),
     "load-silent": (
-        "the load said nothing for too long",
-        "It hung, or the host had no CPU for it. A resumed campaign runs the trial again.",
+        "the load reported nothing for too long",
+        "It hung, or it got no CPU. A resumed campaign runs the trial again.",
     ),
     "load-suite": (
-        "the conformance suite came to no end",
-        "This is no fault of the server, which is not measured without a verdict. A resumed "
-        "campaign tries again.",
+        "the conformance suite did not finish",
+        "The server is not at fault. It is not measured without a verdict. A resumed campaign "
+        "tries again.",
     ),
     "suite-error": (
-        "the conformance suite came to no end",
-        "This is no verdict on the server, which is not measured without one. The last log lines "
-        "stand below; a busy host can cause it.",
+        "the conformance suite did not finish",
+        "There is no verdict on the server, and it is not measured without one. The last log lines "
+        "follow. A busy host can be the reason.",
     ),
 }
 
 
 def explanations() -> Iterator[Explanation]:
-    """Every code, in the order in which they are listed."""
+    """Yield every code, in the order of the list that `c10k explain` prints."""
     for code, (title, text) in strict_toml.CODES.items():
         yield Explanation(code, "problem of a file", title, text)
     for check in every_check():
@@ -188,5 +192,5 @@ def explanations() -> Iterator[Explanation]:
 
 
 def explain(code: str) -> list[Explanation]:
-    """All that the code means: a gate and an outcome may share a word."""
+    """Return all explanations of a code: a gate and an outcome may share a word."""
     return [one for one in explanations() if one.code.lower() == code.lower()]

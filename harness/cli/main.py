@@ -1,7 +1,7 @@
-"""The command line: one group, one place where an error becomes a message and an exit code.
+"""Run the command line, and turn each error into one message and an exit code.
 
-The commands are in `harness/cli/commands`. Standard output carries data and progress, standard
-error what went wrong.
+The commands are in `harness/cli/commands`. Standard output has data and progress. Standard error
+has errors.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from harness.contract.errors import (
 from harness.contract.printable import plain
 from harness.host import headroom
 
-# Each is in the module of its name in harness/cli/commands, which is imported when it is called:
-# the list of all must not take as long as all of their imports.
+# Each is in the module of its name in harness/cli/commands, which is imported when the command is
+# called: `c10k --help` must not wait for all of these imports.
 COMMANDS = {
     "check": "Check that servers keep the contract",
     "clean": "Remove what a killed campaign left behind",
-    "compare": "Say what changed between two campaigns",
-    "doctor": "Say whether this host holds N connections",
-    "drive": "Measure any echo server that is running",
-    "explain": "Say what a code means and what to do about it",
+    "compare": "Show what changed between two campaigns",
+    "doctor": "Check whether this host holds N connections",
+    "drive": "Measure an echo server that already runs",
+    "explain": "Explain a code and what to do about it",
     "launch": "Start a command in a container of its own, as Compose does",
     "new": "Make a server of your own from one that works",
     "report": "Draw a report again, or print it",
     "run": "Run a campaign and draw its report",
-    "selftest": "Prove the load generator on this host",
+    "selftest": "Check the load generator on this host",
     "servers": "List the servers and their groups",
     "version": "Print the version",
 }
@@ -56,14 +56,14 @@ EXIT_CODES = "Exit codes: " + " · ".join(
 
 
 class Commands(click.Group):
-    """Imports a command when it is called."""
+    """A group that imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All there are."""
+        """Return the names of all commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name; None where there is none."""
+        """Import the command of that name and return it; None if there is none."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"harness.cli.commands.{cmd_name}")
@@ -71,12 +71,12 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list, without an import."""
+        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-# What neither loads NumPy nor starts anything: it works under any limit, and says what to do.
+# Commands that neither load NumPy nor start a process: they work under any limit.
 FRUGAL = frozenset({"clean", "doctor", "explain", "launch", "servers", "version"})
 
 
@@ -92,7 +92,7 @@ def cli(context: click.Context) -> None:
     c10k run --profile smoke          does everything run? (one minute)
     c10k run --servers poll,epoll-lt  compare two of them
     c10k report CAMPAIGN              draw a report again from its data
-    c10k compare A B                  say what changed between two campaigns
+    c10k compare A B                  show what changed between two campaigns
     """
     _require_directory()
     if context.invoked_subcommand not in FRUGAL:
@@ -100,25 +100,28 @@ def cli(context: click.Context) -> None:
 
 
 def _require_directory() -> None:
-    """Raise UsageError where the current directory was removed: relative paths lead nowhere."""
+    """Raise UsageError if the current directory was removed: relative paths need it."""
     try:
         Path.cwd()
     except FileNotFoundError:
         raise UsageError(
-            "the current directory does not exist any more", hint="`cd` to one that does."
+            "the current directory was removed", hint="`cd` to a directory that exists."
         ) from None
 
 
 def main() -> NoReturn:
-    """Entry point: turns errors into one message and the documented exit code.
+    """Run the command, and turn an error into one message and the documented exit code.
 
-    The last line says what a code other than 0 means: `make` adds its own "Error 4" below it, and
-    Compose its own "exited with code 4".
+    The last line explains a code other than 0, because `make` adds only "Error 4" below it, and
+    Compose only "exited with code 4".
     """
     output.make_safe()
     code = _exit_code(functools.partial(cli.main, standalone_mode=False))
     if (lost := output.lost()) and not code:
-        _complain(f"standard output takes no more: {lost.strerror}", "Its text is not complete.")
+        _complain(
+            f"standard output accepts no more data: {lost.strerror}",
+            "The printed text is not complete.",
+        )
         code = Exit.HOST_NOT_FIT
     if code:
         click.echo(ending(code), err=True)

@@ -1,7 +1,8 @@
-"""Keep commands running where standard output or standard error take no more.
+"""Keep commands running when standard output or standard error accepts no more data.
 
-A terminal is closed, a disk is full, a reader leaves (`| head`), an encoding lacks a character: the
-command goes on, and what the stream does not take is left out. `lost` says so at the end.
+The terminal closed, the disk is full, the reader ended (`| head`), or the encoding lacks a
+character. The command continues, without the text that the stream refused. At the end `lost`
+returns the error.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ ENCODING_USUAL = "utf-8"
 
 
 class _Descriptor(io.RawIOBase):
-    """Writes to a descriptor, and keeps the first error instead of raising it."""
+    """A stream that writes to a descriptor and keeps the first error instead of raising it."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ class _Descriptor(io.RawIOBase):
         while True:
             try:
                 return os.write(self._number, data)
-            except BlockingIOError:  # a pipe whose other end made it non-blocking
+            except BlockingIOError:  # the process at the other end made the pipe non-blocking
                 select.select([], [self._number], [])
             except OSError as error:
                 self.lost = self.lost or error
@@ -52,12 +53,15 @@ class _State:
 
 
 def make_safe() -> None:
-    """Replace sys.stdout and sys.stderr; open what was closed, or a file would get its number."""
+    """Replace sys.stdout and sys.stderr.
+
+    Opens closed standard streams first: otherwise the next file would get their number.
+    """
     for number in (0, *STREAMS.values()):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     for name, number in STREAMS.items():
         stream = getattr(sys, name)
         with contextlib.suppress(AttributeError, OSError):
@@ -75,14 +79,14 @@ def make_safe() -> None:
 
 
 def is_display_only() -> None:
-    """What this command prints shows how it goes: its results are elsewhere."""
+    """Declare that this command prints only progress: its results are in files."""
     _State.is_display = True
 
 
 def lost() -> OSError | None:
-    """Why standard output lacks results of this command; None if it lacks none.
+    """Return the error because of which standard output lacks results; None if it lacks none.
 
-    A reader that left had enough.
+    A reader that ended early (EPIPE) is no error.
     """
     with contextlib.suppress(ValueError):  # closed
         sys.stdout.flush()

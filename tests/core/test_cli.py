@@ -212,5 +212,5 @@ def test_a_current_directory_that_is_gone_is_named(tmp_path: Path, command: str)
     )
 
     assert done.returncode == Exit.USAGE, done.stderr
-    assert "the current directory does not exist any more" in done.stderr
+    assert "the current directory was removed" in done.stderr
     assert "Traceback" not in done.stderr

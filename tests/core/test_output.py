@@ -33,7 +33,7 @@ def test_output_that_a_full_disk_does_not_take_is_one_sentence_and_exit_code_3()
     done = told('"$@" >/dev/full')
 
     assert done.returncode == Exit.HOST_NOT_FIT
-    assert "standard output takes no more: No space left on device" in done.stderr
+    assert "standard output accepts no more data: No space left on device" in done.stderr
     assert len(done.stderr.splitlines()) == 3, done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The commands, one module each: options, help, and which part of the harness does the work.
+"""The commands, one module each: options, help, and the call of the part that does the work.
 
-A module imports what its command needs inside the command, so that `c10k --help` stays quick.
+A command imports what it needs inside its function, so `c10k --help` stays quick.
 """

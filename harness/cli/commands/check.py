@@ -1,4 +1,4 @@
-"""`c10k check`: whether variants are valid, build, and conform to the contract."""
+"""`c10k check`: check that servers are valid, build, and conform to the contract."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ TIMES_MAX = 10_000
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]…", shell_complete=options.complete_servers)
 @options.backend
-@click.option("--quick", is_flag=True, help="Only the checks that a quick campaign begins with.")
+@click.option("--quick", is_flag=True, help="Run only the checks of a quick campaign.")
 @click.option(
     "--times",
     type=click.IntRange(min=1, max=TIMES_MAX),
     default=1,
     metavar="N",
-    help="Take each server through them so often: does it pass always?",
+    help="Run all checks N times to find flaky servers.",
 )
 @options.servers_dir
 @options.reports
@@ -56,14 +56,14 @@ def check(
     reports: Path,
     as_json: bool,
 ) -> int:
-    """Check whether variants are valid, build, and do what the contract says.
+    """Check that servers are valid, build, and do what the contract says.
 
     \b
-    c10k check                                  all variants, in containers
+    c10k check                                  all servers, in containers
     c10k check poll epoll-lt --quick            two of them, the quick checks
     c10k check @python --quick                  a group of them
     c10k check mine --backend process --json    without Docker, for programs
-    c10k check mine --quick --times 20          does it pass always, or only often?
+    c10k check mine --quick --times 20          20 times, to find a flaky server
     """
     found = variant_files.survey(servers_dir)
     chosen = groups.pick(found, names)
@@ -81,10 +81,10 @@ def check(
                 verdicts.append(verdict)
         is_complete = True
     finally:
-        # They end in any order
+        # The verdicts arrive in any order
         order = [variant.name for variant in chosen]
         verdicts.sort(key=lambda verdict: order.index(verdict.variant))
-        # Runs take minutes: who interrupts them is told what they found so far
+        # Runs take minutes: after an interrupt, print what they found so far
         if as_json and verdicts:
             told = {"backend": backend, "complete": is_complete, "servers": _as_data(verdicts)}
             click.echo(draw.as_json({"schema": 1, **told}))
@@ -97,7 +97,10 @@ def check(
 
 
 def exit_code(verdicts: list[Verdict]) -> Exit:
-    """Whether all conform; a check that others disturbed is no server's fault."""
+    """Return OK if all servers conform, GATE_FAILED if the only failures are undecided checks.
+
+    A check is undecided if other processes disturbed it: the server is not at fault.
+    """
     lacking = [verdict for verdict in verdicts if not verdict.conforms]
     if not lacking:
         return Exit.OK
@@ -106,7 +109,7 @@ def exit_code(verdicts: list[Verdict]) -> Exit:
 
 
 def summary(verdicts: Iterable[Verdict]) -> str:
-    """One line per server: how many of its runs passed, and which checks failed how often."""
+    """Return one line per server: the runs that passed, and how often each check failed."""
     runs: dict[str, list[Verdict]] = {}
     for verdict in verdicts:
         runs.setdefault(verdict.variant, []).append(verdict)
@@ -122,7 +125,7 @@ def summary(verdicts: Iterable[Verdict]) -> str:
 
 
 def _causes(verdict: Verdict) -> list[str]:
-    """What kept a run from passing, by name."""
+    """Return the names of the checks that failed or were not decided, and of the failure."""
     failed = [f"{one.id} {one.name}" for one in verdict.failed]
     failed += [f"{one.id} {one.name}, not decided" for one in verdict.undecided]
     return failed if verdict.failure is None else [*failed, verdict.failure[0]]
@@ -137,10 +140,10 @@ def check_all(
     *,
     times: int = 1,
 ) -> Generator[Verdict]:
-    """Build the variants, several at once, and judge each `times` times.
+    """Build the servers, several at once, and judge each `times` times.
 
-    `show` gets the lines. Yields a verdict for each run, a single one for a variant that does not
-    build.
+    `show` gets the lines. Yields a verdict for each run, and a single one for a server that does
+    not build.
 
     Raises:
         HostNotFit: a campaign is running, or the backend cannot work here.
@@ -151,7 +154,7 @@ def check_all(
     from harness.host import cpus, lock
     from harness.host.interrupt import watched
 
-    with watched("the runs so far are told"), lock.held(f"c10k check in {Path.cwd()}"):
+    with watched("the results so far follow"), lock.held(f"c10k check in {Path.cwd()}"):
         opened = launch.backend_named(backend)
         opened.sweep()
         allowed = os.sched_getaffinity(0)
@@ -188,10 +191,10 @@ def _runs(
     times: int,
     show: Callable[[str], None],
 ) -> Generator[Verdict]:
-    """Every run of the suite; `show` has got all of a run but its last line.
+    """Yield every run of the suite, after `show` got all lines of the run but its last.
 
-    Of servers that are checked at once, the lines come when the run is over; of one that is checked
-    alone, or several times, as its checks end.
+    For servers that are checked at once, the lines come when the run is over. For a server that is
+    checked alone, or several times, they come as its checks end.
     """
     from harness.campaign import conformance_pool
     from harness.campaign import conformance_run as verdict
@@ -217,7 +220,7 @@ def _runs(
         for _ in range(times):
             found = alone(one)
             if found.is_undecided:
-                show("  others used the server's CPUs; checking it once more")
+                show("  other processes used the server's CPUs; checking it once more")
                 found = alone(one)
             yield found
 
@@ -227,11 +230,11 @@ def _heading(name: str, subset: Subset, backend: Backend) -> str:
 
 
 def _ignore(_: str) -> None:
-    """For lines that are not shown."""
+    """Drop a line."""
 
 
 def _unbuilt(variant: Variant, fault: ServerFault, subset: Subset, spent_s: float) -> Verdict:
-    """The verdict on a server that does not build."""
+    """Return the verdict on a server that does not build."""
     from harness.campaign.conformance_run import Verdict
 
     told = f"{fault.message}. {fault.hint}".rstrip(". ")
@@ -240,7 +243,7 @@ def _unbuilt(variant: Variant, fault: ServerFault, subset: Subset, spent_s: floa
 
 
 def _line(result: CheckResult) -> str:
-    """One check's end; that of a failure with its explanation below."""
+    """Return the line of one check; a failure has its explanation below."""
     status = click.style(f"{result.status:4}", fg=COLOURS[result.status])
     line = f"  {status}  {result.id:4} {result.name}: {result.text}"
     if not result.explanation:
@@ -261,7 +264,7 @@ def _ending(verdict: Verdict) -> str:
 
 
 def _as_data(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
-    """One entry for each run of each server; runs count from 1."""
+    """Return one entry for each run of each server; runs count from 1."""
     begun: Counter[str] = Counter()
     entries = []
     for verdict in verdicts:

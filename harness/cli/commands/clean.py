@@ -1,4 +1,4 @@
-"""`c10k clean`: remove what a killed campaign left."""
+"""`c10k clean`: remove what a killed campaign left behind."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from harness.contract.errors import Exit
 @options.backend
 @options.reports
 def clean(backend: str, reports: Path) -> int:
-    """Remove what a killed campaign left behind: containers, volumes, processes."""
+    """Remove the containers, volumes and processes that a killed campaign left behind."""
     from harness.campaign import launch
 
     swept = launch.sweep(launch.backend_named(backend), reports)
     for what in swept:
         click.echo(what)
     if not swept:
-        click.echo("nothing was left behind")
+        click.echo("found nothing to remove")
     return Exit.OK

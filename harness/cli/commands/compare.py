@@ -1,4 +1,4 @@
-"""`c10k compare`: what changed between two campaigns."""
+"""`c10k compare`: show what changed between two campaigns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PERCENT_MAX = 1_000
 
 
 def _percent(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
-    if value is not None and math.isnan(value):  # no comparison with it is true
+    if value is not None and math.isnan(value):  # every comparison with it is false
         raise click.BadParameter(f"expected 0 to {PERCENT_MAX:,}, got nan")
     return value
 
@@ -22,16 +22,14 @@ def _percent(_: click.Context, __: click.Parameter, value: float | None) -> floa
 @click.command()
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
-@click.option("--force", is_flag=True, help="Compare unlike plans or hosts too, with a banner.")
-@options.output_format(
-    "text", "html", "md", "json", written="html is written beside the report of B"
-)
+@click.option("--force", is_flag=True, help="Also compare unlike plans or hosts, under a banner.")
+@options.output_format("text", "html", "md", "json", written="html goes next to the report of B")
 @click.option(
     "--fail-on-regression",
     type=click.FloatRange(min=0, max=PERCENT_MAX),
     callback=_percent,
     metavar="PCT",
-    help="Exit code 5 when a server is different and slower by PCT % or more, or lost.",
+    help="Exit with 5 if a server is slower by PCT % or has no figure.",
 )
 @options.reports
 def compare(
@@ -42,7 +40,7 @@ def compare(
     fail_on_regression: float | None,
     reports: Path,
 ) -> int:
-    """Say what changed from campaign A to campaign B.
+    """Show what changed from campaign A to campaign B.
 
     \b
     c10k compare A B --format md              for a pull request

@@ -1,4 +1,4 @@
-"""`c10k doctor`: is this host fit, and what is to be done if not?"""
+"""`c10k doctor`: check whether this host is fit, and show how to make it fit."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[Co
     default=CONNECTIONS_DEFAULT,
     show_default=True,
     metavar="N",
-    help="How many connections are to be open at once.",
+    help="Number of connections to hold open.",
 )
 @options.backend
-@click.option("--list-checks", is_flag=True, help="Name all checks and judge nothing.")
+@click.option("--list-checks", is_flag=True, help="List all checks and run none.")
 @options.reports
 @options.json
 def doctor(
@@ -46,14 +46,14 @@ def doctor(
     reports: Path,
     as_json: bool,
 ) -> int:
-    """Say whether this host holds N connections, what binds it, and how to mend it.
+    """Check whether this host holds N connections, which limit binds, and how to raise it.
 
-    Changes nothing. Without a CHECK it does them all.
+    Changes nothing. Without a CHECK it runs all checks.
 
     \b
     c10k doctor                          is it ready for 10,000 connections?
-    c10k doctor --connections 100000     what would it take?
-    c10k doctor nofile map-count         two limits only
+    c10k doctor --connections 100000     what would 100,000 need?
+    c10k doctor nofile map-count         check two limits only
     """
     from harness import doctor as doctors
     from harness.backends import docker_engine

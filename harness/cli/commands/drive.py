@@ -1,4 +1,4 @@
-"""`c10k drive`: point the load engine at a server that runs already."""
+"""`c10k drive`: measure an echo server that already runs."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ NOT_SEEN = "n/a"
     envvar="C10K_PROFILE",
     show_default=True,
     shell_complete=lambda *_: profiles.names(),
-    help="Which cells: a profile's name, or the path of a .toml file.",
+    help="Measure the cells of this profile (a name or .toml file).",
 )
 @click.option(
     "--seed",
     type=options.SEED,
     envvar="C10K_SEED",
-    help="Of the choice of active connections; random without it.",
+    help="Set the seed of the active connections. Default: random.",
 )
 @click.option(
     "--i-own-this-host",
@@ -52,9 +52,9 @@ NOT_SEEN = "n/a"
 )
 @options.json
 def drive(address: str, profile: str, seed: int | None, is_owned: bool, as_json: bool) -> int:
-    """Measure any echo server that is running, as it is.
+    """Measure an echo server that already runs.
 
-    Nothing is started, stopped or tuned; of the server's CPU and memory nothing is known.
+    It does not start, stop or tune the server. It cannot see the server's CPU time and memory.
 
     \b
     c10k drive 127.0.0.1:7000                    the cells of the profile smoke
@@ -70,7 +70,7 @@ def drive(address: str, profile: str, seed: int | None, is_owned: bool, as_json:
         seed = random.SystemRandom().getrandbits(SEED_BITS)
     request = driving.request_of(target, profile, profiles.load(profile), seed)
     with (
-        watched("what was measured so far follows"),
+        watched("the cells measured so far follow"),
         lock.held(f"c10k drive {address} in {Path.cwd()}"),
     ):
         driven = driving.drive(request, _Counter(len(request.trial.cells)).show)
@@ -82,7 +82,7 @@ def drive(address: str, profile: str, seed: int | None, is_owned: bool, as_json:
 
 
 class _Counter:
-    """A line on standard error for each cell, for whoever waits."""
+    """Prints a line of progress on standard error for each cell."""
 
     def __init__(self, of: int) -> None:
         self._seen = 0
@@ -111,7 +111,7 @@ def _text(request: Request, driven: Driven) -> str:
     if any(_is_closed(cell) for cell in driven.cells):
         lines.append(NOTE)
     lines += [f"left out: {one}" for one in request.left_out]
-    lines.append("server CPU and memory: n/a, the server's processes are not looked into")
+    lines.append("server CPU and memory: n/a, c10k drive does not see the server's processes")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""`c10k explain`: what a code means."""
+"""`c10k explain`: explain a code and what to do about it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _complete_code(_: click.Context, __: click.Parameter, incomplete: str) -> li
 @click.argument("code", required=False, shell_complete=_complete_code)
 @options.json
 def explain(code: str | None, as_json: bool) -> int:
-    """Say what CODE means and what to do about it; without CODE, list all there are.
+    """Explain CODE and what to do about it. Without CODE, list all codes.
 
     \b
     c10k explain C110             a problem of a variant.toml
@@ -44,7 +44,7 @@ def explain(code: str | None, as_json: bool) -> int:
             known = [one.code for one in explanations.explanations()]
             raise UsageError(
                 f"no code `{code}`{strict_toml.nearest(code, known)}",
-                hint="`c10k explain` lists all.",
+                hint="`c10k explain` lists all codes.",
             )
     if as_json:
         click.echo(draw.as_json({"schema": 1, "codes": [asdict(one) for one in found]}))

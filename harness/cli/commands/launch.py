@@ -1,4 +1,4 @@
-"""`c10k launch`: what the service of `docker compose up` runs."""
+"""`c10k launch`: run a command in a container of its own, as `docker compose up` does."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def launch(arguments: tuple[str, ...], reports: Path) -> int:
     from harness.backends import docker_engine
     from harness.campaign import launcher
 
-    # The command has said what its exit code means
+    # The command printed the meaning of its exit code already
     sys.exit(launcher.launch(docker_engine.connected(), arguments, reports))

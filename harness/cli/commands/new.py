@@ -1,4 +1,4 @@
-"""`c10k new`: a directory for a server of your own, checked at once."""
+"""`c10k new`: make a directory for a server of your own, and check it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.cli.commands import check, options
 from harness.contract.errors import Exit
 from harness.variants import scaffold, variant_files
 
-# What the last line compares the new server with, where it is there.
+# The last line compares the new server with this one, if it exists.
 BESIDE = "epoll-lt"
 
 
@@ -23,7 +23,7 @@ BESIDE = "epoll-lt"
     type=click.Choice(scaffold.SOURCES),
     default="empty",
     show_default=True,
-    help="What to begin with: a C++ variant, a Python one, or the contract alone.",
+    help="Start from a C++ server, a Python one, or the contract only.",
 )
 @options.backend
 @options.servers_dir
@@ -32,7 +32,7 @@ BESIDE = "epoll-lt"
 def new(
     name: str, source: str, backend: str, servers_dir: Path, reports: Path, no_check: bool
 ) -> int:
-    """Make servers/NAME from a server that works, and check that it still does.
+    """Make servers/NAME from a server that works, and run the quick checks on it.
 
     \b
     c10k new mine --from epoll-lt                    C++, one epoll set

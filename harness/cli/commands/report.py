@@ -1,4 +1,4 @@
-"""`c10k report`: draw a campaign again, or print it."""
+"""`c10k report`: draw the report of a campaign again, or print it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from harness.report import draw
 
 @click.command()
 @click.argument("campaign")
-@options.output_format(
-    "html", "md", "csv", "json", written="html is written to the campaign's directory"
-)
+@options.output_format("html", "md", "csv", "json", written="html goes to a file, others to stdout")
 @options.reports
 def report(campaign: str, kind: str, reports: Path) -> int:
     """Draw the report of CAMPAIGN again from its data, or print it.

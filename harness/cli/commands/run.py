@@ -1,4 +1,4 @@
-"""`c10k run`: run a campaign, or say what it would run."""
+"""`c10k run`: run a campaign, or print its plan."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     envvar="C10K_PROFILE",
     show_default=True,
     shell_complete=_complete_profile,
-    help=f"What to measure: {', '.join(profiles.names())}, or the path of a .toml file.",
+    help=f"Measure {', '.join(profiles.names())}, or a .toml file.",
 )
 @click.option(
     "--servers",
@@ -45,14 +45,14 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     envvar="C10K_SERVERS",
     metavar="NAME,…",
     shell_complete=options.complete_servers,
-    help="Servers and groups (`c10k servers`), default those of the profile.",
+    help="Measure these servers and groups. Default: the profile's.",
 )
 @options.backend
 @click.option(
     "--seed",
     type=options.SEED,
     envvar="C10K_SEED",
-    help="Of the order of trials and the choice of active connections; random without it.",
+    help="Set the seed of all random choices. Default: random.",
 )
 @click.option(
     "--workers",
@@ -60,7 +60,7 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     default=0,
     envvar="C10K_WORKERS",
     show_default=True,
-    help="Locust workers beside one master; 0 runs the load in one process.",
+    help="Run N Locust workers; 0 runs the load in one process.",
 )
 @click.option(
     "--budget",
@@ -68,32 +68,32 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     callback=_budget_s,
     envvar="C10K_BUDGET",
     metavar="TIME",
-    help="Run as many blocks as fit into this time: 90s, 30m, 2h.",
+    help="Run as many blocks as fit into 90s, 30m, 2h …",
 )
 @click.option(
     "--servers-per-wave",
     type=click.IntRange(min=SERVERS_MIN),
     envvar="C10K_SERVERS_PER_WAVE",
     metavar="N",
-    help="Run at most N servers side by side; default: as many as the host holds.",
+    help="Run at most N servers side by side. Default: all that fit.",
 )
-@click.option("--resume", metavar="CAMPAIGN", help="Run exactly the missing trials of a campaign.")
+@click.option("--resume", metavar="CAMPAIGN", help="Run only the missing trials of a campaign.")
 @click.option(
     "--blocks",
     metavar="+NUMBER",
-    help="With --resume: add +4, +8, … blocks to the campaign.",
+    help="With --resume: add +4, +8 … blocks to the campaign.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan and run nothing.")
 @click.option(
     "--include-nonconforming",
     is_flag=True,
-    help="Measure variants that fail a conformance check, too; they are never ranked.",
+    help="Also measure servers that fail a check; never rank them.",
 )
 @click.option(
     "--keep-going",
     is_flag=True,
     envvar="C10K_KEEP_GOING",
-    help="Measure even where the self-test says that nothing can be ranked.",
+    help="Continue if the self-test shows that nothing can be ranked.",
 )
 @options.servers_dir
 @options.reports
@@ -120,8 +120,8 @@ def run(
     \b
     c10k run                                       the profile quick, in containers
     c10k run --backend process --profile smoke     without Docker
-    c10k run --resume 20260301-140200-quick        go on where a killed campaign stopped
-    c10k run --resume 20260301-140200-quick --blocks +4    add blocks where it is not settled
+    c10k run --resume 20260301-140200-quick        continue a killed campaign
+    c10k run --resume 20260301-140200-quick --blocks +4    add blocks to settle more pairs
     """
     from harness.campaign import growth, launch, progress, resuming
     from harness.doctor.room import of_host
@@ -176,7 +176,7 @@ def _plan_text(request: Any) -> str:
     split, planned = request.split, request.blocks_planned
     blocks = f"{planned} block{'s' * (planned > 1)}"
     if request.profile.blocks_max > planned:
-        blocks += f", up to {request.profile.blocks_max} where they do not settle the headline"
+        blocks += f", up to {request.profile.blocks_max} if the headline is not settled"
     lines = [
         f"profile {request.profile_name}: {request.profile.summary}",
         f"seed {request.seed}; server on CPU {', '.join(map(str, split.server))}, "

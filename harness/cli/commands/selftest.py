@@ -1,4 +1,4 @@
-"""`c10k selftest`: can this generator be believed on this host?"""
+"""`c10k selftest`: check whether the load generator is reliable on this host."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ COLOURS = {"pass": "green", "fail": "red"}
 @options.backend
 @options.json
 def selftest(backend: str, as_json: bool) -> int:
-    """Prove the load generator against a server whose every fault is known.
+    """Check the load generator against a server whose faults are known.
 
-    Runs where a campaign's load runs, in about 10 s; writes nothing.
+    Runs where a campaign's load runs. Takes about 10 s and writes nothing.
 
     \b
     c10k selftest                      in a container, as campaigns do by default
@@ -51,9 +51,9 @@ def selftest(backend: str, as_json: bool) -> int:
 
 def _text(proved: Selftest) -> str:
     failed = sum(row.verdict == "fail" for row in proved.rows)
-    ending = "the generator can be believed here"
+    ending = "the generator is reliable on this host"
     if failed:
-        ending = f"{failed} failed: measure nothing before you know why; is the host busy?"
+        ending = f"{failed} failed: find the reason before you measure; is the host busy?"
     lines = [line for row in proved.rows for line in _lines(row)]
     passed = len(proved.rows) - failed
     lines.append(f"{passed} of {len(proved.rows)} passed in {proved.duration_s:.0f} s: {ending}")

@@ -1,4 +1,4 @@
-"""`c10k servers`: list the variants, each with its group, and the groups."""
+"""`c10k servers`: list the servers with their groups, and the groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.variants import groups, variant_files
 @options.servers_dir
 @options.json
 def servers(servers_dir: Path, as_json: bool) -> int:
-    """List the variants and their groups. Problems of broken ones follow on standard error."""
+    """List the servers and their groups. Standard error has the mistakes of broken ones."""
     survey = variant_files.survey(servers_dir)
     grouped = groups.members(survey.variants)
     if as_json:
@@ -41,7 +41,7 @@ def _list(
             f"{variant.name:{width}}  {group:{wide}}  {file.language:10}  {file.title}{status}"
         )
     click.echo(
-        f"\nGroups, for `--servers` and `c10k check`; `{variant_files.ALL}` stands for all servers:"
+        f"\nGroups, for `--servers` and `c10k check`; `{variant_files.ALL}` means all servers:"
     )
     for row in groups.GROUPS:
         if row.name in grouped:

@@ -1,4 +1,4 @@
-"""`c10k version`: which version this is."""
+"""`c10k version`: print the version."""
 
 from __future__ import annotations
 
