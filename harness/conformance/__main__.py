@@ -1,4 +1,4 @@
-"""`python -m harness.conformance`: take the server of `C10K_CONFORMANCE` through its checks."""
+"""`python -m harness.conformance`: run the checks on the server of `C10K_CONFORMANCE`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXIT_USAGE = 2
 
 
 def main() -> NoReturn:
-    """Make the checks, then wait for the signal that ends this process."""
+    """Run the checks, then wait for the signal that ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     events = Events.take_stdout()
     try:

@@ -1,4 +1,4 @@
-"""Backpressure: a peer that reads slowly is held back by TCP, costs no CPU and delays nobody."""
+"""Check backpressure: TCP holds back a peer that reads slowly, without cost for the others."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MIB = 1 << 20
 STREAM_BYTES = 64 * MIB
 SLOW_BYTES = 32 * MIB
 SLOW_BUFFER_BYTES = MIB
-# The most that a TCP socket's buffers grow to: their third figure (tcp(7), tcp_rmem and tcp_wmem).
+# Their third figure is the largest size of a TCP socket's buffer (tcp(7), tcp_rmem and tcp_wmem).
 BUFFER_LIMITS = ("/proc/sys/net/ipv4/tcp_rmem", "/proc/sys/net/ipv4/tcp_wmem")
-# For a runtime that frees late: a quarter of the stream. One that keeps all exceeds it by far.
+# A quarter of the stream, for a runtime that frees late. A server that keeps all exceeds it by far.
 GROWTH_BYTES = 16 * MIB
 STALL_S = 1.0
 STALL_SHARE = 0.05
@@ -38,14 +38,14 @@ STEPS, STEP_BYTES, STEP_PAUSE_S = 25, 1024, 0.0005
     "T2",
     "long stream",
     proves="64 MiB on one connection come back, and the server keeps none of it.",
-    catches="User memory that grows with what has passed through: a buffer is appended to and not "
-    "shortened, or the whole stream is collected.",
+    catches="User memory grows with the stream: the server appends to a buffer and never shortens "
+    "it, or it collects the whole stream.",
 )
 def long_stream(scene: Scene) -> str:
-    """Send and read at the same time; resident memory is compared before and after.
+    """Send and read at the same time; compare resident memory before and after.
 
-    A runtime that collects garbage fills its pools first: what grows may do so once, since memory
-    that follows the stream grows again as the stream goes on.
+    A runtime that collects garbage fills its pools first, so memory may grow once. If it follows
+    the stream, it grows again with the second part.
     """
     peer = scene.connect()
     pattern = Pattern(2)
@@ -59,21 +59,22 @@ def long_stream(scene: Scene) -> str:
         if growth <= GROWTH_BYTES:
             return text
         text += ", then"
-    raise Failed(f"{text.removesuffix(', then')}; {GROWTH_BYTES:,} are allowed to follow a stream")
+    raise Failed(f"{text.removesuffix(', then')}; {GROWTH_BYTES:,} are allowed")
 
 
 @GROUP.check(
     "T3",
     "slow reader",
-    proves="A peer that does not read for two seconds loses nothing and costs others nothing.",
-    catches="A partial write taken for a whole one loses bytes; EAGAIN tried again at once spins; "
-    "a blocking write in an event loop stops everybody; reading on without bound fills memory. "
-    "Keep what is owed, stop reading, wait for POLLOUT (send(2), EAGAIN).",
+    proves="A peer that does not read for two seconds loses no byte and delays no other peer.",
+    catches="A server that takes a partial write for a whole one loses bytes. One that retries at "
+    "once after EAGAIN spins. A blocking write in an event loop stops all connections. Reading "
+    "without bound fills memory. Keep the pending bytes, stop reading, wait for POLLOUT (send(2), "
+    "EAGAIN).",
 )
 def slow_reader(scene: Scene) -> str:
-    """Send until nothing more is taken, hold, look at the server, then send on while reading."""
+    """Send until the socket is full, wait, look at the server, then send on while reading."""
     slow, others = scene.connect(), scene.connect_many(5)
-    # A size of its own ends the growth of its buffer (SOCK_RCVBUF_LOCK in net/core/sock.c)
+    # With a size set, the kernel does not grow the buffer (SOCK_RCVBUF_LOCK in net/core/sock.c)
     slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER_BYTES)
     size = SLOW_BYTES + kernel_takes_bytes()
     ping(others, 0.1)
@@ -109,8 +110,11 @@ def slow_reader(scene: Scene) -> str:
 
 
 def kernel_takes_bytes() -> int:
-    """What the kernel may hold of a stream that nobody reads: both ends' send buffers and the
-    server's receive buffer. Hosts allow 6 MiB for each, or many times that."""
+    """Return the bytes of a stream that the kernel may hold if the peer does not read.
+
+    These are both ends' send buffers and the server's receive buffer. Hosts allow 6 MiB for each,
+    or many times that.
+    """
     limits = [int(Path(path).read_text().split()[2]) for path in BUFFER_LIMITS]
     receive_bytes, send_bytes = limits
     return receive_bytes + 2 * send_bytes
@@ -120,15 +124,15 @@ def kernel_takes_bytes() -> int:
     "T4",
     "tiny buffers",
     proves="1 MiB through socket buffers of 4 KiB comes back.",
-    catches="The rest of a partial write is sent from the wrong offset, or the wait for space is "
-    "not renewed after the next partial write.",
+    catches="The server sends the rest of a partial write from the wrong offset, or does not wait "
+    "for space again after the next partial write.",
     light=True,
 )
 def tiny_buffers(scene: Scene) -> str:
-    """Small buffers and segments at the client keep the server's own send buffer small as well.
+    """Keep the server's send buffer small by small buffers and segments at the client.
 
-    Each of several first takes up another part of it, and is read in small steps: the server finds
-    space for a part of what it owes, once and again.
+    Each of several clients first fills another part of it and then reads in small steps. The server
+    repeatedly finds space for a part of its pending bytes.
     """
     pattern = Pattern(4)
     several = scene.connect_many(SEVERAL, narrow=True)
@@ -136,13 +140,13 @@ def tiny_buffers(scene: Scene) -> str:
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEVERAL_SEND_BYTES)
         peer.fill(pattern, 1 + number * OFFSET_BYTES)
     time.sleep(FIRST_PART_S)
-    with scene.server.frozen():  # so that its next read is a whole buffer
+    with scene.server.frozen():  # its next read then gets a whole buffer
         for peer in several:
             peer.fill(pattern, SEVERAL_BYTES)
     for peer in several:
         for at in range(STEP_BYTES, STEPS * STEP_BYTES, STEP_BYTES):
             peer.receive_stream(pattern, at)
-            time.sleep(STEP_PAUSE_S)  # for the server to use what space there is
+            time.sleep(STEP_PAUSE_S)  # lets the server use the free space
         peer.receive_stream(pattern, peer.sent)
     last = scene.connect(narrow=True)
     stalled_at = last.fill(pattern, MIB)

@@ -1,11 +1,12 @@
-"""In which order checks run, and how each ends.
+"""Order the checks, and end each of them with a result.
 
-Rule 1: one check is at work at a time. One that idles gives way, and goes on when it is due and no
-        other is at work: long idles overlap other checks, measurements overlap nothing. That holds
-        for all suites that share the CPUs (harness/conformance/cpu_turns.py).
-Rule 2: every check ends. One that is at work for longer than its time has hung: that is a failure.
-Rule 3: a failure must not cause another. The server is replaced after each, and checks that idled
-        on the old one begin again.
+Rule 1: one check works at a time. A check that idles lets others work. It continues when its idle
+        time is over and no other check works. So idle times overlap other checks, and measurements
+        overlap nothing. All suites that share the CPUs follow this
+        (harness/conformance/cpu_turns.py).
+Rule 2: every check ends. A check that works for longer than its time has hung and fails.
+Rule 3: a failure must not cause another. The suite replaces the server after each failure, and
+        checks that idled on the old server begin again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Replace = Callable[[Target], Target]
 
 
 class Run:
-    """One check on its way, in a thread of its own."""
+    """One check in progress, in a thread of its own."""
 
     def __init__(self, check: Check, facts: Facts, server: Target, held_elsewhere: int) -> None:
         self.check = check
@@ -46,7 +47,7 @@ class Run:
         self._thread = threading.Thread(target=self._main, daemon=True)
 
     def work(self) -> None:
-        """Let it work until it idles, ends or hangs."""
+        """Let the check work until it idles, ends or hangs."""
         start_s = time.monotonic()
         self._over.clear()
         self._turn.set()
@@ -57,7 +58,7 @@ class Run:
         self._work_left_s -= time.monotonic() - start_s
 
     def cancel(self) -> None:
-        """End it without a result."""
+        """End the check without a result."""
         self._cancelled = True
         self.scene.cancel()
         self._turn.set()
@@ -79,13 +80,11 @@ class Run:
     def _main(self) -> None:
         try:
             if self.check.tcp and self.scene.server.address.path is not None:
-                raise Skipped("it listens on a path, and this is about TCP")
+                raise Skipped("the server listens on a path, and this check is about TCP")
             text = self.check.body(self.scene)
             self.scene.close()
             if self.check.extra is None:
-                self.scene.settle(
-                    LEAVE_S
-                )  # what this check left behind is not to meet the next one
+                self.scene.settle(LEAVE_S)  # leaves no connection to the next check
                 self.scene.require_alive()
             self._end("pass", text)
         except Skipped as skipped:
@@ -107,7 +106,7 @@ class Run:
             self._over.set()
 
     def _remark(self) -> str:
-        """What a failure's numbers do not say: that the server has ended meanwhile."""
+        """Return the remark that the server ended meanwhile, or an empty text."""
         server = self.scene.server
         if self.check.extra is None and until(lambda: not server.running(), ENDING_S):
             return "; the server has ended"
@@ -130,7 +129,7 @@ class Run:
 
 
 class Schedule:
-    """Takes a list of checks to its end."""
+    """Runs a list of checks to its end."""
 
     def __init__(self, facts: Facts, server: Target, replace: Replace) -> None:
         self._facts = facts
@@ -141,7 +140,7 @@ class Schedule:
         self.results: list[CheckResult] = []
 
     def run(self, checks: Sequence[Check]) -> None:
-        """Run all of them, in this order as far as there is room for their connections."""
+        """Run all checks, in this order if there is room for their connections."""
         self._waiting = list(checks)
         while self._waiting or self._idle:
             run = self._next()
@@ -157,7 +156,7 @@ class Schedule:
             self._facts.turns.over(left=run.check.crowds and run not in self._idle)
 
     def _next(self) -> Run | None:
-        """One that is due, or else the first that may begin beside those that idle."""
+        """Return a run that is due, or else the first that may begin while others idle."""
         for run in self._idle:
             if run.due_s <= time.monotonic():
                 self._idle.remove(run)

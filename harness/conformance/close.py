@@ -1,4 +1,4 @@
-"""Close: however a peer ends, it gets what it is owed, and nobody else notices."""
+"""Check closing: however a peer ends, it gets all its bytes and disturbs no other peer."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ FILL_BYTES = 32 * MIB
 ECHO_S = 5.0
 CLOSED_S = 1.0
 HELD_BACK_S = 0.05
-# More than a server can send to a narrow peer that reads nothing, and less than both can hold: the
-# FIN is with the server while it still owes. With more than that it waits behind the data.
+# More than a server can send to a narrow peer that reads nothing, and less than both can hold. The
+# FIN then arrives while the server still has bytes to send. Of a longer message, the FIN would wait
+# behind the data.
 OWED_BYTES = (40_000, 64_000, 100_000)
 BACK_S = 2.0
-QUEUE_S = 10.0  # for a server that forks for each
+QUEUE_S = 10.0  # enough for a server that forks for each connection
 BATCH = 50
 QUEUED = (1, 2, 51)
 SPIN_SHARE = 0.2
 SPIN_WATCH_S = 0.3
-# More than one read, so that a server writes again after the reply that its peer's RST answers
+# More than one read: the server then writes again after the peer's RST answered its first reply
 DEAD_BYTES = 64 * 1024
 
 
@@ -36,11 +37,11 @@ DEAD_BYTES = 64 * 1024
     "T5",
     "half-close",
     proves="All that was sent before a half-close comes back, then the server closes in order.",
-    catches="The server closes on EOF with output pending, or takes EOF for an error: send all "
-    "that is owed first, then close (shutdown(2); RFC 862: echo until the client ends).",
+    catches="The server closes on EOF with output pending, or takes EOF for an error. Send all "
+    "pending bytes first, then close (shutdown(2); RFC 862: echo until the client ends).",
 )
 def half_close(scene: Scene) -> str:
-    """One byte, and as much as fits until nothing more is taken."""
+    """Half-close after one byte, and after as many bytes as the sockets take."""
     single = scene.connect()
     single.send(b"1")
     single.half_close()
@@ -53,7 +54,10 @@ def half_close(scene: Scene) -> str:
 
 
 def _sent_and_closed(peer: Peer, limit: int) -> int:
-    """Send as much as is taken, up to `limit`, half-close, read all of it later, and the end."""
+    """Send what the sockets take, up to `limit` bytes, half-close, later read all and the end.
+
+    Returns the number of bytes. Raises Failed.
+    """
     pattern = Pattern(5)
     sent = peer.fill(pattern, limit)
     peer.half_close()
@@ -70,11 +74,11 @@ def _sent_and_closed(peer: Peer, limit: int) -> int:
     "T6",
     "data and FIN at once",
     proves="A peer that sends and half-closes at once is answered and closed, every time.",
-    catches="Edge-triggered epoll reports data and FIN as one event: who stops at a short read "
-    "never sees the EOF, and the connection stays (epoll(7), EPOLLRDHUP).",
+    catches="Edge-triggered epoll reports data and FIN as one event. A server that stops at a "
+    "short read never sees the EOF, and the connection stays (epoll(7), EPOLLRDHUP).",
 )
 def data_and_fin(scene: Scene) -> str:
-    """A thousand times, fifty at once; then the server's descriptors are back where they were."""
+    """Do it a thousand times, fifty at once; then the server has its earlier descriptors."""
     base = scene.settled_descriptors()
     count = 200 if scene.quick else 1000
 
@@ -103,13 +107,14 @@ def data_and_fin(scene: Scene) -> str:
 @GROUP.check(
     "T11",
     "resets",
-    proves="Peers that end with RST in any state cost the others nothing.",
-    catches="ECONNRESET or EPOLLERR|EPOLLHUP that is not taken for the end of that connection: the "
-    "server dies, keeps the descriptor, or is told of it again for ever (epoll_ctl(2)).",
+    proves="Peers that end with RST in any state do not disturb the others.",
+    catches="The server does not take ECONNRESET or EPOLLERR|EPOLLHUP for the end of that "
+    "connection. It dies, keeps the descriptor, or gets the event again and again "
+    "(epoll_ctl(2)).",
     tcp=True,
 )
 def resets(scene: Scene) -> str:
-    """Five states in turns, with a witness whose echoes go on."""
+    """Reset in five states in turn, while a witness continues to echo."""
     witness = scene.connect()
     witness.echo(b"before")
     base = scene.settled_descriptors()
@@ -124,7 +129,7 @@ def resets(scene: Scene) -> str:
             _witness(witness, f"after {number + 1:,} resets")
     _witness(witness, f"after {count:,} resets")
     _require_back(scene, base)
-    # At best: a runtime may be compiling what it has just run a thousand times
+    # The best of several: a runtime may be compiling code that it just ran a thousand times
     share = at_best(lambda: scene.server.cpu_share(SPIN_WATCH_S), SPIN_SHARE)
     if share > SPIN_SHARE:
         raise Failed(f"after {count:,} resets the idle server uses {share:.0%} of a CPU")
@@ -132,7 +137,7 @@ def resets(scene: Scene) -> str:
 
 
 def _silent(peer: Peer, number: int) -> None:
-    """Connected, accepted perhaps, nothing sent."""
+    """Reset a connection that sent nothing; the server may have accepted it."""
 
 
 def _asked(peer: Peer, number: int) -> None:
@@ -155,12 +160,12 @@ def _stalled(peer: Peer, number: int) -> None:
 @GROUP.check(
     "T12",
     "write to a dead peer",
-    proves="A reply to a peer that is gone ends that connection and nothing else.",
-    catches="The second send to a closed connection raises SIGPIPE, which ends the process: use "
+    proves="A reply to a closed peer ends that connection and nothing else.",
+    catches="The second send to a closed connection raises SIGPIPE, which ends the process. Use "
     "MSG_NOSIGNAL or ignore the signal (send(2), EPIPE).",
 )
 def dead_peer(scene: Scene) -> str:
-    """Peers ask and are gone before the server, which is stopped meanwhile, can answer."""
+    """Send from peers and close them while the server is stopped, before it can answer."""
     witness = scene.connect()
     witness.echo(b"before")
     base = scene.settled_descriptors()
@@ -171,7 +176,7 @@ def dead_peer(scene: Scene) -> str:
             peer.send(message(DEAD_BYTES, number))
             peer.close()
     _witness(witness, f"{len(dead)} peers were gone before their replies")
-    # Until it has answered all of them; whether it then closes them is another check's affair
+    # Wait until it answered all of them; another check tests whether it then closes them
     until(lambda: scene.server.descriptors() <= base, BACK_S)
     return f"{len(dead)} peers were gone before their replies, the others were served on"
 
@@ -179,13 +184,13 @@ def dead_peer(scene: Scene) -> str:
 @GROUP.check(
     "T13",
     "connect and go",
-    proves="Connections that are gone before they are accepted hold up nobody.",
-    catches="accept on a blocking listener when nobody is there any more stops the whole loop, and "
-    "an error of one connection is not the listener's: SOCK_NONBLOCK, and go on after "
-    "ECONNABORTED and its like (accept(2), Error handling).",
+    proves="Connections that end before the server accepts them delay no other client.",
+    catches="accept on a blocking listener stops the whole loop if the client has gone. An error "
+    "of one connection is not an error of the listener. Use SOCK_NONBLOCK, and continue after "
+    "ECONNABORTED and similar errors (accept(2), Error handling).",
 )
 def connect_and_go(scene: Scene) -> str:
-    """Thousands that never say anything, and some that are reset in the listener's queue."""
+    """Open thousands of connections that send nothing, and reset some in the accept queue."""
     witness = scene.connect()
     witness.echo(b"before")
     count = 1000 if scene.quick else 5000
@@ -209,12 +214,12 @@ def connect_and_go(scene: Scene) -> str:
     "T27",
     "descriptor reuse",
     proves="A connection that gets a closed one's descriptor gets none of its bytes.",
-    catches="State kept by descriptor outlives its connection: output that was owed, or an event "
+    catches="State that is kept by descriptor outlives its connection. Pending output, or an event "
     "of the same batch, reaches the next owner of the number (epoll(7), Possible pitfalls).",
     connections=200,
 )
 def descriptor_reuse(scene: Scene) -> str:
-    """Half of a hundred peers leave, some of them owed something, and others come, at once."""
+    """Replace half of a hundred peers at once, some of them with pending output."""
     peers = scene.connect_many(100)
     rounds = 10 if scene.quick else 50
     for number in range(rounds):
@@ -251,7 +256,7 @@ def _witness(peer: Peer, when: str) -> None:
 
 
 def _require_back(scene: Scene, base: int) -> None:
-    """The server's descriptors are what they were."""
+    """Raise Failed if the server keeps more descriptors than `base`."""
     if not until(lambda: scene.server.descriptors() <= base, BACK_S):
         now = scene.server.descriptors()
         raise Failed(f"{now} descriptors are open {BACK_S:g} s later; there were {base}")

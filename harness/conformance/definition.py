@@ -1,7 +1,7 @@
-"""What a check is: a function that takes a `Scene`, with a name and a reason.
+"""Define a check: a function that takes a `Scene`, with a name and a reason.
 
-It returns one line that says what it saw, raises `Failed` with the numbers, or `Skipped` with the
-reason. A group is a list that its decorator fills, in the order in which the file tells it.
+It returns one line that says what it saw, or raises `Failed` with the numbers, or `Skipped` with
+the reason. A group is a list that its decorator fills, in the order of the file.
 """
 
 from __future__ import annotations
@@ -24,11 +24,17 @@ TIMEOUT_USUAL_S = 30.0
 class Check:
     """One check.
 
-    proves: the property, as a sentence. catches: what is wrong with a server that fails, and where
-    to read on. connections: the most that it holds at once. idle_s: for how long it idles in the
-    full suite. crowds: what it holds meanwhile would disturb measurements. light: it may run even
-    then. quick: it belongs to the quick subset. tcp: it means nothing on a unix:// address. extra:
-    the server of its own that it needs. timeout_s: of its active time; more is a hang.
+    Attributes:
+        proves: the property, as a sentence.
+        catches: the bug of a server that fails, and where to read about it.
+        connections: largest number of connections that it holds at once.
+        idle_s: how long it idles in the full suite.
+        crowds: the connections that it holds while idle would disturb measurements.
+        light: it may run even while such connections are open.
+        quick: it belongs to the quick subset.
+        tcp: it does not apply to a unix:// address.
+        extra: the additional server that it needs.
+        timeout_s: upper bound of its active time; a check that exceeds it hangs.
     """
 
     id: str
@@ -48,7 +54,7 @@ class Check:
 
     @property
     def explanation(self) -> str:
-        """What is printed with a failure."""
+        """The text that is printed with a failure."""
         return f"{self.proves} {self.catches}"
 
 

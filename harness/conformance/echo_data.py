@@ -1,4 +1,4 @@
-"""Data: what is sent comes back, all of it, in order, at once, and to nobody else."""
+"""Check the data: all bytes come back to their sender, in order and at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.conformance.suite_results import Failed, Wrong
 
 GROUP = Group("data")
 
-# One, the loopback's and Ethernet's segment sizes, a page, powers of two that buffers have.
+# One, the segment sizes of loopback and Ethernet, a page, and the usual sizes of buffers.
 EDGES_BYTES = (1, 536, 1448, 1460, 4096, 8192, 16384, 32768, 65483, 65536)
 BUFFER_BYTES = 16 * 1024  # one read of a server (docs/add-a-server.md)
 REPLY_S = 1.0
@@ -34,7 +34,7 @@ SPIN_WATCH_S = 0.4
 
 
 def sizes() -> list[int]:
-    """Every size to echo: the edges, and one byte less and more."""
+    """Return every size to echo: the edges, and one byte less and more."""
     return sorted({size + delta for size in EDGES_BYTES for delta in (-1, 0, 1)} - {0})
 
 
@@ -42,12 +42,12 @@ def sizes() -> list[int]:
     "T1",
     "byte-exact echo",
     proves="Messages of every size around the edges of buffers come back exactly.",
-    catches="An off-by-one or a truncation at a buffer's edge: look at how the number of bytes "
+    catches="An off-by-one or a truncation at a buffer's edge. Look at how the number of bytes "
     "that recv returned becomes the number that is sent (recv(2), send(2)).",
     light=True,
 )
 def byte_exact(scene: Scene) -> str:
-    """One connection, one size after the other, then the end and nothing more."""
+    """Echo one size after the other on one connection, then expect the end and no more bytes."""
     peer = scene.connect()
     for size in sizes():
         try:
@@ -62,12 +62,12 @@ def byte_exact(scene: Scene) -> str:
 @GROUP.check(
     "T7",
     "dribble",
-    proves="Single bytes are echoed as they come, while others are served.",
-    catches="Replies that wait for a full buffer, for a timer, or for the next request: whatever "
-    "was read is to be sent in the same turn.",
+    proves="The server echoes single bytes as they come, while it serves others.",
+    catches="Replies wait for a full buffer, for a timer, or for the next request. Send everything "
+    "that was read in the same turn.",
 )
 def dribble(scene: Scene) -> str:
-    """One byte every 5 ms; each is to be back within 100 ms."""
+    """Send one byte every 5 ms; each must be back within 100 ms."""
     others = scene.connect_many(10)
     messages = [message(1000, seed) for seed in range(len(others))]
     slow = scene.connect()
@@ -96,12 +96,12 @@ def dribble(scene: Scene) -> str:
     "T8",
     "pipelined burst",
     proves="10,000 messages written at once and read later come back in order.",
-    catches="One read per event: with edge-triggered epoll what is left in the socket is not "
-    "reported again (epoll(7), Edge-triggered).",
+    catches="One read per event: edge-triggered epoll does not report again the bytes that are "
+    "left in the socket (epoll(7), Edge-triggered).",
     light=True,
 )
 def pipelined(scene: Scene) -> str:
-    """160 KB in one write, nothing read for a moment."""
+    """Send 160 KB in one write, and read nothing for a moment."""
     peer = scene.connect()
     burst = b"".join(number.to_bytes(16, "big") for number in range(10_000))
     peer.send(burst)
@@ -113,13 +113,13 @@ def pipelined(scene: Scene) -> str:
 @GROUP.check(
     "T9",
     "drained to the end",
-    proves="A message of three buffers and one byte is answered whole, with nothing behind it.",
-    catches="The read loop stops before EAGAIN and counts on another event, which edge-triggered "
-    "epoll does not send for what is there already (epoll(7), Edge-triggered).",
+    proves="A message of three buffers and one byte comes back whole, without further data.",
+    catches="The read loop stops before EAGAIN and waits for another event. Edge-triggered epoll "
+    "does not send one for bytes that are there already (epoll(7), Edge-triggered).",
     light=True,
 )
 def drained(scene: Scene) -> str:
-    """Three times the read buffer and one byte, then silence."""
+    """Send three times the read buffer and one byte, then nothing."""
     size = 3 * BUFFER_BYTES + 1
     peer = scene.connect()
     peer.echo(b"?")
@@ -132,31 +132,32 @@ def drained(scene: Scene) -> str:
 @GROUP.check(
     "T26",
     "no delay of small writes",
-    proves="Two small replies in a row are sent at once.",
-    catches="Nagle's algorithm holds the second back until the client acknowledges the first, "
-    "which it delays by 40 ms: set TCP_NODELAY on the accepted socket (tcp(7)).",
+    proves="The server sends two small replies in a row at once.",
+    catches="Nagle's algorithm holds the second reply back until the client acknowledges the "
+    "first. The client's kernel delays that by 40 ms. Set TCP_NODELAY on the accepted socket "
+    "(tcp(7)).",
     tcp=True,
 )
 def no_delay(scene: Scene) -> str:
-    """A message that takes two reads, hence two writes; the client acknowledges nothing early."""
+    """Send a message of two reads, hence two writes; the client delays acknowledgements."""
     peer = scene.connect()
     peer.echo(message(64, seed=1))
     data = message(BUFFER_BYTES + 100, seed=26)
     middle_s = at_best(lambda: _typical_reply(peer, data), NAGLE_S)
     text = f"{len(data):,} bytes in two writes are back after {middle_s * 1000:.1f} ms"
     if middle_s > NAGLE_S:
-        raise Failed(f"{text} (median of {NAGLE_ROUNDS}): the mode of delayed acknowledgements")
+        raise Failed(f"{text} (median of {NAGLE_ROUNDS}): as long as a delayed acknowledgement")
     return text
 
 
 def _typical_reply(peer: Peer, data: bytes) -> float:
-    """The median time until all is back. It is not read before: reading would acknowledge it."""
+    """Return the median time in s until all is back; reading earlier would acknowledge it."""
     times = []
     for _ in range(NAGLE_ROUNDS):
         peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         start = time.monotonic()
         peer.send(data)
-        # Not readable until all is there: SO_RCVLOWAT (socket(7), poll obeys it since 2.6.28)
+        # SO_RCVLOWAT: not readable until all is there (socket(7); poll obeys it since 2.6.28)
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, len(data))
         peer.wait(select.POLLIN)
         times.append(time.monotonic() - start)
@@ -169,11 +170,11 @@ def _typical_reply(peer: Peer, data: bytes) -> float:
     "T28",
     "isolation",
     proves="Two busy connections never see a byte of each other.",
-    catches="A buffer that two connections share: what one has yet to send is overwritten by what "
-    "another one sent. Output that is owed belongs to its connection alone.",
+    catches="Two connections share a buffer: the bytes of one overwrite the pending output of the "
+    "other. Give each connection its own buffer of pending output.",
 )
 def isolated(scene: Scene) -> str:
-    """Two that take turns, two that are stalled at once, and two streams of small messages."""
+    """Run two connections in turns, two that stall together, and two streams of messages."""
     turns = scene.connect_many(2)
     for _ in range(TURNS):
         exchange(turns, [message(MESSAGE_BYTES, seed) for seed in (1, 2)], SILENCE_S)
@@ -198,14 +199,18 @@ def isolated(scene: Scene) -> str:
 @GROUP.check(
     "T29",
     "urgent and odd bytes",
-    proves="An urgent byte and runs of 0x00 and 0xFF disturb nothing.",
-    catches="A loop that is told of urgent data and never takes it (POLLPRI stays set: poll(2), "
-    "tcp(7) on SIOCATMARK) spins; a byte taken for an end or a mark is lost.",
+    proves="An urgent byte and runs of 0x00 and 0xFF change nothing else.",
+    catches="A loop that gets the event of urgent data and never reads it spins (POLLPRI stays "
+    "set: poll(2), tcp(7) on SIOCATMARK). A server that takes a byte for an end or a mark loses "
+    "it.",
     light=True,
     tcp=True,
 )
 def urgent(scene: Scene) -> str:
-    """The urgent byte may be echoed or left out; nothing else may change, and nothing may spin."""
+    """Send an urgent byte. The server may echo it or leave it out, but must not spin.
+
+    No other byte may change.
+    """
     peer = scene.connect()
     for byte in (b"\x00", b"\xff"):
         peer.echo(byte * 70_000)

@@ -1,4 +1,4 @@
-"""The other servers that the suite has started beside the main one, and what each is for."""
+"""Describe the additional servers of the suite: what each is for, and how it is started."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from harness.contract.address import Address, parse
 from harness.contract.suite_spec import SuiteSpec
 
-# Much smaller than any default, so that a server that does not read BACKLOG is seen to
+# Much smaller than any default: this shows a server that does not read BACKLOG
 SMALL_BACKLOG = 64
 UNUSABLE_LISTEN = "tcp://nowhere:port"
-# The ports after the main server's that the others here listen on
+# The number of ports after the main server's that the additional servers listen on
 PORTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """One more server: its variables, and where it answers (None: it is to refuse)."""
+    """One more server: its variables, and where it answers (None: it must refuse to serve)."""
 
     name: str
     environment: dict[str, str]
@@ -25,20 +25,20 @@ class Extra:
 
 
 def backlog(spec: SuiteSpec) -> Extra:
-    """Has a short queue of connections."""
+    """Describe a server with a short accept queue."""
     port = spec.port_after(1)
     variables = {"LISTEN": f"tcp://0.0.0.0:{port}", "BACKLOG": str(SMALL_BACKLOG)}
     return Extra("backlog", variables, parse(f"tcp://127.0.0.1:{port}"))
 
 
 def ending(spec: SuiteSpec) -> Extra:
-    """Is ended by SIGTERM with connections open."""
+    """Describe a server that SIGTERM ends while connections are open."""
     port = spec.port_after(4)
     return Extra("ending", {"LISTEN": f"tcp://0.0.0.0:{port}"}, parse(f"tcp://127.0.0.1:{port}"))
 
 
 def ipv6(spec: SuiteSpec) -> Extra | None:
-    """Listens on IPv6; None where this network has none."""
+    """Describe a server on IPv6; None if this network has no IPv6."""
     if not _has_ipv6():
         return None
     port = spec.port_after(2)
@@ -46,7 +46,7 @@ def ipv6(spec: SuiteSpec) -> Extra | None:
 
 
 def counted(spec: SuiteSpec) -> Extra | None:
-    """Sees nothing but traffic that is counted; None for a server that does not count."""
+    """Describe a server that gets only counted traffic; None if it declares no counters."""
     if not spec.counters:
         return None
     port = spec.port_after(3)
@@ -54,7 +54,7 @@ def counted(spec: SuiteSpec) -> Extra | None:
 
 
 def unix(spec: SuiteSpec) -> Extra | None:
-    """Listens on a path; None where there is no directory for it."""
+    """Describe a server on a unix socket; None if there is no directory for it."""
     if spec.directory is None:
         return None
     listen = f"unix://{spec.directory}/conformance.sock"
@@ -62,12 +62,12 @@ def unix(spec: SuiteSpec) -> Extra | None:
 
 
 def unusable(spec: SuiteSpec) -> Extra:
-    """Is told an address that is none."""
+    """Describe a server with a LISTEN that is no address."""
     return Extra("unusable", {"LISTEN": UNUSABLE_LISTEN}, None)
 
 
 def same(address: Address) -> Extra:
-    """Is told the address that the main one listens on."""
+    """Describe a server with the address that the main server listens on."""
     return Extra("same", {"LISTEN": address.text}, None)
 
 

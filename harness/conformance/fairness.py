@@ -1,4 +1,4 @@
-"""Fairness: nobody waits because of what somebody else does, or does not do."""
+"""Check fairness: no client waits because of what other clients do, or do not do."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SILENT_FACTOR = 3
 @GROUP.check(
     "T10",
     "starvation",
-    proves="Fifty clients are served while another one floods the server, and so is that one.",
-    catches="A loop that reads one connection until it is empty: it never is, as long as its peer "
-    "sends faster. Bound the turn, and go on with it after the others had theirs.",
+    proves="The server serves fifty clients while another one floods it, and that one too.",
+    catches="A loop reads one connection until it is empty. It is never empty while its peer sends "
+    "faster. Bound the reads per turn, and continue after the other connections had theirs.",
 )
 def starvation(scene: Scene) -> str:
-    """The p99 of pings beside a client that keeps its connection full both ways."""
+    """Compare the p99 of pings with and without a client that keeps its connection full."""
     peers = scene.connect_many(PINGERS)
     ping(peers, 0.1)
     calm_s = p99(ping(peers, PING_S))
@@ -45,16 +45,16 @@ def starvation(scene: Scene) -> str:
         try:
             flooded_s = at_best(lambda: p99(ping(peers, PING_S)), limit_s)
         except Failed as failed:
-            raise failed.within(f"beside a flood, {PINGERS} clients") from None
+            raise failed.within(f"during a flood, {PINGERS} clients") from None
         echoed = _stop(flood)
     text = (
-        f"p99 of {PINGERS} clients {calm_s * 1000:.1f} ms, beside a flood "
+        f"p99 of {PINGERS} clients {calm_s * 1000:.1f} ms, during a flood "
         f"{flooded_s * 1000:.1f} ms; {echoed:,} bytes of the flood came back"
     )
     if flooded_s > limit_s:
         raise Failed(f"{text}; {limit_s * 1000:.0f} ms are allowed")
     if echoed == 0:
-        raise Failed(f"{text}: it was starved itself")
+        raise Failed(f"{text}: the server starved the flooding client")
     return text
 
 
@@ -68,14 +68,14 @@ def _flood(scene: Scene) -> Iterator[subprocess.Popen[str]]:
             assert flood.stdout is not None  # noqa: S101 (for the type checker)
             told, _, _ = select.select([flood.stdout], [], [], FLOOD_START_S)
             if not told or flood.stdout.read(1) != "+":
-                raise Failed("the flooding client got nothing back")
+                raise Failed(f"the flooding client got nothing back within {FLOOD_START_S:g} s")
             yield flood
         finally:
             flood.kill()
 
 
 def _stop(flood: subprocess.Popen[str]) -> int:
-    """End the flood; how many bytes came back."""
+    """End the flood and return the number of bytes that came back. Raises Failed."""
     flood.terminate()
     told, _ = flood.communicate(timeout=FLOOD_END_S)
     words = told.split()
@@ -87,14 +87,14 @@ def _stop(flood: subprocess.Popen[str]) -> int:
 @GROUP.check(
     "T18",
     "silent majority",
-    proves="Connections that are silent for long cost those that are active nothing, and stay.",
+    proves="Connections that are silent for long do not slow the active ones, and stay open.",
     catches="A bounded pool whose threads wait for silent peers, a walk over all connections at "
-    "every event, or an idle timeout that nobody asked for.",
+    "every event, or an idle timeout that the contract does not have.",
     connections=400,
     idle_s=30,
 )
 def silent_majority(scene: Scene) -> str:
-    """Nine of ten are silent, half of these from the beginning."""
+    """Keep nine of ten connections silent, half of these from the beginning."""
     active = scene.connect_many(scene.room(400) // 10)
     ping(active, 0.1)
     alone_s = p99(ping(active, PING_S))
@@ -105,7 +105,7 @@ def silent_majority(scene: Scene) -> str:
     beside_s = at_best(lambda: p99(ping(active, PING_S)), limit_s)
     if beside_s > limit_s:
         raise Failed(
-            f"p99 of {len(active)} active clients {alone_s * 1000:.1f} ms alone, beside "
+            f"p99 of {len(active)} active clients {alone_s * 1000:.1f} ms alone, with "
             f"{len(silent)} silent ones {beside_s * 1000:.1f} ms; {limit_s * 1000:.0f} are allowed"
         )
     seconds = 2 if scene.quick else 30
@@ -116,20 +116,20 @@ def silent_majority(scene: Scene) -> str:
         raise failed.within(f"silent for {seconds} s, then") from None
     return (
         f"p99 of {len(active)} active clients {alone_s * 1000:.1f} ms alone, "
-        f"{beside_s * 1000:.1f} ms beside {len(silent)} silent ones, which stayed for {seconds} s"
+        f"{beside_s * 1000:.1f} ms with {len(silent)} silent ones, which stayed for {seconds} s"
     )
 
 
 @GROUP.check(
     "T20",
     "accept storm",
-    proves="Thousands that connect at once are all served, and those served before do not wait.",
-    catches="Accepting until the queue is empty before anything else is done, or one accept per "
-    "event while more connections wait in the queue.",
+    proves="The server serves thousands that connect at once, and earlier clients do not wait.",
+    catches="The server accepts until the queue is empty before it does anything else, or accepts "
+    "once per event while more connections wait in the queue.",
     connections=5000,
 )
 def accept_storm(scene: Scene) -> str:
-    """Connects as fast as they can be made, with pings of others in between."""
+    """Connect as fast as possible, with pings of other clients in between."""
     old = scene.connect_many(20)
     ping(old, 0.1)
     count = scene.room(1000 if scene.quick else 5000) - len(old)
@@ -141,7 +141,10 @@ def accept_storm(scene: Scene) -> str:
 
 
 def _storm(scene: Scene, old: list[Peer], count: int) -> float:
-    """Connect and serve `count` more, then close them; the p99 of the old ones meanwhile, in s."""
+    """Connect `count` clients, echo on each, close them; return the old ones' p99 in s.
+
+    Raises Failed.
+    """
     times: list[float] = []
     storm: list[Peer] = []
     messages = [message(64, seed) for seed in range(len(old))]
@@ -154,5 +157,5 @@ def _storm(scene: Scene, old: list[Peer], count: int) -> float:
     exchange(storm, [b"served?"] * count, CONNECT_S)
     for peer in storm:
         peer.close()
-    scene.settle()  # another storm needs the room
+    scene.settle()  # frees the room for another storm
     return p99(sorted(times))

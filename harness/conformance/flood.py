@@ -1,7 +1,7 @@
-"""One client that keeps a connection full both ways: `python -m harness.conformance.flood ADDRESS`.
+"""Keep a connection full both ways: `python -m harness.conformance.flood ADDRESS`.
 
-A process of its own, so that it takes no time from the one that measures. Prints `+` when the first
-bytes are back, and at SIGTERM how many came back.
+The client has a process of its own, so it takes no time from the process that measures. It prints
+`+` when the first bytes are back, and at SIGTERM the number of bytes that came back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 18
 
 
 class Flood:
-    """The connection, and how much came back on it."""
+    """The connection, and the number of bytes that came back on it."""
 
     def __init__(self, address: str) -> None:
         where = parse(address)
@@ -28,7 +28,7 @@ class Flood:
         self._received = 0
 
     def run(self) -> None:
-        """Send and receive until the server closes, or SIGTERM."""
+        """Send and receive until the server closes or SIGTERM arrives."""
         chunk, space = bytes(CHUNK_BYTES), bytearray(CHUNK_BYTES)
         poll = select.poll()
         poll.register(self._peer, select.POLLIN | select.POLLOUT)
@@ -45,7 +45,7 @@ class Flood:
                     self._received += received
 
     def end(self, number: int, frame: FrameType | None) -> None:
-        """Say how much came back, and exit."""
+        """Print the number of bytes that came back, and exit."""
         print(self._received, flush=True)
         sys.exit(0)
 

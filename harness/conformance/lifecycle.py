@@ -1,4 +1,4 @@
-"""Lifecycle: it starts when told, listens where told, survives signals, and ends when told."""
+"""Check the lifecycle: a server starts in time, obeys LISTEN, survives signals and ends."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ STREAMS = 10
     "T24",
     "ready in time",
     proves="The server answers within five seconds of its start.",
-    catches="It listens late, or long before it serves: whoever starts it would have to guess how "
-    "long to wait. Do what is slow after the first connections can be served.",
+    catches="The server listens late, or listens long before it serves. Do slow work after the "
+    "first connections can be served.",
     light=True,
 )
 def ready_in_time(scene: Scene) -> str:
-    """From the start of its process, as the kernel noted it, to the first echo."""
+    """Time from the start of its process, as the kernel recorded it, to the first echo."""
     text = f"first echo {scene.facts.ready_s:.2f} s after the start of its process"
     if scene.facts.ready_s > READY_S:
         raise Failed(f"{text}; {READY_S:g} s are allowed", span_s=scene.server.age_s())
@@ -55,15 +55,15 @@ def ready_in_time(scene: Scene) -> str:
 @GROUP.check(
     "T19",
     "backlog",
-    proves="The queue of new connections is as long as BACKLOG says, and none of it is lost.",
-    catches="listen with a backlog of its own: with a short one, clients that connect at once wait "
-    "a second for the retransmission of their SYN (listen(2); RFC 6298: 1 s).",
+    proves="The accept queue is as long as BACKLOG says, and loses no connection.",
+    catches="The server calls listen with another backlog. If it is short, clients that connect at "
+    "once wait a second for the retransmission of their SYN (listen(2); RFC 6298: 1 s).",
     connections=extras.SMALL_BACKLOG + OVERFLOW,
     light=True,
     extra=extras.backlog,
 )
 def backlog(scene: Scene) -> str:
-    """A server with BACKLOG=64 is stopped, 114 clients connect, it goes on."""
+    """Stop a server with BACKLOG=64, connect 114 clients, let it continue."""
     server = scene.another(extras.backlog(scene.spec))
     queues = len(sockets.listeners(server.address))
     count = extras.SMALL_BACKLOG + OVERFLOW
@@ -86,7 +86,7 @@ def backlog(scene: Scene) -> str:
     if connected < count:
         raise Failed(f"{text}, {connected} after {RETRIED_S:g} s")
     exchange(peers, [b"served?"] * count, RETRIED_S)
-    return f"{text}, the others when they asked again; all were served"
+    return f"{text}, the others after they sent their SYN again; all were served"
 
 
 def _listen_overflows() -> int:
@@ -98,11 +98,11 @@ def _listen_overflows() -> int:
     "T22",
     "signals that mean nothing",
     proves="SIGSTOP and SIGCONT, SIGCHLD and SIGWINCH under traffic change no byte.",
-    catches="A system call that a signal interrupts is not repeated (EINTR), or is taken for an "
-    "error: even without a handler a wait fails with EINTR after SIGCONT (signal(7)).",
+    catches="The server does not repeat a system call that a signal interrupts (EINTR), or takes "
+    "it for an error. Even without a handler a wait fails with EINTR after SIGCONT (signal(7)).",
 )
 def harmless_signals(scene: Scene) -> str:
-    """A signal every millisecond, some of them a stop, while messages go forth and back."""
+    """Send a signal every millisecond, some of them SIGSTOP, while messages are echoed."""
     peers = scene.connect_many(10)
     echoes = 0
     with _storm(scene.server) as storm:
@@ -117,18 +117,18 @@ def harmless_signals(scene: Scene) -> str:
 
 
 class _Storm:
-    """A thread that sends signals until it is told to end."""
+    """A thread that sends signals until `end` is called."""
 
     def __init__(self, server: Target) -> None:
         self.sent = 0
         self._server = server
-        self._pids = server.pids  # here: hundreds of processes take a while to be found
+        self._pids = server.pids  # once: finding hundreds of processes takes a while
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
 
     def end(self) -> None:
-        """Send no more, and let the server go on."""
+        """Stop sending, and let the server continue."""
         self._over.set()
         self._thread.join()
         self._server.thaw()
@@ -154,13 +154,13 @@ def _storm(server: Target) -> Iterator[_Storm]:
 @GROUP.check(
     "T26b",
     "IPv6",
-    proves="LISTEN=tcp://[::]:PORT is served.",
-    catches="An address family that is fixed in the code: take it from LISTEN (ipv6(7)).",
+    proves="The server serves LISTEN=tcp://[::]:PORT.",
+    catches="The code fixes the address family. Take it from LISTEN (ipv6(7)).",
     light=True,
     extra=extras.ipv6,
 )
 def ipv6(scene: Scene) -> str:
-    """A server of its own, on the same machine's ::1."""
+    """Echo with an additional server, on this machine's ::1."""
     extra = extras.ipv6(scene.spec)
     if extra is None:
         raise Skipped("this network has no IPv6 address on its loopback")
@@ -170,13 +170,13 @@ def ipv6(scene: Scene) -> str:
 @GROUP.check(
     "T26c",
     "unix socket",
-    proves="LISTEN=unix:///PATH is served.",
-    catches="An address family that is fixed in the code: take it from LISTEN (unix(7)).",
+    proves="The server serves LISTEN=unix:///PATH.",
+    catches="The code fixes the address family. Take it from LISTEN (unix(7)).",
     light=True,
     extra=extras.unix,
 )
 def unix_socket(scene: Scene) -> str:
-    """A server of its own, on a path in the directory that both can see."""
+    """Echo with an additional server, on a path in a directory that both can see."""
     extra = extras.unix(scene.spec)
     if extra is None:
         raise Skipped("no directory is shared with the server")
@@ -196,25 +196,28 @@ def _serves(scene: Scene, extra: Extra) -> str:
 @GROUP.check(
     "T30",
     "counters",
-    proves="The counters that the server prints at SIGUSR1 and at its end are what its clients "
-    "counted.",
-    catches="A connection or a byte that is counted twice or not at all: count what recv and send "
-    "returned, accept and close (harness/conformance/lifecycle.py knows what was sent); or a "
-    "SIGUSR1 that ends the server, or that it does not answer.",
+    proves="The counters that the server prints at SIGUSR1 and at its end equal those of its "
+    "clients.",
+    catches="The server counts a connection or a byte twice or not at all. Count accept and close, "
+    "and what recv and send returned (harness/conformance/lifecycle.py has what was sent). Or "
+    "SIGUSR1 ends the server, or it does not answer it.",
     light=True,
     extra=extras.counted,
 )
 def counters(scene: Scene) -> str:
-    """A server that sees exactly known traffic; what it prints is read where it was started."""
+    """Send exactly known traffic to an additional server.
+
+    The harness, which started it, reads the counters that it prints.
+    """
     extra = extras.counted(scene.spec)
     if extra is None:
-        raise Skipped("declares no counters")
+        raise Skipped("the server declares no counters")
     server = scene.another(extra)
-    probes = 1  # that one byte, echoed, told that it answers
+    probes = 1  # one connection echoed one byte to see whether the server answers
     total = probes
     for seed, peer in enumerate(scene.connect_many(STREAMS, to=server, narrow=True)):
         size = 1 + seed * 30_011
-        peer.fill(Pattern(seed), size)  # some find no space at once, and are owed the rest
+        peer.fill(Pattern(seed), size)  # the server cannot send some of it at once
         peer.both_ways(Pattern(seed), size)
         peer.half_close()
         peer.expect_end()
@@ -241,39 +244,39 @@ def _counted(connections: int, size: int) -> dict[str, int]:
 @GROUP.check(
     "T21",
     "SIGTERM",
-    proves="SIGTERM ends the server within two seconds, whatever is under way.",
-    catches="A wait that the signal does not end, output that is waited for without end, worker "
-    "processes that stay behind, or a port that cannot be bound again: SO_REUSEADDR "
-    "before bind (signal(7), socket(7)).",
+    proves="SIGTERM ends the server within two seconds, whatever is in flight.",
+    catches="The signal does not end a wait, the server waits without end for output to leave, "
+    "worker processes stay behind, or the port cannot be bound again. Set SO_REUSEADDR before bind "
+    "(signal(7), socket(7)).",
     light=True,
     extra=extras.ending,
 )
 def sigterm(scene: Scene) -> str:
-    """100 connections are open, some of them owed more than they take."""
+    """Send SIGTERM with 100 connections open, some of them with pending output."""
     server = scene.another(extras.ending(scene.spec))
     quiet = scene.connect_many(100 - OWED, to=server)
     exchange(quiet, [b"here?"] * len(quiet), SILENCE_S)
     owed = [_stalled(peer) for peer in scene.connect_many(OWED, to=server)]
-    pids = server.pids  # as they are now: those that stay behind are nobody's children then
+    pids = server.pids  # before the signal: processes that stay behind lose their parent
     os.kill(server.root, signal.SIGTERM)
     start_s = time.monotonic()
     if not until(lambda: not alive(pids), STOP_S):
         left = ", ".join(map(str, alive(pids)))
         send_signal(pids, signal.SIGKILL)
         server.kill()
-        raise Failed(f"{STOP_S:g} s after SIGTERM with 100 connections, process {left} runs on")
+        raise Failed(f"{STOP_S:g} s after SIGTERM with 100 connections, process {left} still runs")
     took_s = time.monotonic() - start_s
     port = server.address.port
     assert port is not None  # noqa: S101 (it listens on TCP)
-    # A process of many threads has ended before the last of them has, and files close with that
+    # A process with many threads ends before its last thread does, which closes the files
     if not until(lambda: _bound_again(port) is None, STOP_S):
         why = "it did not set SO_REUSEADDR before bind"
         raise Failed(f"ended, but its port cannot be bound again: {_bound_again(port)}; {why}")
-    return f"ended in {took_s:.2f} s with 100 connections, {sum(owed):,} bytes under way"
+    return f"ended in {took_s:.2f} s with 100 connections, {sum(owed):,} bytes in flight"
 
 
 def _bound_again(port: int) -> str | None:
-    """Why a successor cannot listen on the port; None when it can."""
+    """Return why a successor cannot listen on the port; None if it can."""
     with socket.socket() as successor:
         successor.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -291,53 +294,53 @@ def _stalled(peer: Peer) -> int:
 @GROUP.check(
     "T21b",
     "exit status",
-    proves="A server that was ended by SIGTERM exits with 0.",
-    catches="The signal's default action, or a fault on the way out: handle SIGTERM, leave the "
+    proves="A server that SIGTERM ends exits with 0.",
+    catches="The signal's default action, or a fault during the exit. Handle SIGTERM, leave the "
     "loop, return from main (docs/add-a-server.md).",
     light=True,
 )
 def exit_status(scene: Scene) -> str:
-    """The harness sees it when the suite is done."""
+    """Leave it to the harness, which sees the exit code when the suite is done."""
     raise Left("clean-exit", server=MAIN)
 
 
 @GROUP.check(
     "T31",
     "quiet",
-    proves="What the server writes to standard error stays small, however many it serves.",
-    catches="A line for each connection or message: each costs a system call, fills the disk that "
-    "keeps the log, and waits where its reader is slow (write(2)). Write what an operator needs, "
-    "and the counters.",
+    proves="The server writes little to standard error, however many connections it serves.",
+    catches="A line for each connection or message. Each costs a system call, fills the disk that "
+    "keeps the log, and blocks if its reader is slow (write(2)). Write what an operator needs, and "
+    "the counters.",
     light=True,
 )
 def quiet(scene: Scene) -> str:
-    """The harness sees it when the suite is done."""
+    """Leave it to the harness, which has the log when the suite is done."""
     raise Left("quiet", server=MAIN)
 
 
 @GROUP.check(
     "T23b",
     "unusable address",
-    proves="A LISTEN that cannot be used is refused with a message and a status that is not 0.",
-    catches="A default that is used in its place serves where nobody asked for it.",
+    proves="The server refuses an unusable LISTEN with a message and an exit code other than 0.",
+    catches="The server uses a default instead, and serves at an address that LISTEN did not name.",
     light=True,
 )
 def unusable_address(scene: Scene) -> str:
-    """Started with a text that is no address."""
+    """Start a server with a LISTEN that is no address."""
     return _refuses(scene, extras.unusable(scene.spec))
 
 
 @GROUP.check(
     "T25",
     "loss of a worker",
-    proves="When one worker process is killed, new connections are served on.",
-    catches="The parent or the other workers depend on each of them: a lock that the dead one "
-    "held, or a parent that ends with its first child (waitpid(2)).",
+    proves="After one worker process is killed, the server still serves new connections.",
+    catches="The parent or the other workers depend on each worker: the dead one held a lock, or "
+    "the parent ends with its first child (waitpid(2)).",
 )
 def lost_worker(scene: Scene) -> str:
-    """SIGKILL to one of several processes."""
+    """Send SIGKILL to one of several processes."""
     server = scene.server
-    # Those that listen: a runtime may have processes of its own, which it cannot do without
+    # Only processes that listen: a runtime may have others that it needs
     workers = sorted(sockets.holders(sockets.listeners(server.address)) - {server.root})
     if not workers:
         raise Skipped("one process listens: there is no worker to lose")
@@ -354,11 +357,11 @@ def lost_worker(scene: Scene) -> str:
 @GROUP.check(
     "T23",
     "address in use",
-    proves="A second server on the same address refuses, with a message and a status not 0.",
-    catches="SO_REUSEPORT without need lets two servers share a port without a word (socket(7)).",
+    proves="A second server on the same address ends with a message and an exit code other than 0.",
+    catches="SO_REUSEPORT without need lets two servers share a port silently (socket(7)).",
 )
 def address_in_use(scene: Scene) -> str:
-    """Started beside the main one, which is served on."""
+    """Start a second server at the address of the main server, which continues to serve."""
     queues = len(sockets.listeners(scene.server.address))
     if queues > 1:
         raise Skipped(f"{queues} sockets of its own share the port by SO_REUSEPORT")

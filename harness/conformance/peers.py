@@ -1,7 +1,7 @@
-"""Clients that verify: every byte that comes back is compared with the byte that was sent.
+"""Provide clients that compare every byte that comes back with the byte that they sent.
 
-Rule 1: no wait is without end. A server from which nothing comes for SILENCE_S hangs.
-Rule 2: a failure says how far it got, because the position often names the bug.
+Rule 1: every wait ends. A server that sends nothing for SILENCE_S hangs.
+Rule 2: a failure gives the position in the stream, because the position often shows the bug.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from contextlib import suppress
 from harness.conformance.suite_results import Failed, Wrong
 from harness.contract.address import Address
 
-# Generous: this is about "never", not about "late"
+# Generous: this bound finds servers that never answer, not slow ones
 SILENCE_S = 5.0
 CHUNK_BYTES = 1 << 18
 CONTEXT_BYTES = 8
 # TCP_MAXSEG and SO_RCVBUF of a narrow client. Its server begins with a send buffer of 10 segments
 # as the kernel accounts them (tcp_sndbuf_expand in tcp_input.c), some 15 KB, which then grows.
 NARROW_SEGMENT_BYTES = 256
-NARROW_BUFFER_BYTES = 1  # the kernel makes it the least that it allows, 2,304
+NARROW_BUFFER_BYTES = 1  # the kernel raises it to its minimum, 2,304
 NARROW_SEND_BYTES = 4096
 IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h
 
 
 class Pattern:
-    """An endless stream of bytes in which a shifted, lost or doubled piece shows."""
+    """An endless stream of bytes that shows a shifted, lost or doubled piece."""
 
     PERIOD_BYTES = 1_048_573  # a prime, so that no buffer's size divides it
 
@@ -41,13 +41,13 @@ class Pattern:
         self._bytes = memoryview(once + once)
 
     def part(self, position: int, size: int) -> memoryview:
-        """At most `size` bytes from `position` on; at most one period."""
+        """Return at most `size` bytes from `position` on; at most one period."""
         start = position % self.PERIOD_BYTES
         return self._bytes[start : start + min(size, self.PERIOD_BYTES)]
 
 
 def message(size: int, seed: int) -> bytes:
-    """A message of its own for each seed."""
+    """Return a message of `size` bytes, another one for each seed."""
     return random.Random(seed).randbytes(size)  # noqa: S311 (not a secret)
 
 
@@ -60,17 +60,17 @@ class Peer:
         self.received = 0
 
     def fileno(self) -> int:
-        """The descriptor, for select."""
+        """Return the descriptor, for select."""
         return self.socket.fileno()
 
     def wait(self, events: int, within_s: float = SILENCE_S) -> bool:
-        """Whether one of poll's `events`, an error or an end is there in time."""
+        """Wait up to `within_s`; return whether one of poll's `events`, an error or an end came."""
         poll = select.poll()
         poll.register(self.socket, events)
         return bool(poll.poll(within_s * 1000))
 
     def try_send(self, data: bytes | memoryview) -> int:
-        """Send what the socket takes now, and return how much that was."""
+        """Send what the socket takes now; return the number of bytes. Raises Failed."""
         try:
             sent = self.socket.send(data)
         except BlockingIOError:
@@ -81,7 +81,7 @@ class Peer:
         return sent
 
     def try_receive(self, size: int) -> bytes | None:
-        """What is there now, b"" at the end, None for nothing."""
+        """Return the bytes that are there now, b"" at the end, None if none are. Raises Failed."""
         try:
             data = self.socket.recv(size)
         except BlockingIOError:
@@ -94,12 +94,14 @@ class Peer:
         return data
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all of it. Raises Failed."""
         view = memoryview(data)
         while view:
             view = view[self.try_send(view) :]
             if view and not self.wait(select.POLLOUT):
-                raise Failed(f"the server takes nothing for {SILENCE_S:g} s, {len(view):,} left")
+                raise Failed(
+                    f"the server reads nothing for {SILENCE_S:g} s, {len(view):,} bytes not sent"
+                )
 
     def push(self, data: bytes) -> None:
         """Send as much of it as the socket takes now."""
@@ -108,7 +110,7 @@ class Peer:
             view = view[sent:]
 
     def receive(self, expected: bytes) -> None:
-        """Receive exactly these bytes."""
+        """Receive exactly these bytes. Raises Failed."""
         done = 0
         while done < len(expected):
             data = self.await_data(len(expected) - done)
@@ -116,7 +118,7 @@ class Peer:
             done += len(data)
 
     def await_data(self, size: int) -> bytes:
-        """The next bytes, at most `size`, at least one."""
+        """Return the next bytes, at most `size`, at least one. Raises Failed."""
         if not self.wait(select.POLLIN):
             raise Failed(
                 f"nothing for {SILENCE_S:g} s after {self.received:,} of {self.sent:,} bytes"
@@ -127,20 +129,20 @@ class Peer:
         return data
 
     def echo(self, data: bytes) -> float:
-        """Send, receive the same, and return how many seconds it took."""
+        """Send, receive the same, and return the time in s. Raises Failed."""
         start = time.monotonic()
         self.send(data)
         self.receive(data)
         return time.monotonic() - start
 
     def fill(self, pattern: Pattern, limit: int) -> int:
-        """Send without reading until nothing more is taken, or up to `limit`; return how far."""
+        """Send without reading until the socket is full or `limit` is reached; return `sent`."""
         while self.sent < limit and self.wait(select.POLLOUT, 0.2):
             self.try_send(pattern.part(self.sent, min(CHUNK_BYTES, limit - self.sent)))
         return self.sent
 
     def receive_stream(self, pattern: Pattern, size: int) -> None:
-        """Receive the pattern from where this peer stands up to position `size`."""
+        """Receive the pattern from this peer's position up to position `size`."""
         while self.received < size:
             at = self.received
             data = self.await_data(min(CHUNK_BYTES, size - at))
@@ -164,14 +166,14 @@ class Peer:
                 compare(pattern.part(at, len(data)), 0, data, offset=at)
 
     def half_close(self) -> None:
-        """Send FIN and go on reading."""
+        """Send FIN; reading continues."""
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError as error:
             raise Failed(f"{_word(error)} before all was sent") from None
 
     def expect_end(self, within_s: float = SILENCE_S) -> None:
-        """The server has nothing more to say and closes: FIN, no byte more, no RST."""
+        """Expect the server's FIN, without another byte and without RST. Raises Failed."""
         if not self.wait(select.POLLIN, within_s):
             raise Failed(
                 f"half-closed after {self.sent:,} bytes, all echoed, "
@@ -182,8 +184,8 @@ class Peer:
             raise Wrong(f"{data.hex(' ')}: more than the {self.sent:,} bytes that were sent")
 
     def reset(self) -> None:
-        """End with RST, whatever is under way (SO_LINGER with 0 s: tcp(7))."""
-        with suppress(OSError):  # the server was faster
+        """End with RST, whatever is in flight (SO_LINGER with 0 s: tcp(7))."""
+        with suppress(OSError):  # the server closed it already
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
@@ -193,7 +195,7 @@ class Peer:
 
 
 def begin_connect(address: Address, source: str | None, *, narrow: bool) -> socket.socket:
-    """Begin a connect that does not wait. Raises Failed when it is refused."""
+    """Begin a connect without waiting. Raises Failed if the kernel refuses it."""
     connection = socket.socket(address.family, socket.SOCK_STREAM)
     connection.setblocking(False)
     if address.family != socket.AF_UNIX:
@@ -204,7 +206,7 @@ def begin_connect(address: Address, source: str | None, *, narrow: bool) -> sock
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW_BUFFER_BYTES)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NARROW_SEND_BYTES)
     if source is not None:
-        # The port is then chosen in connect, where one in TIME_WAIT may be used again: ip(7)
+        # connect then chooses the port, and may use one in TIME_WAIT again: ip(7)
         connection.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         connection.bind((source, 0))
     code = connection.connect_ex(address.target)
@@ -215,7 +217,7 @@ def begin_connect(address: Address, source: str | None, *, narrow: bool) -> sock
 
 
 def finish_connects(address: Address, opened: Sequence[Peer], within_s: float) -> int:
-    """Wait until all are connected; return how many are. Raises Failed when one is refused."""
+    """Wait until all are connected; return how many are. Raises Failed if one is refused."""
     poll = select.epoll()
     waiting = {peer.fileno(): peer.socket for peer in opened}
     for descriptor in waiting:
@@ -234,9 +236,9 @@ def finish_connects(address: Address, opened: Sequence[Peer], within_s: float) -
 
 
 def exchange(peers: Sequence[Peer], messages: Sequence[bytes], within_s: float) -> list[float]:
-    """Send each peer its message, all at once, and await all echoes; return seconds for each.
+    """Send each peer its message, all at once, and await all echoes; return the time of each in s.
 
-    Raises Failed with the count of those that have not everything back within `within_s`.
+    Raises Failed with the number of peers that lack a whole echo after `within_s`.
     """
     starts, done = [], [0] * len(peers)
     poll = select.epoll()
@@ -246,7 +248,7 @@ def exchange(peers: Sequence[Peer], messages: Sequence[bytes], within_s: float) 
         numbers[peer.fileno()] = number
         starts.append(time.monotonic())
         if peer.try_send(data) != len(data):
-            raise Failed(f"a message of {len(data)} bytes was not taken whole")
+            raise Failed(f"the socket did not take a whole message of {len(data)} bytes")
     times = [0.0] * len(peers)
     deadline = time.monotonic() + within_s
     try:
@@ -268,7 +270,7 @@ def exchange(peers: Sequence[Peer], messages: Sequence[bytes], within_s: float) 
 
 
 def _take(peer: Peer, expected: bytes, done: list[int], number: int) -> bool:
-    """Receive what is there for one peer; True once it has all."""
+    """Receive what is there for one peer; return whether it has all."""
     data = peer.try_receive(len(expected) - done[number])
     if data is None:
         return False
@@ -280,7 +282,7 @@ def _take(peer: Peer, expected: bytes, done: list[int], number: int) -> bool:
 
 
 def compare(expected: bytes | memoryview, at: int, data: bytes, *, offset: int = 0) -> None:
-    """Compare received bytes with those expected from `at` on. Raises Failed at a difference."""
+    """Compare received bytes with those expected from `at` on. Raises Wrong at a difference."""
     wanted = bytes(expected[at : at + len(data)])
     if wanted == data:
         return

@@ -1,4 +1,4 @@
-"""Round trips of small messages, timed: what a client notices of the server's other work."""
+"""Time round trips of small messages: they show how the server's other work delays a client."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PAUSE_S = 1.0
 
 
 def ping(peers: Sequence[Peer], seconds: float, every_s: float = 0.01) -> list[float]:
-    """Ping all peers at once, again and again; return the seconds of all round trips, sorted.
+    """Ping all peers at once, repeatedly for `seconds`; return all round trips in s, sorted.
 
-    Raises Failed when an echo is wrong, or does not come within SILENCE_S.
+    Raises Failed if an echo is wrong, or does not come within SILENCE_S.
     """
     times: list[float] = []
     end = time.monotonic() + seconds
@@ -27,18 +27,18 @@ def ping(peers: Sequence[Peer], seconds: float, every_s: float = 0.01) -> list[f
 
 
 def p99(times: Sequence[float]) -> float:
-    """The 99th percentile of sorted times."""
+    """Return the 99th percentile of sorted times."""
     return times[min(len(times) - 1, int(len(times) * 0.99))]
 
 
 def at_best(measure: Callable[[], float], enough: float) -> float:
-    """The lowest of up to ATTEMPTS measurements; fewer when one is `enough`.
+    """Return the lowest of up to ATTEMPTS measurements; stop when one is at most `enough`.
 
-    The host's other work only ever adds to a time, so the lowest is the nearest to the server's
-    own. A wait without end is no matter of chance: it is a failure at the first attempt.
+    Other processes can only add to a time, so the lowest is nearest to the server's own. A wait
+    without end is not a matter of chance: it raises Failed at the first attempt.
 
-    Between them is a pause: a measurement that ends at the first value beyond its bound would be
-    made again within the same busy moment of the host.
+    A pause separates the measurements: without it, the next one could fall into the same busy
+    moment of the host.
     """
     lowest = measure()
     for _ in range(ATTEMPTS - 1):

@@ -1,4 +1,4 @@
-"""Resources: what the server takes it gives back, and at the end of what there is it goes on."""
+"""Check resources: the server frees what it uses, and continues when descriptors run out."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ GROUP = Group("resources")
 ROOM = 50
 CLIENTS = 100
 ASKED_S = 0.3
-FULL_S = 1.1  # longer than the second after which many runtimes ask again, all at once
+FULL_S = 1.1  # longer than the second after which many runtimes retry, all at once
 FULL_SHARE = 0.2
 RECOVERY_S = 2.0
 CYCLES, CYCLES_QUICK = 10_000, 1_000
 CYCLE_BATCH = 50
 LEFT_MAX = 2
 LEAK_BYTES = 1 << 20
-# As much garbage may come together before a runtime collects it: V8's young generation grows to
+# A runtime may gather this much garbage before it collects it. V8's young generation grows to
 # 16 MiB (--max-semi-space-size), and a connection leaves some 3 KB there
 GARBAGE_BYTES = 16 << 20
 ROUNDS, ROUNDS_QUICK = 3, 12
 MANY, MANY_QUICK = 10_000, 900
 MANY_S = 30.0
 MANY_IDLE_S = 10
-# A thread costs 25 to 50 KB per connection (shapes/published.py), and only a process needs more
+# A thread costs 25 to 50 KB per connection (analysis/expected_shapes/published.py), and only a
+# process needs more
 PER_CONNECTION_BYTES = 50_000
 ABOVE_SETSIZE = 1100  # more than FD_SETSIZE in sys/select.h
 BEYOND = 50
@@ -42,19 +43,19 @@ ASK = b"here?"
 @GROUP.check(
     "T14",
     "out of descriptors",
-    proves="Without a free descriptor the server waits without spinning, and then goes on.",
-    catches="A connection that cannot be accepted keeps the listener ready, so the loop spins, or "
-    "EMFILE is taken for the end: stop watching the listener until a descriptor is free "
+    proves="Without a free descriptor the server waits without spinning, and then continues.",
+    catches="A connection that the server cannot accept keeps the listener ready, so the loop "
+    "spins. Or the server ends at EMFILE. Stop watching the listener until a descriptor is free "
     "(accept(2), EMFILE).",
 )
 def out_of_descriptors(scene: Scene) -> str:
-    """Room for 50 more, then 100 clients; those that are served leave again."""
+    """Leave room for 50 more descriptors, connect 100 clients, then close the served ones."""
     scene.settled_descriptors()
     server = scene.server
     with server.room_for(max(1, ROOM // len(server.running()))):
         crowd = Crowd(scene.connect_many(CLIENTS))
         crowd.ask(ASKED_S)
-        # At best: a runtime may still be at work on what went before, ended threads for one
+        # The best of several: a runtime may still work on earlier load, such as ended threads
         share = at_best(lambda: server.cpu_share(FULL_S), FULL_SHARE)
         crowd.look()
         scene.require_alive()
@@ -62,12 +63,14 @@ def out_of_descriptors(scene: Scene) -> str:
         if served == CLIENTS:
             return f"{CLIENTS} clients were served with room for {ROOM} descriptors"
         if share > FULL_SHARE:
-            raise Failed(f"{served} of {CLIENTS} are served, and it uses {share:.0%} of a CPU")
+            raise Failed(
+                f"{served} of {CLIENTS} are served, and the server uses {share:.0%} of a CPU"
+            )
         if served == 0:
-            raise Failed(f"none of {CLIENTS} clients is served, though there was room for {ROOM}")
+            raise Failed(f"none of {CLIENTS} clients is served, although there is room for {ROOM}")
         for peer in crowd.served:
             peer.close()
-        # Whoever was turned away does not wait any more; a newcomer does in any case
+        # Refused clients do not wait any more; a new client certainly does
         waiting = Crowd([*crowd.silent, scene.connect()])
         waiting.peers[-1].send(ASK)
         enough = min(len(waiting.peers), served) - LEFT_MAX
@@ -83,13 +86,13 @@ def out_of_descriptors(scene: Scene) -> str:
 @GROUP.check(
     "T15",
     "nothing is left behind",
-    proves="Thousands of connections, aborted ones among them, leave the server as it was.",
-    catches="A descriptor, a thread or memory that outlives its connection: every way out of a "
-    "connection, errors too, is to close and free all that it had.",
+    proves="After thousands of connections, some of them aborted, the server keeps no resource.",
+    catches="A descriptor, a thread or memory outlives its connection. Close and free everything "
+    "on every way out of a connection, errors included.",
     timeout_s=60,
 )
 def nothing_left(scene: Scene) -> str:
-    """Descriptors, threads and memory before and after; memory without the first half."""
+    """Compare descriptors, threads and memory before and after; memory without the first half."""
     server, half = scene.server, (CYCLES_QUICK if scene.quick else CYCLES) // 2
     _cycle(scene, CYCLE_BATCH)
     descriptors, threads = scene.settled_descriptors(), server.threads()
@@ -116,9 +119,9 @@ def nothing_left(scene: Scene) -> str:
 
 
 def keeps_memory(readings: Sequence[int]) -> bool:
-    """Whether resident memory (bytes), read after each round of connections, may still be growing.
+    """Return whether resident memory may still grow; `readings` has one value in bytes per round.
 
-    A leak grows with every round. What a runtime has not collected yet stops growing before long.
+    A leak grows with every round. Garbage that a runtime has not collected yet soon stops growing.
     """
     if len(readings) < 2:
         return True
@@ -126,7 +129,7 @@ def keeps_memory(readings: Sequence[int]) -> bool:
 
 
 def _cycle(scene: Scene, count: int) -> None:
-    """Open, echo and end so many connections, every fifth by RST."""
+    """Open, echo and end `count` connections, every fifth by RST."""
     for _ in range(0, count, CYCLE_BATCH):
         peers = scene.connect_many(CYCLE_BATCH)
         exchange(peers, [ASK] * len(peers), SILENCE_S)
@@ -142,16 +145,16 @@ def _cycle(scene: Scene, count: int) -> None:
 @GROUP.check(
     "T16",
     "many at once",
-    proves="10,000 connections, or as many as the server declares, are all served, twice.",
-    catches="Tables of a fixed size, descriptors above 1,023, a fault in growing, or memory: each "
-    "connection is to cost a bounded amount, whatever their number.",
+    proves="The server serves 10,000 connections, or as many as it declares, twice.",
+    catches="Tables of a fixed size, descriptors above 1,023, a fault in growing, or memory. Each "
+    "connection must cost a bounded amount of memory, whatever their number.",
     connections=MANY,
     idle_s=MANY_IDLE_S,
     crowds=True,
     timeout_s=90,
 )
 def many_at_once(scene: Scene) -> str:
-    """All are connected, each echoes three times, is idle, and echoes again."""
+    """Connect all, echo three times on each, stay idle, and echo again."""
     count = scene.room(MANY_QUICK if scene.quick else MANY)
     processes, before = len(scene.server.running()), scene.server.resident_bytes()
     start_s = time.monotonic()
@@ -174,14 +177,14 @@ def many_at_once(scene: Scene) -> str:
 @GROUP.check(
     "T17",
     "beyond a wall",
-    proves="Descriptors above 1,023 are served, or refused as the variant declares.",
-    catches="FD_SET of a descriptor from FD_SETSIZE on writes behind its array (select(2), BUGS): "
-    "refuse such a connection, and declare `[limits]` in variant.toml.",
+    proves="The server serves descriptors above 1,023, or refuses them as its variant.toml says.",
+    catches="FD_SET of a descriptor from FD_SETSIZE on writes behind its array (select(2), BUGS). "
+    "Refuse such a connection, and declare `[limits]` in variant.toml.",
     connections=MANY,
     quick=False,
 )
 def beyond_a_wall(scene: Scene) -> str:
-    """1,100 connections, or 50 more than the declared ceiling."""
+    """Open 1,100 connections, or 50 more than the declared ceiling."""
     ceiling = scene.spec.connections_max
     if ceiling is None:
         if scene.room(ABOVE_SETSIZE) < ABOVE_SETSIZE:
@@ -207,13 +210,16 @@ def beyond_a_wall(scene: Scene) -> str:
     after = Crowd(crowd.silent or scene.connect_many(BEYOND // 2))
     after.ask(RECOVERY_S)
     if len(after.served) < len(after.peers):
-        raise Failed(f"{text}; when {BEYOND} left, {len(after.served)} of others were served")
+        raise Failed(
+            f"{text}; after {BEYOND} left, {len(after.served)} of {len(after.peers)} others are "
+            "served"
+        )
     exchange(crowd.served[BEYOND:], [ASK] * (len(crowd.served) - BEYOND), MANY_S)
     return text
 
 
 class Crowd:
-    """Clients of which some may be kept waiting or turned away."""
+    """Clients of which the server may refuse some or let them wait."""
 
     def __init__(self, peers: Sequence[Peer]) -> None:
         self.peers = list(peers)
@@ -222,16 +228,16 @@ class Crowd:
         self.silent = list(peers)
 
     def ask(self, within_s: float) -> None:
-        """Ask all, and look who answers until all did or the time is up."""
+        """Send to all, and look at the answers until all came or `within_s` is over."""
         for peer in self.peers:
             try:
                 peer.try_send(ASK)
             except Failed:
-                continue  # it was turned away: `look` sees its end
+                continue  # the server refused it: `look` sees its end
         self.look_until(len(self.peers), within_s)
 
     def look_until(self, served: int, within_s: float) -> None:
-        """Look again and again until so many are served."""
+        """Look repeatedly until `served` peers are served or `within_s` is over."""
 
         def enough() -> bool:
             self.look()
@@ -240,7 +246,7 @@ class Crowd:
         until(enough, within_s)
 
     def look(self) -> None:
-        """Sort those that were silent: served, ended or silent still."""
+        """Sort the silent peers: served, ended or still silent."""
         poll = select.poll()
         for peer in self.silent:
             poll.register(peer, select.POLLIN)

@@ -1,7 +1,7 @@
-"""What a check is given: the server, ways to connect to it, and leave to wait without holding up.
+"""Give a check the server, ways to connect to it, and a way to wait while others work.
 
-Only one check is at work at a time, so none disturbs what another measures. A check that has to
-wait for long calls `idle`: others are at work until it is its turn again.
+Only one check works at a time, so none disturbs what another measures. A check that must wait for
+long calls `idle`: others work until its wait is over.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ CONNECT_S = 10.0
 SETTLE_S = 2.0
 ANSWER_S = 5.0
 ASK_AGAIN_S = 0.05
-# Loopback addresses to connect from. One pair of addresses has 28,000 ports, and those that are in
-# TIME_WAIT make connect search (__inet_hash_connect in inet_hashtables.c).
+# Loopback addresses to connect from. One pair of addresses has 28,000 ports, and ports in TIME_WAIT
+# make connect search (__inet_hash_connect in inet_hashtables.c).
 SOURCES = tuple(f"127.0.0.{number}" for number in range(2, 66))
 
 
 class Cancelled(BaseException):
-    """The check is to end at once: its time is up, or the server was replaced under it."""
+    """The check must end at once: its time is over, or the suite replaced the server."""
 
 
 class Left(Exception):
-    """The rest is seen only by whoever started the server: `what` is judged in results.py."""
+    """Only the harness, which started the server, sees the rest: suite_results.py judges `what`."""
 
     def __init__(self, what: str, **members: Any) -> None:
         super().__init__(what)
@@ -51,8 +51,10 @@ class Left(Exception):
 class Facts:
     """What all checks share.
 
-    ready_s: from the server's start to its first echo. capacity: how many connections it and the
-    suite can hold. turns: permission to work.
+    Attributes:
+        ready_s: time from the server's start to its first echo.
+        capacity: number of connections that it and the suite can hold.
+        turns: permission to work.
     """
 
     spec: SuiteSpec
@@ -63,7 +65,7 @@ class Facts:
 
 
 class Scene:
-    """One check's own view; what it opened is closed when it ends."""
+    """One check's own view; its end closes all connections that it opened."""
 
     _sources = itertools.cycle(SOURCES)
 
@@ -78,13 +80,13 @@ class Scene:
         self._cancelled = False
 
     def connect(self, *, to: Target | None = None, narrow: bool = False) -> Peer:
-        """One more connection. Raises Failed."""
+        """Open one more connection. Raises Failed."""
         return self.connect_many(1, to=to, narrow=narrow)[0]
 
     def connect_many(
         self, count: int, *, to: Target | None = None, narrow: bool = False
     ) -> list[Peer]:
-        """So many more connections, all connected. Raises Failed."""
+        """Open `count` more connections, and wait until all are connected. Raises Failed."""
         opened = self.begin_connects(count, to=to, narrow=narrow)
         address = (to or self.server).address
         connected = peers.finish_connects(address, opened, CONNECT_S)
@@ -98,7 +100,7 @@ class Scene:
     def begin_connects(
         self, count: int, *, to: Target | None = None, narrow: bool = False
     ) -> list[Peer]:
-        """Begin so many connects and wait for none. Raises Failed when one is refused."""
+        """Begin `count` connects and wait for none. Raises Failed if one is refused."""
         address = (to or self.server).address
         source = next(self._sources) if address.family == socket.AF_INET else None
         opened = []
@@ -111,25 +113,25 @@ class Scene:
         return opened
 
     def room(self, wanted: int) -> int:
-        """How many connections this check may hold: as many as it wants, or as there is room."""
+        """Return the number of connections that this check may hold, at most `wanted`."""
         return min(wanted, self.facts.capacity - self.held_elsewhere)
 
     def settle(self, within_s: float = SETTLE_S) -> None:
-        """Let the server finish with all connections but those that checks hold."""
+        """Wait until the server has closed all connections that no check holds."""
         held = self.held_elsewhere + self.held()
         until(lambda: self.server.open_connections() <= held, within_s)
 
     def settled_descriptors(self) -> int:
-        """The server's descriptors for what checks hold, this one included."""
+        """Settle, then return the number of the server's descriptors."""
         self.settle()
         return self.server.descriptors()
 
     def begin(self, extra: Extra) -> None:
-        """Ask for a server that is to refuse."""
+        """Ask the harness for a server that must refuse to serve."""
         self.facts.tell("start", name=extra.name, env=extra.environment, refuses=True)
 
     def another(self, extra: Extra) -> Target:
-        """The server of its own that the check asks for, once it answers. Raises Failed."""
+        """Return the additional server of the check, once it answers. Raises Failed."""
         address, within_s = extra.address, self.spec.ready_s
         assert address is not None  # noqa: S101 (it is not one that refuses)
         setting = ", ".join(f"{name}={value}" for name, value in extra.environment.items())
@@ -138,11 +140,13 @@ class Scene:
             raise NotServed(told + self._instead(address))
         found = Target.find(address)
         if found is None:
-            raise Failed(f"started with {setting}: it answers, but no process is seen to listen")
+            raise Failed(
+                f"started with {setting}: it answers, but the suite sees no process that listens"
+            )
         return found
 
     def _instead(self, address: Address) -> str:
-        """What listens where the server was told to, or elsewhere where nothing was told to."""
+        """Describe what listens instead: nothing, or a server at an address that no LISTEN has."""
         if sockets.listeners(address):
             return ""
         main, first = self.server.address.port, self.spec.port_after(0)
@@ -154,16 +158,16 @@ class Scene:
         return "; nothing listens there"
 
     def require_alive(self) -> None:
-        """Raise Failed when the server has ended, or does not listen any more."""
+        """Raise Failed if the server ended, or does not listen any more."""
         if not self.server.listens():
-            raise Failed("nobody listens any more")
+            raise Failed("no process listens any more")
 
     def held(self) -> int:
-        """How many connections this check has open."""
+        """Return the number of connections that this check has open."""
         return sum(peer.fileno() >= 0 for peer in self._peers)
 
     def close(self) -> None:
-        """Close all that the check opened."""
+        """Close all connections of the check."""
         for peer in self._peers:
             peer.close()
         self._peers.clear()
@@ -177,7 +181,7 @@ class Scene:
 
 
 def answers(address: Address) -> bool:
-    """Whether a server echoes one byte there."""
+    """Return whether a server echoes one byte there."""
     try:
         peer = Peer(peers.begin_connect(address, None, narrow=False))
     except (Failed, OSError):

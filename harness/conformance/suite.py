@@ -1,4 +1,4 @@
-"""The suite: which checks there are, which of them are wanted, and the servers that they need."""
+"""Run the suite: choose its checks, start the servers that they need, and report the results."""
 
 from __future__ import annotations
 
@@ -36,30 +36,32 @@ GROUPS = (
     lifecycle.GROUP,
 )
 RETRY_S = 0.02
-# Descriptors and tasks that server and suite need beside those of connections
+# Descriptors and tasks that server and suite need in addition to those of connections
 MARGIN = 64
 PORTS_TRIED = 100
 
 
 class NotReady(Exception):
-    """The server does not answer. The message says for how long it was asked."""
+    """The server does not answer. The message says how long the suite waited."""
 
 
 def every_check() -> list[Check]:
-    """All checks there are, in the order of the groups and of their files."""
+    """Return all checks, in the order of the groups and of their files."""
     return [check for group in GROUPS for check in group.checks]
 
 
 def wanted(spec: SuiteSpec) -> list[Check]:
-    """The checks to make, those that idle for long first: their idles overlap the others.
+    """Return the checks to run, those with long idle times first: these overlap the others.
 
-    Raises SpecError when `only` names a check that does not exist.
+    Raises SpecError if `only` names a check that does not exist.
     """
     checks = every_check()
     if spec.only is not None:
         unknown = set(spec.only) - {check.id for check in checks}
         if unknown:
-            raise SpecError(f"only: there is no check {', '.join(sorted(unknown))}")
+            raise SpecError(
+                f"only: no check {', '.join(sorted(unknown))}; `c10k explain` lists all checks"
+            )
         checks = [check for check in checks if check.id in spec.only]
     elif spec.quick:
         checks = [check for check in checks if check.quick]
@@ -67,7 +69,7 @@ def wanted(spec: SuiteSpec) -> list[Check]:
 
 
 def run(spec: SuiteSpec, tell: Callable[..., None], turns: Turns) -> None:
-    """Make the checks and tell what they saw. Raises NotReady, or SpecError before that."""
+    """Run the checks and report what they saw. Raises SpecError, then NotReady."""
     checks = wanted(spec)
     server, ready_s = _await_server(spec, spec.where())
     tell("ready", ready_s=round(ready_s, 3), server=asdict(server.found))
@@ -97,22 +99,26 @@ def run(spec: SuiteSpec, tell: Callable[..., None], turns: Turns) -> None:
 
 
 def _await_server(spec: SuiteSpec, address: Address) -> tuple[Target, float]:
-    """The server that answers there, and how many seconds after its start it first did."""
+    """Return the server that answers there, and its first answer in s after its start.
+
+    Raises NotReady.
+    """
     if not until(lambda: answers(address), spec.ready_s, RETRY_S):
         ports = sockets.ports_of_others() if spec.is_private else []
         told = f"no echo from {address.text} within {spec.ready_s:g} s"
         raise NotReady(": ".join(filter(None, [told, sockets.listens_elsewhere(address, ports)])))
     server = Target.find(address)
     if server is None:
-        raise NotReady(f"{address.text} answers, but no process that can be seen listens there")
+        raise NotReady(f"{address.text} answers, but the suite sees no process that listens there")
     return server, server.age_s()
 
 
 def _bindable(spec: SuiteSpec, last: Address) -> Address:
-    """Where a server can listen after the last one was killed.
+    """Return an address where a server can listen after the last one was killed.
 
-    The kernel keeps the port of a connection that the server closed first for a minute. Only a
-    server that sets SO_REUSEADDR can bind it: that is one check's affair (T21), not that of all.
+    If the server closes a connection first, the kernel keeps its port for a minute. Only a server
+    that sets SO_REUSEADDR can bind it. One check tests that (T21); the others must not depend on
+    it.
     """
     if last.port is None:
         return last
@@ -125,7 +131,7 @@ def _bindable(spec: SuiteSpec, last: Address) -> Address:
 
 
 def _capacity(spec: SuiteSpec, server: Target) -> int:
-    """How many connections both ends can hold, as far as limits tell."""
+    """Return the number of connections that both ends can hold under their limits."""
     found = server.found
     own = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     limits = [limit for limit in (own, found.nofile[0], found.pids_max) if limit is not None]

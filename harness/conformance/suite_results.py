@@ -1,7 +1,7 @@
-"""How checks end, and what the harness makes of it: a pure module for both sides.
+"""Define the results of checks, and conclude those that need the harness. Pure, for both sides.
 
-The suite sees nearly everything from beside the server. Some things only the one who started it can
-know: with which status it exited, what it printed and how much. `conclude` adds these.
+The suite sees nearly everything from outside the server. Only the harness, which started the
+server, sees its exit code, and what and how much it printed. `conclude` adds these.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import Any, Literal
 from harness.contract import server_counters as printed
 from harness.host.bounded_output import NO_OUTPUT, Amount
 
-# undecided: it failed for lack of time, while others had the server's CPUs.
+# undecided: it failed for lack of time, while other processes used the server's CPUs.
 Status = Literal["pass", "fail", "skip", "undecided"]
 
 MAIN = "main"
-# A server that must refuse to serve is given this long to say so; then it is taken to be serving.
+# A server that must refuse to serve has this long to exit; after that it counts as serving.
 REFUSAL_S = 5.0
 EXIT_WORDS = {126: " (command not executable)", 127: " (command not found)"}
-# On standard error in a whole suite: no check asks for as much, and an engine keeps more of a log.
+# On standard error in a whole suite. No check needs that much, and an engine keeps a longer log.
 QUIET_BYTES_MAX = 2 << 20
 QUIET_LINES_MAX = 50_000
 COUNTERS_COMPARED = ("accepted", "closed", "bytes_in", "bytes_out")
 
 
 class Failed(Exception):
-    """The server is wrong. The message says what was seen, with its numbers.
+    """The server is wrong. The message says what the check saw, with its numbers.
 
     Attributes:
         timed: a host without CPU time for the server could have caused it.
-        span_s: for how long it was under way, if for longer than the check.
-        explanation: which bug it points at, where that is not the check's own.
+        span_s: how long the failure took, if longer than the check.
+        explanation: the bug that it points at, if that differs from the check's own.
     """
 
     timed = True
@@ -44,35 +44,37 @@ class Failed(Exception):
         self.span_s = span_s
 
     def within(self, where: str) -> Failed:
-        """The same failure, with what was under way."""
+        """Return the same failure, preceded by what the check did at that moment."""
         return type(self)(f"{where}: {self}", self.span_s)
 
 
 class Wrong(Failed):
-    """The server did what no lack of CPU time explains: it sent a wrong byte."""
+    """The server sent a wrong byte, which no lack of CPU time explains."""
 
     timed = False
 
 
 class NotServed(Failed):
-    """A server of the check's own does not answer where it was told to listen."""
+    """An additional server of the check does not answer at its LISTEN."""
 
     explanation = (
-        "A server listens where its LISTEN says, also a second one beside the first. Take address "
-        "and port from LISTEN, not from the code (docs/add-a-server.md)."
+        "A server listens where its LISTEN says, also if another one runs. Take address and port "
+        "from LISTEN, not from the code (docs/add-a-server.md)."
     )
 
 
 class Skipped(Exception):
-    """The check does not apply to this server or cannot be made here. The message says why."""
+    """The check does not apply to this server or cannot run here. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check's end. `explanation` is for a failure: which bug it points at, where to read on.
+    """The result of one check.
 
-    `timed_s`: in how many seconds before its end a busy host could have caused the failure; 0 where
-    none could.
+    Attributes:
+        explanation: of a failure: the bug that it points at, and where to read about it.
+        timed_s: time in s before its end in which a busy host could have caused the failure; 0 if
+            it could not.
     """
 
     id: str
@@ -85,18 +87,18 @@ class CheckResult:
     timed_s: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """The members of a `check` event."""
+        """Return the members of a `check` event."""
         return asdict(self)
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> CheckResult:
-        """The result that a `check` event tells."""
+        """Read the result from a `check` event."""
         return cls(**{name: event[name] for name in cls.__slots__})
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """k of n: checks that passed, and checks that apply."""
+    """The numbers of checks that passed and that apply."""
 
     passed: int
     applicable: int
@@ -109,9 +111,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a server ended that the harness had started: its exit code, None when it was killed for
-    not ending in time, and the end of what it wrote to stderr. `disturbed`: who had its CPUs
-    meanwhile. `wrote`: how much it wrote."""
+    """The end of a server that the harness started.
+
+    Attributes:
+        exit_code: None if the harness killed it because it did not end in time.
+        log: the end of what it wrote to stderr.
+        disturbed: the other processes that used its CPUs meanwhile.
+        wrote: how much it wrote to stderr.
+    """
 
     exit_code: int | None
     log: str
@@ -120,12 +127,15 @@ class End:
 
 
 def how(exit_code: int | None) -> str:
-    """How a server ended, in words. A signal's number is negated for processes, and 128 is added to
-    it for containers; 126 and 127 are a shell's, and the keeper's."""
-    if exit_code is None:  # any SIGKILL of a container has this code, also one of its engine
+    """Describe how a server ended.
+
+    For a process, the exit code of a signal is its negative number. For a container, it is 128 plus
+    the number. 126 and 127 are codes of a shell and of the keeper.
+    """
+    if exit_code is None:
         return "it was killed"
     number = -exit_code if exit_code < 0 else exit_code - 128
-    if number == signal.SIGKILL:
+    if number == signal.SIGKILL:  # of a container: any SIGKILL has this code, also its engine's
         return "it was killed"
     if number in set(signal.Signals):
         return f"it was ended by {signal.Signals(number).name}"
@@ -141,10 +151,10 @@ def score(results: Iterable[CheckResult]) -> Score:
 def conclude(
     events: Sequence[Mapping[str, Any]], ends: Mapping[str, End]
 ) -> tuple[CheckResult, ...]:
-    """The results of the whole suite.
+    """Return the results of the whole suite.
 
     Args:
-        events: all that the suite told.
+        events: all events of the suite.
         ends: for each server by its name (`MAIN`: the one started at hello) how it ended.
     """
     told = [CheckResult.from_event(event) for event in events if event["event"] == "check"]
@@ -167,7 +177,7 @@ def _judge(event: Mapping[str, Any], ends: Mapping[str, End]) -> CheckResult:
 
 
 def undecided(result: CheckResult, disturbed: str) -> CheckResult:
-    """A failure that accuses no server, since others had its CPUs."""
+    """Turn a failure into an undecided result: other processes used the server's CPUs."""
     text = f"{result.text}; not decided: {disturbed} meanwhile"
     return replace(result, status="undecided", text=text, explanation="")
 
@@ -185,7 +195,10 @@ def _result(event: Mapping[str, Any], failure: bool, text: str) -> CheckResult:
 
 
 def _refuses(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
-    """A server that cannot serve says so and exits with a status that is not 0."""
+    """Judge a server that cannot serve: it must print why, and not exit with 0.
+
+    Returns whether it failed, and the text. So do the other judges.
+    """
     end = ends.get(event["server"])
     setting = ", ".join(f"{name}={value}" for name, value in event["env"].items())
     case = f"started with {setting}"
@@ -194,40 +207,40 @@ def _refuses(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, s
     if end.exit_code is None:
         return True, f"{case}: it did not exit within {REFUSAL_S:g} s"
     if end.exit_code == 0:
-        return True, f"{case}: it exited with 0, as if all were well"
+        return True, f"{case}: it exited with 0, expected another exit code"
     if not end.log.strip():
-        return True, f"{case}: it exited with {end.exit_code}, but said nothing on stderr"
+        return True, f"{case}: it exited with {end.exit_code}, but printed nothing on stderr"
     return False, f"{case}: exit status {end.exit_code}, {end.log.strip().splitlines()[-1]}"
 
 
 def _exits_cleanly(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
-    """A server that was asked to end by SIGTERM exits with 0."""
+    """Judge a server that SIGTERM ended: it must exit with 0."""
     end = ends.get(event["server"])
     if end is None or end.exit_code is None:
         return True, "it did not end after SIGTERM and was killed"
     if end.exit_code != 0:
-        last = (end.log.strip().splitlines() or ["it said nothing"])[-1]
+        last = (end.log.strip().splitlines() or ["it printed nothing"])[-1]
         return True, f"{how(end.exit_code)} after SIGTERM, expected 0 ({last})"
     return False, "exit status 0 after SIGTERM"
 
 
 def _is_quiet(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
-    """A server does not write more to its log than an operator reads."""
+    """Judge a server's log: it must not write more than an operator reads."""
     end = ends.get(event["server"])
     wrote = end.wrote if end else NO_OUTPUT
     text = f"{wrote.size_bytes:,} bytes in {wrote.lines:,} lines on standard error"
     if wrote.size_bytes > QUIET_BYTES_MAX or wrote.lines > QUIET_LINES_MAX:
         allowed = f"{QUIET_BYTES_MAX:,} bytes and {QUIET_LINES_MAX:,} lines are allowed"
-        return True, f"{text} at least; {allowed}"
+        return True, f"at least {text}; {allowed}"
     return False, text
 
 
 def _counts(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
-    """The counters that a server printed are what its clients counted."""
+    """Judge the counters that a server printed: they must equal those of its clients."""
     end = ends.get(event["server"])
     counters = printed.last(end.log) if end else None
     if counters is None:
-        return True, "it printed no line of counters as it exited"
+        return True, "it printed no line of counters at its exit"
     wrong = [
         f"{name}: it counted {counters.get(name)}, its clients {event['counters'][name]:,}"
         for name in COUNTERS_COMPARED
@@ -241,14 +254,15 @@ def _counts(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, st
 
 
 def _answered_wrongly(least: Mapping[str, int], most: Mapping[str, int], log: str) -> list[str]:
-    """What is wrong with the answer to the one SIGUSR1.
+    """Return what is wrong with the answer to the one SIGUSR1.
 
-    It may come at any time from the signal on, so it lies between what was counted then and at the
-    end. A connection that its peer has seen end may be counted as closed a moment later.
+    The answer may come at any time after the signal. Its counters therefore lie between those at
+    the signal and those at the end. A server may count a connection as closed a moment after its
+    peer saw the end.
     """
     answers = printed.lines(log)[:-1]
     if len(answers) != 1:
-        return [f"one SIGUSR1 was answered by {len(answers)} lines of counters"]
+        return [f"expected one line of counters after one SIGUSR1, got {len(answers)}"]
     least = {**least, "closed": 0}
     return [
         f"{name} at SIGUSR1: it counted {answers[0].get(name)}, its clients {least[name]:,}"

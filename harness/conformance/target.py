@@ -1,8 +1,8 @@
-"""The server as it is seen from beside: its processes, what they hold and use, and signals to them.
+"""See the server from outside: its processes, what they hold and use, and signals to them.
 
-It is found by its listening socket (`harness.host.discovery`). Its /proc can be read, and signals
-and prlimit(2) reach it: it runs under the same uid, or the suite has the capabilities for it
-(harness/backends/confinement.py).
+The suite finds it by its listening socket (`harness.host.discovery`). It can read the server's
+/proc, and signals and prlimit(2) reach the server. Both run under the same uid, or the suite has
+the capabilities for it (harness/backends/confinement.py).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ POLL_S = 0.01
 STOPPED_S = 2.0
 KILLED_S = 5.0
 DISCOVERIES = 10
-# More than this beyond a sleep's length, and the host had no CPU for us: nor for the server.
+# If a sleep ends later than this, the suite got no CPU, and neither did the server.
 LATENESS_USUAL_S = 0.02
 PF_EXITING = 4  # linux/sched.h
 
 
 def until(condition: Callable[[], bool], within_s: float, every_s: float = POLL_S) -> bool:
-    """Whether the condition comes true in time.
+    """Return whether the condition becomes true within `within_s`.
 
-    Time in which this process asked to run and was not let does not count: on a crowded host the
-    server had no CPU either.
+    Time in which this process waited for a CPU does not count: on a crowded host the server had no
+    CPU either.
     """
     spent_s = 0.0
     while True:
@@ -51,14 +51,14 @@ def until(condition: Callable[[], bool], within_s: float, every_s: float = POLL_
 
 
 class Target:
-    """One running server: the processes that were found to listen, and all that they fork."""
+    """One running server: the processes that listen, and all that they fork."""
 
     def __init__(self, address: Address, found: discovery.Server) -> None:
         self.address = address
         self.found = found
         parents = {}
         for pid in found.pids:
-            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
                 text = Path(f"/proc/{pid}/stat").read_text()
                 parents[pid] = procfs.process_stat(text).parent
         self._roots = [pid for pid, parent in parents.items() if parent not in parents]
@@ -67,14 +67,14 @@ class Target:
 
     @classmethod
     def find(cls, address: Address) -> Target | None:
-        """The server that listens there; None when nobody does. Raises Failed."""
+        """Find the server that listens there; None if no process does. Raises Failed."""
         for _ in range(DISCOVERIES):
             try:
                 found = discovery.find(address)
                 return None if found is None else cls(address, found)
             except (FileNotFoundError, ProcessLookupError):
-                time.sleep(POLL_S)  # one ended while it was looked at
-        raise Failed(f"{address.text}: its processes end faster than they can be looked at")
+                time.sleep(POLL_S)  # a process ended while the suite read it
+        raise Failed(f"{address.text}: its processes end before the suite can read them")
 
     @property
     def root(self) -> int:
@@ -83,37 +83,37 @@ class Target:
 
     @property
     def pids(self) -> list[int]:
-        """All processes that there are now; the first ones are in it even when they have ended."""
+        """All current processes, and the first ones even if they have ended."""
         return sorted(discovery.with_descendants(self._roots))
 
     def running(self) -> list[int]:
-        """Those of its processes that have not ended."""
+        """Return its processes that have not ended."""
         return alive(self.pids)
 
     def listens(self) -> bool:
-        """Whether it runs and its listening socket is there."""
+        """Return whether it runs and its listening socket exists."""
         return bool(self.running()) and bool(sockets.listeners(self.address))
 
     def age_s(self) -> float:
-        """Seconds since its first process was started."""
+        """Return the time in s since its first process started."""
         stat = procfs.process_stat(_text(self.root, "stat"))
         started_s = stat.started_ticks / os.sysconf("SC_CLK_TCK")
         return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
 
     def descriptors(self) -> int:
-        """Open descriptors of all processes."""
+        """Count the open descriptors of all processes."""
         return sum(len(_names(pid, "fd")) for pid in self.running())
 
     def threads(self) -> int:
-        """Tasks of all processes."""
+        """Count the tasks of all processes."""
         return sum(len(_names(pid, "task")) for pid in self.running())
 
     def resident_bytes(self) -> int:
-        """Resident memory, what processes share counted once: exact, unlike VmRSS (proc(5))."""
+        """Return resident memory in bytes, shared pages once: exact, unlike VmRSS (proc(5))."""
         return sum(_resident_bytes(pid) for pid in self.running())
 
     def cpu_share(self, over_s: float) -> float:
-        """Its CPU seconds per second, for so long from now on."""
+        """Measure its CPU seconds per second for the next `over_s` seconds."""
         start_ns, before = time.monotonic_ns(), _cpu_ns(self.pids)
         time.sleep(over_s)
         after = _cpu_ns(self.pids)
@@ -121,7 +121,7 @@ class Target:
         return used_ns / (time.monotonic_ns() - start_ns)
 
     def open_connections(self) -> int:
-        """Connections of which the server has not finished closing its end."""
+        """Count the connections whose end at the server is not closed yet."""
         return sockets.still_open(self.address)
 
     def signal(self, number: int) -> None:
@@ -130,7 +130,10 @@ class Target:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stopped by SIGSTOP: whatever clients do meanwhile meets it all at once."""
+        """Stop the server by SIGSTOP; at its end it gets all that clients did meanwhile at once.
+
+        Raises Failed.
+        """
         try:
             if not until(self._stopped, STOPPED_S):
                 raise Failed("SIGSTOP did not stop the server")
@@ -139,18 +142,21 @@ class Target:
             self.thaw()
 
     def _stopped(self) -> bool:
-        """Stop what runs, processes that were forked since the last call too; True if none did."""
+        """Stop all processes, also those forked since the last call; return whether none ran."""
         pids = [pid for pid in self.pids if not _is_stopped(pid)]
         send_signal(pids, signal.SIGSTOP)
         return not pids
 
     def thaw(self) -> None:
-        """Let it go on, in whatever state it was left."""
+        """Let it continue, whether it was stopped or not."""
         self.signal(signal.SIGCONT)
 
     @contextmanager
     def room_for(self, more: int) -> Iterator[None]:
-        """Its open files limited so that each process can open so many more, and no more."""
+        """Limit its open files so that each process can open exactly `more` descriptors.
+
+        Raises Failed.
+        """
         before = {}
         try:
             for pid in self.running():
@@ -165,14 +171,14 @@ class Target:
                     _limit_open_files(pid, *limits)
 
     def kill(self) -> None:
-        """End all of its processes at once, and wait until they are gone and nobody listens."""
+        """Kill all of its processes, and wait until they are gone and no process listens."""
         until(self._killed, KILLED_S)
 
     def _killed(self) -> bool:
-        """Kill what runs, processes that were forked since the last call too; True if none did.
+        """Kill all processes, also those forked since the last call; return whether none ran.
 
-        A fork that outlives its parent is found by the listening socket that it holds, which would
-        keep a successor from its port.
+        The suite finds a fork that outlives its parent by its listening socket. That socket would
+        keep the next server from the port.
         """
         listeners = sockets.listeners(self.address)
         holders = sockets.holders(listeners) - {os.getpid()}
@@ -182,25 +188,25 @@ class Target:
 
 
 def alive(pids: Iterable[int]) -> list[int]:
-    """Those of the processes that have not ended."""
+    """Return the processes that have not ended."""
     return [pid for pid in pids if _state(pid) not in "ZX"]
 
 
 def send_signal(pids: Iterable[int], number: int) -> None:
-    """Send a signal to each of the processes; one that has just ended is no matter."""
+    """Send a signal to each of the processes; skip those that have ended."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def _cpu_ns(pids: Iterable[int]) -> dict[int, int]:
-    """CPU time of each process, with all its threads."""
+    """Return the CPU time of each process in ns, with all its threads."""
     clocks = {pid: clock_ns(pid) for pid in pids}
     return {pid: ns for pid, ns in clocks.items() if ns is not None}
 
 
 def _state(pid: int) -> str:
-    """The process's state in one letter; X for one that is gone."""
+    """Return the process's state as one letter; X if it does not exist."""
     try:
         return procfs.process_stat(Path(f"/proc/{pid}/stat").read_text()).state
     except OSError:
@@ -208,8 +214,11 @@ def _state(pid: int) -> str:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Whether all its threads are, or are over: one that was not let run since the signal takes one
-    more connection before it notices (inet_csk_accept() looks at its queue first)."""
+    """Return whether all its threads are stopped or have ended.
+
+    A thread that has not run since the signal accepts one more connection before it stops
+    (inet_csk_accept() looks at its queue first).
+    """
     with suppress(OSError):  # it ended
         tasks = Path(f"/proc/{pid}/task").iterdir()
         return all(_state(int(task.name)) in "TZX" for task in tasks)
@@ -217,7 +226,7 @@ def _is_stopped(pid: int) -> bool:
 
 
 def _text(pid: int, name: str) -> str:
-    """A file of a process in /proc. Raises Failed when it cannot be read."""
+    """Read a file of a process in /proc. Raises Failed if it cannot be read."""
     try:
         return Path(f"/proc/{pid}/{name}").read_text()
     except OSError as error:
@@ -225,7 +234,7 @@ def _text(pid: int, name: str) -> str:
 
 
 def _resident_bytes(pid: int) -> int:
-    """A process's share of resident memory, 0 of one that has ended. Raises Failed."""
+    """Return a process's share of resident memory in bytes, 0 if it has ended. Raises Failed."""
     try:
         return procfs.sizes(Path(f"/proc/{pid}/smaps_rollup").read_text())["Pss"]
     except OSError as error:
@@ -235,9 +244,9 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _names(pid: int, directory: str) -> list[str]:
-    """What is in a directory of a process in /proc, nothing of one that has ended. Raises Failed.
+    """List a directory of a process in /proc; empty if the process has ended. Raises Failed.
 
-    A plain list: there may be 10,000 entries.
+    `os.listdir` returns a plain list: there may be 10,000 entries.
     """
     try:
         return os.listdir(f"/proc/{pid}/{directory}")  # noqa: PTH208
@@ -248,9 +257,9 @@ def _names(pid: int, directory: str) -> list[str]:
 
 
 def _is_ending(pid: int) -> bool:
-    """Whether a process that cannot be read has ended, or is about to.
+    """Return whether a process that cannot be read has ended or is ending.
 
-    Then it denies access before it is gone (ptrace_may_access in kernel/ptrace.c).
+    The kernel denies access to an ending process (ptrace_may_access in kernel/ptrace.c).
     """
     try:
         stat = procfs.process_stat(Path(f"/proc/{pid}/stat").read_text())
@@ -264,9 +273,9 @@ def _unseen(error: OSError) -> str:
 
 
 def _open_files(pid: int) -> tuple[int, int]:
-    """The soft and the hard limit of a process's open files, which the kernel always bounds.
+    """Return the soft and the hard limit of a process's open files; the kernel bounds both.
 
-    Raises ProcessLookupError where it has ended, Failed where its limits cannot be read.
+    Raises ProcessLookupError if it has ended, Failed if its limits cannot be read.
     """
     if _is_ending(pid):
         raise ProcessLookupError(pid)
@@ -282,9 +291,9 @@ def _open_files(pid: int) -> tuple[int, int]:
 
 
 def _limit_open_files(pid: int, soft: int, hard: int) -> None:
-    """Limit the open files of a process. Raises Failed, or ProcessLookupError where it has ended.
+    """Limit the open files of a process. Raises Failed, or ProcessLookupError if it has ended.
 
-    Only a process of the same user may do that: as another one, this process starts one.
+    Only a process of the same user may do that. For another user, this process starts one.
     """
     try:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
@@ -304,14 +313,14 @@ def _limit_open_files(pid: int, soft: int, hard: int) -> None:
         extra_groups=[],
     )
     if done.returncode != 0 and not _is_ending(pid):
-        raise Failed(f"its open files cannot be limited: {done.stderr.strip()}")
+        raise Failed(f"prlimit could not limit the server's open files: {done.stderr.strip()}")
 
 
 def _limit_for(pid: int, more: int) -> int:
-    """The RLIMIT_NOFILE with which a process can open exactly `more` descriptors.
+    """Return the RLIMIT_NOFILE with which a process can open exactly `more` descriptors.
 
-    The limit is one more than the highest number that may be given out, and the lowest free number
-    is given out first, so gaps below it count too.
+    The limit is one more than the highest number that the kernel may use. The kernel uses the
+    lowest free number first, so gaps below the limit count too.
     """
     used = {int(name) for name in _names(pid, "fd")}
     number = free = 0

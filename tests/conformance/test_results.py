@@ -83,8 +83,8 @@ def test_what_the_suite_told_comes_first_and_unchanged() -> None:
     ("end", "status", "words"),
     [
         (End(1, "x: cannot listen\n"), "pass", "exit status 1, x: cannot listen"),
-        (End(1, " \n"), "fail", "said nothing"),
-        (End(0, "fine"), "fail", "as if all were well"),
+        (End(1, " \n"), "fail", "printed nothing"),
+        (End(0, "fine"), "fail", "expected another exit code"),
         (End(None, ""), "fail", "did not exit within 5 s"),
         (None, "fail", "never started"),
     ],
@@ -120,8 +120,8 @@ def test_a_server_that_is_told_to_end_has_to_exit_with_0(end: End | None, status
             "bytes_in: it counted 4999, its clients 5,000",
         ),
         (f"{EARLIER}\n" + LINE.replace("waits", "polls"), "fail", "waits: missing"),
-        (LINE, "fail", "one SIGUSR1 was answered by 0 lines"),
-        (f"{EARLIER}\n{EARLIER}\n{LINE}", "fail", "one SIGUSR1 was answered by 2 lines"),
+        (LINE, "fail", "after one SIGUSR1, got 0"),
+        (f"{EARLIER}\n{EARLIER}\n{LINE}", "fail", "after one SIGUSR1, got 2"),
         (
             f"{EARLIER.replace('4000', '3999', 1)}\n{LINE}",
             "fail",

@@ -267,4 +267,4 @@ def test_a_check_after_which_the_server_is_gone_has_failed() -> None:
     log.run(check("A", passes), server=Server(alive=False))
 
     assert log.ended == [("A", "fail")]
-    assert log.text("A") == "nobody listens any more; the server has ended"
+    assert log.text("A") == "no process listens any more; the server has ended"
