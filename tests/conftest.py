@@ -88,11 +88,16 @@ def pytest_runtest_protocol(
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Count a test once: at its call, or where its setup or teardown failed."""
+    """Count what passed or failed; a test that is skipped, also from inside, is neither."""
     report = yield
-    if report.failed or report.when == "call":
+    tally.begun.add(item.nodeid)
+    if report.failed or (report.when == "call" and not report.skipped):
         tally.count(item.nodeid, is_timing=_is_timing(item), is_failed=report.failed)
     return report
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    tally.collected = len(session.items)
 
 
 def pytest_sessionfinish() -> None:

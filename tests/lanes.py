@@ -50,27 +50,39 @@ class Lane:
 
 @dataclass
 class Tally:
-    """What became of the tests of one process.
+    """What became of the tests of one process; each has its id in a set, so that it counts once.
 
     Attributes:
-        timing: number of tests marked `timing` that ran.
-        failed_timing: ids of those that failed or whose fixture did.
-        failed: ids of the other tests that failed.
+        collected: number of tests that were to run.
+        begun: ids of those whose turn came, skipped ones too.
+        timing: ids of those marked `timing` that passed or failed.
+        failed: ids of those that failed, at whatever stage or stages.
         waited_s: time that this process waited for tests of other processes.
     """
 
-    timing: int = 0
-    failed_timing: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    collected: int = 0
+    begun: set[str] = field(default_factory=set)
+    timing: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
     waited_s: float = 0.0
 
     def count(self, name: str, *, is_timing: bool, is_failed: bool) -> None:
-        """Add a test that ran."""
-        self.timing += is_timing
+        """Add what a test came to: a pass or a failure."""
+        if is_timing:
+            self.timing.add(name)
         if is_failed:
-            (self.failed_timing if is_timing else self.failed).append(name)
+            self.failed.add(name)
 
     def write(self) -> None:
         """Write it where `C10K_TALLY` says, if it does."""
         if path := os.environ.get(TALLY):
-            Path(path).write_text(json.dumps(asdict(self)))
+            Path(path).write_text(json.dumps(asdict(self), default=sorted))
+
+    @classmethod
+    def read(cls, path: Path) -> Tally | None:
+        """What a process wrote; None where it wrote nothing, as it broke off."""
+        if not path.exists():
+            return None
+        told = json.loads(path.read_text())
+        ids = {name: set(told.pop(name)) for name in ("begun", "timing", "failed")}
+        return cls(**told, **ids)

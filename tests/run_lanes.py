@@ -3,18 +3,17 @@
 Campaigns mostly wait for windows to pass; what needs none runs next to them. Each lane has a lock
 of its own, as the host's lock allows one campaign at a time. A test marked `timing` runs alone
 (`lanes.py`). One that fails runs once more, since other work on the host may have caused the
-failure. The run fails if a third of them fail, or any other test.
+failure. The run fails if a third of them fail, or any other test, or if a test did not run.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lanes import LANES, TALLY, Tally
@@ -75,30 +74,40 @@ def start(
     )
 
 
-def tally_of(name: str, work: Path) -> Tally:
-    """What a lane counted; nothing where it broke off."""
-    path = work / f"{name}.tally"
-    return Tally(**json.loads(path.read_text())) if path.exists() else Tally()
+def tally_of(name: str, work: Path) -> Tally | None:
+    """What a lane counted; None where it broke off."""
+    return Tally.read(work / f"{name}.tally")
 
 
-def verdict(codes: dict[str, int], tallies: Iterable[Tally]) -> tuple[list[str], str]:
-    """Which tests run once more, and why the run fails, or "" where it does not yet. Pure."""
+def unfinished(codes: Mapping[str, int], tallies: Mapping[str, Tally | None]) -> str:
+    """Why not all tests ran, or "". Pure.
+
+    A process that a test ends by os._exit(0) has the exit code of one that passed, and no tally.
+    """
     whole = (PASSED, FAILED, NONE_SELECTED)
-    broken = [name for name, code in codes.items() if code not in whole]
+    broken = [name for name, code in codes.items() if code not in whole or tallies[name] is None]
     if broken:
-        return [], f"broke off before its end: {', '.join(broken)}"
+        return f"broke off before its end: {', '.join(broken)}"
+    missing = sum(tally.collected - len(tally.begun) for tally in tallies.values() if tally)
+    return f"{missing} tests did not run (`-x` and `--maxfail` stop early)" if missing else ""
+
+
+def verdict(codes: Mapping[str, int], tallies: Mapping[str, Tally | None]) -> tuple[list[str], str]:
+    """Which tests run once more, and why the run fails, or "" where it does not yet. Pure."""
+    if why := unfinished(codes, tallies):
+        return [], why
     if set(codes.values()) == {NONE_SELECTED}:
         return [], "no test was selected"
-    counted = list(tallies)
-    failed = [name for tally in counted for name in tally.failed]
-    again = list(dict.fromkeys(name for tally in counted for name in tally.failed_timing))
-    timing = sum(tally.timing for tally in counted)
-    if failed:
-        return [], f"{len(failed)} tests failed that are not marked `timing`"
+    counted = [tally for tally in tallies.values() if tally]
+    timing = {name for tally in counted for name in tally.timing}
+    failed = {name for tally in counted for name in tally.failed}
+    again = sorted(failed & timing)
+    if failed - timing:
+        return [], f"{len(failed - timing)} tests failed that are not marked `timing`"
     if FAILED in codes.values() and not again:
         return [], "pytest failed, though no test did"
-    if again and len(again) >= timing * ONCE_MORE_MAX:
-        return [], f"{len(again)} of {timing} tests marked `timing` failed, a third or more"
+    if again and len(again) >= len(timing) * ONCE_MORE_MAX:
+        return [], f"{len(again)} of {len(timing)} tests marked `timing` failed, a third or more"
     return again, ""
 
 
@@ -139,13 +148,17 @@ def main() -> int:
         codes = both(work, sys.argv[1:])
         tallies = {name: tally_of(name, work) for name in codes}
         for name, tally in tallies.items():
-            print(f"{name}: waited {tally.waited_s:.0f} s for tests that run alone")
-        again, why = verdict(codes, tallies.values())
+            if tally:
+                print(f"{name}: waited {tally.waited_s:.0f} s for tests that run alone")
+        again, why = verdict(codes, tallies)
         print(f"tests that run once more: {len(again)}", *again, sep="\n  ", flush=True)
+        if again:
+            codes = ended({"again": start("again", again, work)})
+            why = unfinished(codes, {"again": tally_of("again", work)})
         if why:
             print(f"error: {why}")
             return FAILED
-        return ended({"again": start("again", again, work)})["again"] if again else PASSED
+        return codes["again"] if again else PASSED
 
 
 if __name__ == "__main__":

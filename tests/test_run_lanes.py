@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 import run_lanes
 from lanes import LANES, TALLY, Tally
-from run_lanes import ROOT, lanes, verdict
+from run_lanes import ROOT, lanes, tally_of, unfinished, verdict
 
 
 def files(arguments: list[str]) -> set[Path]:
@@ -31,30 +30,43 @@ def test_each_file_of_tests_is_in_one_lane() -> None:
     assert first | second == set((ROOT / "tests").rglob("test_*.py"))
 
 
+def tally(timing: int = 0, failed: int = 0, others_failed: int = 0) -> Tally:
+    """Of so many tests marked `timing`, and of others that failed."""
+    ids = [f"t{number:02}" for number in range(timing)]
+    others = [f"other{number}" for number in range(others_failed)]
+    every = {*ids, *others}
+    return Tally(len(every), every, set(ids), {*ids[:failed], *others})
+
+
 @pytest.mark.parametrize(
-    ("codes", "tally", "again", "why"),
+    ("codes", "second", "again", "why"),
     [
-        ((0, 0), Tally(), [], ""),
-        # A test whose call and teardown failed has failed twice
-        ((0, 1), Tally(timing=1, failed_timing=["a", "b", "a"]), ["a", "b"], ""),
-        ((0, 1), Tally(timing=1, failed_timing=["a"], failed=["b"]), [], "1 tests failed"),
-        ((0, 1), Tally(timing=1), [], "no test did"),
-        ((5, 0), Tally(), [], ""),
-        ((5, 5), Tally(), [], "no test was selected"),
-        ((0, 2), Tally(), [], "broke off before its end: others"),
-        ((-9, 0), Tally(), [], "broke off before its end: campaigns"),
-        ((0, 1), Tally(failed_timing=[str(n) for n in range(33)]), [str(n) for n in range(33)], ""),
-        ((0, 1), Tally(failed_timing=[str(n) for n in range(34)]), [], "34 of 100"),
+        ((0, 0), Tally(), 0, ""),
+        ((0, 1), tally(4, 1), 1, ""),
+        ((0, 1), tally(4, 1, others_failed=1), 0, "1 tests failed"),
+        ((0, 1), tally(4), 0, "no test did"),
+        ((5, 0), Tally(), 0, ""),
+        ((5, 5), Tally(), 0, "no test was selected"),
+        ((0, 2), Tally(), 0, "broke off before its end: others"),
+        ((-9, 0), Tally(), 0, "broke off before its end: campaigns"),
+        # A test ended its process by os._exit(0)
+        ((0, 0), None, 0, "broke off before its end: others"),
+        # -x ended it at a test marked `timing`
+        ((0, 1), Tally(3, {"a"}, {"a"}, {"a"}), 0, "2 tests did not run"),
+        ((0, 1), tally(100, 33), 33, ""),
+        ((0, 1), tally(99, 33), 0, "33 of 99"),
     ],
 )
 def test_only_timing_tests_run_once_more_and_less_than_a_third_of_them(
-    codes: tuple[int, int], tally: Tally, again: list[str], why: str
+    codes: tuple[int, int], second: Tally | None, again: int, why: str
 ) -> None:
-    counted = Tally(100 - tally.timing)
+    names = list(lanes(ROOT))
 
-    found = verdict(dict(zip(lanes(ROOT), codes, strict=True)), [counted, tally])
+    found = verdict(
+        dict(zip(names, codes, strict=True)), dict(zip(names, (Tally(), second), strict=True))
+    )
 
-    assert found[0] == again
+    assert found[0] == [f"t{number:02}" for number in range(again)]
     assert why in found[1]
     assert bool(found[1]) == bool(why)
 
@@ -66,8 +78,16 @@ import pytest
 def broken():
     raise OSError
 
+@pytest.fixture
+def breaks():
+    yield
+    raise OSError
+
 @pytest.mark.timing
-def test_fails(): assert False
+def test_fails_twice(breaks): assert False
+
+@pytest.mark.timing
+def test_is_skipped_inside(): pytest.skip()
 
 @pytest.mark.timing
 def test_has_no_fixture(broken): pass
@@ -82,33 +102,60 @@ def test_fails_at_any_time(): assert False
 """
 
 
-@pytest.mark.parametrize("slow", ["", "1"])
-def test_a_process_counts_its_tests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
-) -> None:
+def counted(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tests: str, *options: str
+) -> tuple[subprocess.CompletedProcess[str], Tally | None]:
+    """Run tests as a lane does."""
     for name in ("conftest.py", "lanes.py"):
-        (tmp_path / name).write_text((ROOT / "tests" / name).read_text())
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  timing\n  slow\n")
-    (tmp_path / "test_counted.py").write_text(COUNTED)
-    monkeypatch.setenv(TALLY, str(tmp_path / "tally"))
+        (directory / name).write_text((ROOT / "tests" / name).read_text())
+    (directory / "pytest.ini").write_text("[pytest]\nmarkers =\n  timing\n  slow\n")
+    (directory / "test_counted.py").write_text(tests)
+    monkeypatch.setenv(TALLY, str(directory / "one.tally"))
     monkeypatch.delenv(LANES, raising=False)  # the lock is held by the process of this test
-    monkeypatch.setenv("C10K_SLOW", slow)
-
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
+        [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", *options],
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=60,
     )
+    return done, tally_of("one", directory)
+
+
+def names(ids: set[str]) -> list[str]:
+    return sorted(name.partition("::")[2] for name in ids)
+
+
+@pytest.mark.parametrize("slow", ["", "1"])
+def test_a_process_counts_each_test_that_passed_or_failed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
+) -> None:
+    monkeypatch.setenv("C10K_SLOW", slow)
+
+    done, tally = counted(tmp_path, monkeypatch, COUNTED)
 
     assert done.returncode == run_lanes.FAILED
-    tally = Tally(**json.loads((tmp_path / "tally").read_text()))
-    assert tally.timing == 3
-    assert [name.partition("::")[2] for name in tally.failed_timing] == [
-        "test_fails",
-        "test_has_no_fixture",
-    ]
+    assert tally
     long = ["test_is_long"] * bool(slow)
-    assert [name.partition("::")[2] for name in tally.failed] == [*long, "test_fails_at_any_time"]
+    assert names(tally.timing) == ["test_fails_twice", "test_has_no_fixture", "test_passes"]
+    assert names(tally.failed - tally.timing) == ["test_fails_at_any_time", *long]
+    assert names(tally.failed & tally.timing) == ["test_fails_twice", "test_has_no_fixture"]
+    assert tally.collected == len(tally.begun) == 6
     assert ("takes long; runs with C10K_SLOW=1" in done.stdout) is not bool(slow)
+
+
+def test_a_process_that_stops_early_says_how_many_tests_did_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, tally = counted(tmp_path, monkeypatch, COUNTED, "-x")
+
+    assert "5 tests did not run" in unfinished({"one": done.returncode}, {"one": tally})
+
+
+def test_a_process_that_a_test_ends_with_0_has_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, tally = counted(tmp_path, monkeypatch, "import os\ndef test_ends(): os._exit(0)\n")
+
+    assert done.returncode == run_lanes.PASSED
+    assert "broke off" in unfinished({"one": done.returncode}, {"one": tally})
