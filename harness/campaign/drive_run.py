@@ -260,7 +260,10 @@ def drive(request: Request, show: Emit) -> Driven:
 
 def _require_own_end(load: subprocess.Popen[bytes]) -> None:
     """Raise Interrupted where a signal from outside ended the load."""
-    number = killed.from_outside(load.wait(LOAD_STOP_S))
+    try:
+        number = killed.from_outside(load.wait(LOAD_STOP_S))
+    except subprocess.TimeoutExpired:  # it closed its standard output and goes on
+        return
     if number is not None:
         how = killed.told(number, lacked_memory=False, senders="`kill`")
         raise Interrupted(f"the load was ended: {how}")

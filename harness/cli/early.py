@@ -6,6 +6,7 @@ them. The command itself runs with that handler, or with those of harness/host/i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -29,7 +30,8 @@ def raise_again() -> None:
 
 
 def _end(*_: object) -> None:
-    os.write(2, f"\n{ending(Exit.INTERRUPTED)}\n".encode())
+    with contextlib.suppress(OSError):  # standard error may be closed, or a full disk
+        os.write(2, f"\n{ending(Exit.INTERRUPTED)}\n".encode())
     os._exit(Exit.INTERRUPTED)
 
 

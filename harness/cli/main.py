@@ -117,6 +117,7 @@ def main() -> NoReturn:
     """
     output.make_safe()
     code = _exit_code(functools.partial(cli.main, standalone_mode=False))
+    early.end_at_once()
     if (lost := output.lost()) and not code:
         _complain(
             f"standard output accepts no more data: {lost.strerror}",
@@ -125,7 +126,6 @@ def main() -> NoReturn:
         code = Exit.HOST_NOT_FIT
     if code:
         click.echo(ending(code), err=True)
-    early.end_at_once()
     sys.exit(code)
 
 

@@ -38,8 +38,9 @@ def require_imports() -> None:
         HostNotFit: it, or the limit of tasks, is too low.
     """
     require_addresses(_addresses(), IMPORTS_BYTES, "loading pandas and NumPy")
-    if os.geteuid() != 0:  # root has no such limit
-        require_tasks(resource.getrlimit(resource.RLIMIT_NPROC)[0], tasks_of(os.getuid()))
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    if os.geteuid() != 0 and limit != resource.RLIM_INFINITY:  # root has no such limit
+        require_tasks(limit, tasks_of(os.getuid()))
 
 
 def _addresses() -> int:

@@ -54,3 +54,18 @@ def test_where_sigint_is_ignored_the_command_runs() -> None:
     )
 
     assert done.returncode == 0
+
+
+def test_sigint_ends_with_130_also_where_standard_error_is_closed() -> None:
+    program = (
+        "import os, signal\n"
+        "from harness.cli import early\n"
+        "early.end_at_once()\n"
+        "os.close(2)\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    done = subprocess.run(
+        ["env", "--default-signal=INT", sys.executable, "-c", program], timeout=60
+    )
+
+    assert done.returncode == Exit.INTERRUPTED
