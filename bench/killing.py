@@ -113,8 +113,7 @@ class Place:
         return found[0] if found else None
 
     def hit(self, run: Running, victim: str, by: signal.Signals, moment_s: float) -> bool:
-        """Send the signal at the moment, once such a victim exists; False if the run ended
-        first."""
+        """Send the signal at the moment, once a victim exists; False if the run ended first."""
         while run.process.poll() is None:
             if time.monotonic() >= moment_s and self._send(run, victim, by):
                 return True

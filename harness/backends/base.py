@@ -254,8 +254,11 @@ class Backend(Protocol):
         """
 
     def place(self, variant: Variant) -> str:
-        """Name the place of its build. Builds of one place share files, or layers of images: the
-        first one runs alone (harness/campaign/worker_pool.py)."""
+        """Name the place of its build.
+
+        Builds of one place share files, or layers of images: the first one runs alone
+        (harness/campaign/worker_pool.py).
+        """
 
     def prepare(self, variant: Variant, timeout_s: float) -> Prepared:
         """Build the server. Several threads may call it at once.

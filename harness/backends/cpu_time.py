@@ -126,8 +126,11 @@ _joinable: dict[Path, bool] = {}
 
 
 def _may_join(group: CpuGroup) -> bool:
-    """Whether a process of ours may move to the group. Version 2 also needs rights above it, and
-    refuses processes in some kinds of groups. All groups of one parent have the same answer."""
+    """Whether a process of ours may move to the group.
+
+    Version 2 also needs rights above it, and refuses processes in some kinds of groups. All groups
+    of one parent have the same answer.
+    """
     parent = group.directory.parent
     if parent not in _joinable:
         join = ["sh", "-c", 'echo 0 > "$1"', "sh", str(group.members)]

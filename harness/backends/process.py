@@ -317,8 +317,11 @@ class ProcessTrial:
 
 
 def _own_ns(server: KeptServer, seen: server_processes.Processes) -> int:
-    """CPU time of its group, or of its processes. The keeper is outside the group. Of a child that
-    no process waited for, the kernel drops the time, and then no process has it."""
+    """CPU time in ns of the server's group, or of its processes if that is more.
+
+    The keeper is outside the group. The time of a child that no process waited for is only in the
+    group's.
+    """
     return max(cpu_time.group_ns(server.group) or 0, cpu_time.below_ns(server.process.pid, seen))
 
 

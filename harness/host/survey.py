@@ -245,8 +245,9 @@ def _processors() -> dict[str, Any]:
 
 
 def _control_groups() -> dict[str, Any]:
-    """Read the cgroup version. The controllers decide: version 1 hosts often mount an empty tree
-    of version 2 too.
+    """Read the cgroup version and what the cgroup still admits.
+
+    The controllers decide: version 1 hosts often mount an empty tree of version 2 too.
     """
     root = SYS / "fs/cgroup"
     unified = text(root / "cgroup.controllers")

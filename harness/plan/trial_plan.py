@@ -63,8 +63,10 @@ class Trial:
         return tuple(cell for step in self.steps for cell in step.cells)
 
     def number(self, position: int) -> int:
-        """Position in the plan of the `position`-th cell to run; behind the last cell, the position
-        after it."""
+        """Position in the plan of the `position`-th cell to run.
+
+        Behind the last cell, it is the position after it.
+        """
         if self.numbers is None:
             return position
         return self.numbers[position] if position < len(self.numbers) else self.numbers[-1] + 1
