@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness import gates
 from harness.conformance.suite import every_check
+from harness.contract.codes import CellStatus
 from harness.contract.errors import EXIT_MEANINGS
 from harness.variants import strict_toml
 
@@ -182,7 +183,8 @@ def explanations() -> Iterator[Explanation]:
     for check in every_check():
         yield Explanation(check.id, f"conformance, {check.group}", check.name, check.explanation)
     for gate in gates.GATES:
-        text = f"{gate.rule}. Bound: {gate.bound}. A cell that fails it is {gate.effect}."
+        effect = "rejected (void in the data)" if gate.effect == CellStatus.VOID else gate.effect
+        text = f"{gate.rule}. Bound: {gate.bound}. A cell that fails it is {effect}."
         yield Explanation(gate.code, "gate of a cell", gate.title, text[0].upper() + text[1:])
     for code, (title, text) in OUTCOMES.items():
         yield Explanation(code, "end of a trial or a cell", title, text)

@@ -1,1 +1,4 @@
-"""One campaign → one offline page, one text, one line of the index. Pure but for templates."""
+"""Turn one campaign into one offline page, one text and one line of the index.
+
+Pure, apart from the files that it reads and writes.
+"""

@@ -1,8 +1,8 @@
-"""The difference of two campaigns, computed once: verdict, what else differs, one row a server.
+"""Compare two campaigns: the verdict, what else differs, and one row for each server.
 
 Rule 1: pure, and from the same models as the two reports.
-Rule 2: what cannot be told apart is called inconclusive, and what was not measured on both sides
-has its reason; neither is called unchanged.
+Rule 2: a change that the intervals do not settle is inconclusive. A server that was not measured on
+both sides has the reason. Neither is called unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from harness.analysis.between import Change, Unlike
 from harness.analysis.findings import Finding, Name, Part
 from harness.analysis.intervals import EFFECT_MIN, TRIALS_MIN, Comparison
 from harness.analysis.results import Analysis, Cell, CellKey
-from harness.contract.codes import CellStatus
 from harness.report.model import Model
 from harness.report.sections import tables
 from harness.report.sections.background import flat
@@ -27,8 +26,8 @@ HEADER = ("server", "before", "after", "change", "interval", "outcome")
 LEFT = ("server", "outcome")
 UNCHANGED = f"unchanged (within ± {EFFECT_MIN:.0%})".replace("%", " %")
 NOTE = (
-    "Trials of two campaigns are not interleaved: what drifted on the host between them is part of "
-    "every change. Intervals are corrected for the number of servers (Bonferroni)."
+    "Trials of two campaigns are not interleaved: if the host's speed drifted between them, every "
+    "change includes that drift. Intervals are corrected for the number of servers (Bonferroni)."
 )
 
 
@@ -45,7 +44,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A fact that is not the same on both sides, as text."""
+    """A fact that differs between the two sides, as text."""
 
     name: str
     before: str
@@ -54,9 +53,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One server: its figures and what became of them, as text.
+    """One server: its figures on both sides and their change, as text.
 
-    `tone` is ok, warn, bad, or neutral where nothing is compared.
+    `tone` is ok, warn or bad, or neutral if nothing is compared.
     """
 
     variant: str
@@ -72,7 +71,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Another cell that both campaigns measured: what it is, and its rows."""
+    """Another cell that both campaigns measured: its name and its rows."""
 
     what: str
     rows: tuple[Row, ...]
@@ -89,10 +88,10 @@ class Compared:
     """One comparison.
 
     Attributes:
-        unlike: what of plan and host differs; not empty only when the comparison was forced.
-        environment: the other facts that differ, code and images among them.
-        elsewhere: the other cells with traffic that both have; they decide nothing.
-        lost: servers with a figure before and, though planned, none after.
+        unlike: differences of plan and host; not empty only if the comparison was forced.
+        environment: the other facts that differ, code and images included.
+        elsewhere: the other cells with traffic that both have; the verdict does not use them.
+        lost: servers with a figure before and, although planned, none after.
     """
 
     before: Side
@@ -109,7 +108,7 @@ class Compared:
 
     @property
     def tone(self) -> str:
-        """Of the verdict: bad, warn, ok, or neutral where nothing is compared."""
+        """The tone of the verdict: bad, warn or ok, or neutral if nothing is compared."""
         if self.regressed(0):
             return "bad"
         outcomes = {one.comparison.outcome for one in self.changes if one.comparison}
@@ -118,7 +117,7 @@ class Compared:
         return "warn" if outcomes == {"inconclusive"} else "ok"
 
     def regressed(self, percent: float) -> tuple[str, ...]:
-        """Servers that are different and slower by at least `percent`, and those that were lost."""
+        """Return the servers that are slower by at least `percent`, and the lost ones."""
         slower = [
             one.variant
             for one in self.changes
@@ -130,10 +129,10 @@ class Compared:
 
 
 def differences(found: tuple[Unlike, ...]) -> tuple[Difference, ...]:
-    """Nested facts leaf by leaf, only the leaves that differ."""
+    """Return the differing leaves of nested facts."""
     lines = []
     for one in found:
-        # A side that lacks the fact has no leaf of its own beside those of the other.
+        # A side that lacks the fact gets no leaf of its own; the other side's leaves suffice.
         first, second = (
             {} if side is None else dict(flat(side, one.name)) for side in (one.before, one.after)
         )
@@ -178,7 +177,7 @@ def build(
 
 
 def _key(before: Analysis, after: Analysis) -> CellKey | None:
-    """The headline's cell, or the largest of its scenario that both campaigns have."""
+    """Return the headline's cell, or the largest of its scenario that both campaigns have."""
     if before.headline.key == after.headline.key:
         return after.headline.key
     common = {cell.key for cell in before.cells if cell.efficiency}
@@ -212,7 +211,7 @@ def _banners(unlike: tuple[Difference, ...]) -> tuple[Banner, ...]:
     return (
         Banner(
             "bad",
-            f"Forced: plan or host are not alike ({names}), so a change need not be the server's.",
+            f"Forced: plan or host differ ({names}), so the server may not have caused a change.",
         ),
     )
 
@@ -227,7 +226,7 @@ def _caption(key: CellKey | None) -> str:
 
 
 def _verdict(changes: tuple[Change, ...], before: Analysis, after: Analysis) -> Finding:
-    """Which servers changed, which are inconclusive, and then the others, in one sentence."""
+    """Say in one sentence which servers changed, which are inconclusive, and the others."""
     if not any(one.comparison for one in changes):
         return Finding("shape", (f"Nothing is compared: {_nothing(changes, before, after)}.",))
     outcomes: dict[str, list[Change]] = {}
@@ -247,13 +246,13 @@ def _verdict(changes: tuple[Change, ...], before: Analysis, after: Analysis) -> 
 
 
 def _nothing(changes: tuple[Change, ...], before: Analysis, after: Analysis) -> str:
-    """Why nothing is compared, and what to do about it."""
+    """Return why nothing is compared, and what to do about it."""
     names = [{cell.variant for cell in side.cells} for side in (before, after)]
     if not all(names):
         empty = " and ".join(
             name for name, found in zip(("before", "after"), names, strict=True) if not found
         )
-        return f"nothing is measured in the campaign {empty}. Compare campaigns that have figures"
+        return f"no cell was measured in the campaign {empty}. Compare campaigns that have figures"
     if not names[0] & names[1]:
         return "the campaigns have no server in common. Compare two that share servers"
     if not changes:
@@ -336,7 +335,7 @@ def _reasons(before: str, after: str) -> str:
 
 
 def _why(cell: Cell | None) -> str:
-    """Why a side has no three figures; empty when it has."""
+    """Return why a side has fewer than TRIALS_MIN figures; empty if it has them."""
     usable = len(cell.efficiency.blocks) if cell and cell.efficiency else 0
     if usable >= TRIALS_MIN:
         return ""
@@ -345,4 +344,4 @@ def _why(cell: Cell | None) -> str:
     if usable:
         return f"{usable} of {TRIALS_MIN} usable trials"
     because = f" ({cell.reasons[0].text})" if cell.reasons else ""
-    return ("not measured" if cell.status == CellStatus.MISSING else cell.status) + because
+    return tables.status_word(cell.status) + because

@@ -1,4 +1,4 @@
-"""Draw a campaign's report, and the index of all campaigns, from the store alone."""
+"""Draw a campaign's report, and the index of all campaigns, from the files of the store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Drawn:
     Attributes:
         path: where it is.
         text: its verdict and ranked table for a terminal.
-        ranked_void: whether a cell that the ranking needs is void.
+        ranked_void: whether a cell that the ranking needs has a rejected trial.
         unproven: whether failed self-tests leave too few blocks for a ranking.
     """
 
@@ -37,12 +37,16 @@ class Drawn:
 
 
 def report(campaign: Campaign) -> Drawn:
-    """Write `report.html` of one campaign and `index.html` beside all campaigns."""
+    """Write `report.html` of one campaign and `index.html` of all campaigns.
+
+    Raises:
+        HostNotFit: a file cannot be written.
+    """
     headroom.require()
     from harness.report.charts import renderer
 
     with renderer.started() as render_chart:
-        # pandas takes half a second to import, which `c10k servers` must not wait for.
+        # pandas takes half a second to import: `c10k servers` must not wait for it.
         from harness.report.page import html
         from harness.report.text import terminal_text as text
 
@@ -55,7 +59,7 @@ def report(campaign: Campaign) -> Drawn:
 
 
 def model_of(campaign: Campaign) -> Model:
-    """Everything that the report of a campaign says."""
+    """Compute the model of a campaign's report."""
     from harness.report import model
 
     head = {**campaign.head(), "xray": campaign.xrays()}
@@ -63,7 +67,7 @@ def model_of(campaign: Campaign) -> Model:
 
 
 def report_as(kind: str, campaign: Campaign) -> str:
-    """The report as `md`, `csv` or `json`, ending in a newline; nothing is written."""
+    """Return the report as `md`, `csv` or `json`, ending in a newline; write no file."""
     from harness.report.page import html
     from harness.report.text import report_formats
 
@@ -75,10 +79,10 @@ def report_as(kind: str, campaign: Campaign) -> str:
 
 
 def compare(before: Campaign, after: Campaign, *, force: bool) -> Compared:
-    """What changed from one campaign to another.
+    """Compute what changed from one campaign to another.
 
     Raises:
-        UsageError: their plans or hosts are not alike, and `force` is not given.
+        UsageError: their plans or hosts differ, and `force` is not given.
     """
     from harness.analysis import between
     from harness.report import campaign_comparison as comparison
@@ -89,20 +93,20 @@ def compare(before: Campaign, after: Campaign, *, force: bool) -> Compared:
         told = "; ".join(f"{one.name} is {one.before}, then {one.after}" for one in unlike)
         raise UsageError(
             f"{before.name} and {after.name} cannot be compared: {told}",
-            hint="`--force` compares them all the same, and says so above the figures.",
+            hint="Use `--force` to compare them under a banner.",
         )
     return comparison.build((heads[0], model_of(before)), (heads[1], model_of(after)))
 
 
 def comparison(compared: Compared, before: Campaign, after: Campaign) -> Path:
-    """Write the comparison as a page beside the report of `after`."""
+    """Write the comparison as a page next to the report of `after`; return its path."""
     from harness.report.text import compare_formats
 
     return after.write(f"compare-{before.name}.html", compare_formats.page(compared))
 
 
 def comparison_as(kind: str, compared: Compared) -> str:
-    """The comparison as `text`, `md` or `json`, ending in a newline."""
+    """Return the comparison as `text`, `md` or `json`, ending in a newline."""
     from harness.report.text import compare_formats
 
     if kind == "json":
@@ -112,17 +116,17 @@ def comparison_as(kind: str, compared: Compared) -> str:
 
 
 def as_json(document: Any) -> str:
-    """A document for programs."""
+    """Return a document for programs, as JSON."""
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 def index(reports: Path, again: str) -> Path:
-    """Write `index.html`: every campaign in `reports` with its verdict.
+    """Write `index.html`: every campaign in `reports` with its verdict. Return its path.
 
-    `again` is the command that does so again.
+    `again` is the command that a message names for the next attempt.
 
     Raises:
-        HostNotFit: it cannot be written.
+        HostNotFit: the file cannot be written.
     """
     from harness.report import index as page
 

@@ -1,8 +1,8 @@
-"""How each variant's headline went from campaign to campaign, and what else changed on the way.
+"""Follow each server's headline from campaign to campaign, with what else changed.
 
-Rule 1: pure. What a campaign says about itself goes in; tracks come out.
-Rule 2: a track joins like with like only: one variant, one cell, one host. A step in it has a
-reason that can be named (another kernel, another build of the server, another harness) or none.
+Rule 1: pure, from the summaries of campaigns to tracks.
+Rule 2: a track joins only campaigns of one server, one cell and one host. A step in it has a named
+reason (another kernel, another build of the server, another harness) or none.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from harness.analysis.results import Analysis
 from harness.report.charts.axes import linear
 from harness.report.sections.tables import half_width
 
-# Of the drawn line of one track, in pixels; a mark's letter stands above it.
+# Size of the drawn line of one track, in pixels; the letter of a mark is above the line.
 WIDTH, HEIGHT, MARGIN = 240, 44, 10
 CAUSES = ("kernel", "image", "harness")
-# What names the code of the harness: its version, its commit, and in an image, which has none, its
-# files.
+# Keys that identify the code of the harness: its version, its commit and, in an image (which has no
+# commit), its files.
 HARNESS = ("harness", "git", "harness_source")
-# Digits of a digest that tell two builds apart.
+# Number of digits of a digest that distinguish two builds.
 DIGEST_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One variant's headline in one campaign.
+    """One server's headline in one campaign.
 
     Attributes:
-        value: echoes per second of server CPU, for drawing; `text` and `interval` say it.
-        marks: of `CAUSES`, what differs from the moment before.
-        x, y: where it is drawn, in pixels.
+        value: echoes per second of server CPU, for drawing; `text` and `interval` are its words.
+        marks: members of `CAUSES` that differ from the moment before.
+        x, y: its place in the drawing, in pixels.
     """
 
     campaign: str
@@ -50,7 +50,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """The moments of one variant at one cell on one host, the oldest first."""
+    """The moments of one server at one cell on one host, the oldest first."""
 
     variant: str
     cell: str
@@ -64,14 +64,14 @@ class Track:
 
     @property
     def change(self) -> str:
-        """From the first moment to the last; empty when there is one only."""
+        """The change from the first moment to the last; empty if there is only one."""
         if len(self.moments) < 2:
             return ""
         return wording.change(self.moments[-1].value / self.moments[0].value - 1).text
 
 
 def told(campaign: Mapping[str, Any], analysis: Analysis) -> dict[str, Any]:
-    """What a campaign contributes: its headline's figures, and what they were measured with."""
+    """Return a campaign's part of the history: its headline's figures, host, kernel and builds."""
     environment = campaign.get("environment") or {}
     built = {
         str(variant.get("name")): variant.get("image") or variant.get("digest")
@@ -116,7 +116,7 @@ def tracks(campaigns: Sequence[tuple[str, str, str, Mapping[str, Any]]]) -> tupl
 
 
 def _moment(campaign: str, created: str, href: str, figure: Any) -> Moment | None:
-    """None when the page of a stranger has no figure here."""
+    """Return the moment; None if a page from elsewhere has no usable figure."""
     value = figure.get("value") if isinstance(figure, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         return None

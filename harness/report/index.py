@@ -1,7 +1,7 @@
-"""`reports/index.html`: every campaign there is, one line each.
+"""Render `reports/index.html`: one line for each campaign.
 
-A campaign's line comes out of its own report, so a directory that was copied from another host
-appears without anything else; one without a report is listed by its `campaign.json`.
+The line comes from the campaign's own report, so a directory that was copied from another host
+appears too. A campaign without a report is listed by its `campaign.json`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.report.page.html import SUMMARY_ID, environment, summary
 from harness.report.sections import background
 from harness.store import stored_shapes
 
-# The summary stands in the head of the page; its charts need not be read.
+# The summary is in the head of the page: the harness need not read the charts.
 HEAD_BYTES = 65_536
 _SUMMARY = re.compile(rf'<script type="application/json" id="{SUMMARY_ID}">(.*?)</script>', re.S)
 
@@ -29,8 +29,8 @@ class Entry:
     """One campaign in the index.
 
     Attributes:
-        href: relative to `reports/`; empty without a report.
-        history: what `history.told` said of it; empty when its page says nothing.
+        href: path of the report, relative to `reports/`; empty without a report.
+        history: the result of `history.told`; empty if its page has none.
     """
 
     campaign: str
@@ -46,7 +46,7 @@ class Entry:
 
 
 def render(entries: Sequence[Entry]) -> str:
-    """The index as one HTML file, the latest campaign first."""
+    """Return the index as one HTML file, the latest campaign first."""
     ordered = sorted(entries, key=lambda entry: (entry.created, entry.campaign), reverse=True)
     known = [(entry.campaign, entry.created, entry.href, entry.history) for entry in entries]
     return (
@@ -62,7 +62,7 @@ def render(entries: Sequence[Entry]) -> str:
 
 
 def entry(model: Model, href: str) -> Entry:
-    """The line of a campaign whose report was just computed."""
+    """Return the line of a campaign from the model of its report."""
     return _entry(summary(model), href)
 
 
@@ -72,7 +72,7 @@ def entries(reports: Path) -> list[Entry]:
 
 
 def summary_of(page: str) -> dict[str, Any] | None:
-    """The summary inside a report; None when there is none that can be read."""
+    """Return the summary inside a report; None if there is none or it cannot be read."""
     found = _SUMMARY.search(page)
     try:
         value = stored_shapes.parse(found.group(1)) if found else None

@@ -1,7 +1,7 @@
-"""Everything that a report says, computed once: the page and the terminal only lay it out.
+"""Compute everything that a report says. The page and the terminal only lay it out.
 
 Rule 1: pure. The same campaign, records and outcomes give an equal model.
-Rule 2: verdict, table and charts are made from the same analysis, so they cannot disagree.
+Rule 2: verdict, table and charts come from the same analysis, so they cannot disagree.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ class Model:
 
     Attributes:
         verdict: at most three findings; `verdict_lines` has them as text.
-        findings: all of them.
-        validity: whether the figures can be used, with what caveats.
+        findings: all findings.
+        validity: whether the figures can be used, and the caveats.
         groups: the ranked table.
         cells: every cell with its status.
         failures: trials that failed, with their last log lines.
         checks: the gates, and how often each tripped.
         shapes: published results, and whether this campaign repeats them.
         facts: the environment, flattened.
-        limits: asked and applied.
-        fitness: what the doctor said of the host; None where it was not asked.
-        sections: one per variant.
-        matrices: language × mechanism, where families share mechanisms.
-        history: what the index joins from campaign to campaign.
+        limits: the limits that were asked for and that were applied.
+        fitness: the doctor's answer about the host; None if it did not run.
+        sections: one per server.
+        matrices: language × mechanism, if families share mechanisms.
+        history: the figures that the index joins from campaign to campaign.
         command: the command that repeats the campaign.
-        no_latency: why latencies are hidden in every format, and what that says of the ranking;
-            empty where they are shown.
+        no_latency: why latencies are hidden in every format, and what that means for the ranking;
+            empty if they are shown.
         attempts: the self-tests of the load generator, in their order.
     """
 
@@ -105,19 +105,19 @@ class Model:
 
     @property
     def shapes_conclusion(self) -> str:
-        """How many of the expected shapes it has."""
+        """The number of expected shapes that passed, failed, are not settled or do not apply."""
         return shapes.conclusion(self.shapes)
 
     @property
     def ranked_void(self) -> bool:
-        """Whether a cell that was to be ranked is void."""
+        """Whether a ranked cell has a rejected trial."""
         return self.analysis.ranked_void
 
 
 def build(
     campaign: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[Record]
 ) -> Model:
-    """Compute the report of a campaign, however much of it there is.
+    """Compute the report of a campaign, complete or not.
 
     Args:
         campaign: `campaign.json`.

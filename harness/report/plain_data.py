@@ -1,12 +1,12 @@
-"""The numbers behind a report as plain data: embedded in the page, and printed for programs.
+"""Give the numbers behind a report as plain data, for the page and for programs.
 
-Rule 1: nothing that can be read elsewhere: single trials are in `trials.jsonl`, and what was not
+Rule 1: no data that other files have: single trials are in `trials.jsonl`. A value that was not
 observed is null or has no key.
-Rule 2: cells are rows under `columns`: names that stood in each would be most of the bytes.
-Rule 3: an estimate is `[median]`, or `[median, low, high]` with its 95 % interval; the `key` of a
+Rule 2: cells are rows under `columns`: repeated names would be most of the bytes.
+Rule 3: an estimate is `[median]`, or `[median, low, high]` with its 95 % interval. The `key` of a
 cell is its place in `keys`.
-Rule 4: five significant digits. The page prints three; two more keep what is rounded again here
-from ending on another third digit, except at a tie.
+Rule 4: five significant digits. The page prints three. With two more, rounding again gives the same
+third digit, except at a tie.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from harness.analysis.results import Cell, Contrast, Row
 from harness.report.model import Model
 
 DIGITS = 5
-# Left out of objects that name them: empty is the same as not there.
+# Values that objects leave out: a missing key means the same.
 EMPTY: tuple[Any, ...] = (None, (), "")
 
 
 def data(model: Model) -> dict[str, Any]:
-    """Aggregates and curves of one campaign; what a cell has in common with others stands once."""
+    """Return aggregates and curves of one campaign; data that cells share occurs once."""
     analysis = model.analysis
     largest = _largest_storm(analysis.cells)
     distinct = dict.fromkeys(cell.key for cell in analysis.cells)
@@ -59,7 +59,7 @@ def data(model: Model) -> dict[str, Any]:
 
 
 def _columns(cells: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The names of all leaves once (`latency_us.p99`), and a row of values for each cell."""
+    """Return the names of all leaves once (`latency_us.p99`), and a row of values for each cell."""
     rows = [dict(_leaves(cell)) for cell in cells]
     names = list(dict.fromkeys(name for row in rows for name in row))
     return {"columns": names, "rows": [[row.get(name) for name in names] for row in rows]}
@@ -74,7 +74,7 @@ def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _without_cell(row: Row) -> dict[str, Any]:
-    """A row's cell is among the cells."""
+    """Return a row without its cell, which is one of the cells."""
     found: dict[str, Any] = compact(replace(row, cell=None))
     return found
 
@@ -86,7 +86,7 @@ def _against_best(contrast: Contrast | None) -> dict[str, Any]:
 
 
 def compact(value: Any) -> Any:
-    """Frozen values as lists, objects and rounded numbers."""
+    """Turn frozen values into lists, objects and rounded numbers."""
     if isinstance(value, Interval):
         return [compact(value.low), compact(value.high)]
     if isinstance(value, Estimate):
@@ -101,7 +101,7 @@ def compact(value: Any) -> Any:
 
 
 def rounded(value: float, digits: int = DIGITS) -> float | int | None:
-    """`value` with that many significant digits; None when it is no number that JSON has."""
+    """Return `value` with `digits` significant digits; None if JSON has no such number."""
     if not math.isfinite(value):
         return None
     found = float(f"{value:.{digits - 1}e}")
@@ -109,7 +109,7 @@ def rounded(value: float, digits: int = DIGITS) -> float | int | None:
 
 
 def _largest_storm(cells: tuple[Cell, ...]) -> int:
-    """The most connections that were opened at once: the only storm whose course is drawn."""
+    """Return the largest number of connections of a ramp: the page draws only this ramp."""
     return max((cell.key.connections for cell in cells if cell.ramp), default=0)
 
 

@@ -99,4 +99,4 @@ def test_noisy_cells_are_measured_again_within_the_bounds_and_every_attempt_stay
             assert cell["rate_offered_per_s"] == first[number]["rate_offered_per_s"]
         used = Attempts(done.cells, done.outcomes)
         assert all(used.is_used(cell) for cell in again.values())
-    assert "of earlier attempts" in done.out
+    assert "replaced by later attempts" in done.out

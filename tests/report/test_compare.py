@@ -130,7 +130,7 @@ def in_other_cells(name: str) -> tuple[dict[str, Any], Lines]:
         (lambda: in_other_cells("two"), "no cell in common", "the same profile"),
         (
             lambda: (side("two", seed=1)[0] | {"plan": []}, []),
-            *("nothing is measured in the campaign after", "have figures"),
+            *("no cell was measured in the campaign after", "have figures"),
         ),
     ],
     ids=["thin", "servers", "cells", "empty"],
@@ -311,7 +311,7 @@ def test_unlike_hosts_are_refused_by_name_and_compared_under_a_banner_when_force
     told = "environment.cpu_model is Toy CPU 9000, then Toy CPU 1"
     assert told in refused.exception.message
     assert "--force" in refused.exception.hint
-    assert "Forced: plan or host are not alike (environment.cpu_model)" in forced.output
+    assert "Forced: plan or host differ (environment.cpu_model)" in forced.output
 
 
 def test_a_campaign_older_than_a_key_of_profiles_is_no_other_plan() -> None:

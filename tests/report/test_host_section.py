@@ -26,8 +26,8 @@ def test_the_report_says_what_the_doctor_found_and_what_changes_it() -> None:
     page = html.render(built)
 
     assert built.fitness is not None
-    assert "The host holds 19,800 connections at most, bound by nofile" in page
-    assert "The host holds 4,000 threads at most, bound by pid-max" in page
+    assert "The host holds at most 19,800 connections, bound by nofile" in page
+    assert "The host holds at most 4,000 threads, bound by pid-max" in page
     shown = [found.check for found in built.fitness.findings]
     assert shown[:2] == ["pid-max", "netdev-backlog"]
     assert "nofile" not in shown

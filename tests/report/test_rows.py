@@ -82,4 +82,4 @@ def test_every_value_of_a_row_is_in_the_table_below_it(others: Model) -> None:
     for series in depth.series:
         told = [table[series.variant, f"{point.x:g}"] for point in series.points]
         assert told == [point.value for point in series.points]
-    assert "messages under way per connection</p>" in html.render(others)
+    assert "messages in flight per connection</p>" in html.render(others)

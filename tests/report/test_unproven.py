@@ -144,7 +144,7 @@ def test_latencies_are_of_the_blocks_that_are_vouched_for() -> None:
 
     assert found.no_latency == ""
     assert {part / of for part, of in counts} == {2 / 3}
-    assert "in no latency: block 1," in found.validity.text
+    assert "block 1 has no latencies:" in found.validity.text
 
 
 def test_a_block_that_nothing_vouches_for_is_shown_and_in_no_figure() -> None:
@@ -156,7 +156,7 @@ def test_a_block_that_nothing_vouches_for_is_shown_and_in_no_figure() -> None:
     assert best.cell.efficiency is not None
     assert set(best.cell.efficiency.by_block) == {2, 3, 4}
     assert best.cell.counts == (("valid", 3), ("unproven", 1))
-    assert "with no passed self-test next to their block" in found.validity.text
+    assert "no passed self-test next to their block" in found.validity.text
     words = next(row.words for group in found.groups for row in group.rows)
     assert words.startswith("unproven in 1 of 4 trials: no passed self-test is next to block 1")
     assert 'class="l valid">valid</td><td class="l">3 valid, 1 unproven' in html.render(found)

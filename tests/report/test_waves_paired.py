@@ -180,8 +180,8 @@ def test_the_report_says_that_there_were_waves_and_through_which_server_they_are
     built = model.build(*campaign())
 
     assert (
-        "4 interleaved trials, those of a block side by side in 2 waves of at most 4 servers, "
-        "paired through epoll-lt"
+        "4 interleaved trials, the servers of a block side by side in 2 waves of at most 4 "
+        "servers, paired through epoll-lt"
     ) in " · ".join(built.setting)
     assert (
         "the servers of each block ran in 2 waves: ratios between servers of different waves go "

@@ -91,10 +91,13 @@ class _Counter:
     def show(self, name: str, **cell: Any) -> None:
         self._seen += 1
         where = f"{cell['scenario']} at {cell['connections_requested']:,}"
-        click.echo(f"{name} {self._seen}/{self._of}: {where}: {cell['status']}", err=True)
+        status = cell["status"]
+        word = "rejected" if status == CellStatus.VOID else status
+        click.echo(f"{name} {self._seen}/{self._of}: {where}: {word}", err=True)
 
 
 def _text(request: Request, driven: Driven) -> str:
+    from harness.report.sections.tables import status_word
     from harness.report.text import columns
     from harness.report.text.terminal_text import NOTE
 
@@ -106,7 +109,8 @@ def _text(request: Request, driven: Driven) -> str:
     lines.append(table[0])
     for cell, line in zip(driven.cells, table[1:], strict=True):
         status = cell["status"]
-        lines.append(line.removesuffix(status) + click.style(status, fg=COLOURS.get(status)))
+        word = status_word(status)
+        lines.append(line.removesuffix(word) + click.style(word, fg=COLOURS.get(status)))
         lines += [told for _, text in cell["reasons"] for told in _wrapped(text)]
     if any(_is_closed(cell) for cell in driven.cells):
         lines.append(NOTE)
@@ -117,6 +121,7 @@ def _text(request: Request, driven: Driven) -> str:
 
 def _row(cell: dict[str, Any]) -> tuple[str, ...]:
     from harness.analysis import wording
+    from harness.report.sections.tables import status_word
 
     latency, mark = cell["latency_us"] or {}, "*" if _is_closed(cell) else ""
     p50, p99 = (
@@ -128,7 +133,7 @@ def _row(cell: dict[str, Any]) -> tuple[str, ...]:
         f"{cell['connections_requested']:,}",
         f"{cell['connections_established_min']:,}",
         wording.rate(cell["echoes_per_s"]).text if has_window else NONE,
-        *(p50, p99, NOT_SEEN, cell["status"]),
+        *(p50, p99, NOT_SEEN, status_word(cell["status"])),
     )
 
 

@@ -1,4 +1,4 @@
-"""Charts as static SVG: axes, labels and colours.
+"""Draw charts as static SVG: axes, labels and colours.
 
 They draw values that a section chose, and compute none.
 """

@@ -1,7 +1,7 @@
-"""Axes of the charts: domains, ticks, and labels that do not cover each other. Pure arithmetic.
+"""Compute axes of the charts: domains, ticks, and labels that do not overlap. Pure arithmetic.
 
-Two things that a chart library leaves to its user: ticks in steps of 1-2-5 fitted to the data
-(whole decades waste half of a plot), and names at the ends of lines, moved apart.
+A chart library leaves two things to its user: ticks in steps of 1-2-5 fitted to the data (whole
+decades waste half of a plot), and moving apart the names at the ends of lines.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Of the plot, labels and titles not counted, in pixels.
+# Size of the plot without labels and titles, in pixels.
 WIDTH, HEIGHT = 330, 210
-# Average advance of a sans-serif letter, and the least distance of two lines of text.
+# Average width of a sans-serif letter, and the least distance of two lines of text, in pixels.
 LETTER_PX, LINE_PX = 6.6, 14.0
 TICKS_MAX = 6
-# A logarithmic axis of more ticks than this has room for those at whole decades only.
+# A logarithmic axis with more ticks than this keeps only those at whole decades.
 LOG_TICKS_MAX = 9
 STEPS = (1.0, 2.0, 5.0)
 
@@ -30,11 +30,11 @@ class Scale:
     is_log: bool
 
     def pixel(self, value: float, length: float) -> float:
-        """Where `value` is on an axis of that length, in pixels from its low end."""
+        """Return the place of `value` on an axis of that length, in pixels from its low end."""
         return length * (self._at(value) - self._at(self.low)) / self._span
 
     def value(self, pixel: float, length: float) -> float:
-        """The value at that place."""
+        """Return the value at that place."""
         at = self._at(self.low) + pixel / length * self._span
         return 10**at if self.is_log else at
 
@@ -48,7 +48,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Text at the end of a line. `y` is where the line ends, then where the text goes."""
+    """Text at the end of a line. `y` is first the end of the line, then the place of the text."""
 
     text: str
     colour: int
@@ -57,14 +57,14 @@ class Label:
 
 
 def linear(high: float) -> Scale:
-    """From zero to the first tick at or above `high`."""
+    """Return a linear axis from zero to the first tick at or above `high`."""
     step = _step(max(high, 1e-9) / (TICKS_MAX - 1))
     count = max(1, math.ceil(high / step - 1e-9))
     return Scale(0.0, step * count, tuple(step * index for index in range(count + 1)), False)
 
 
 def logarithmic(low: float, high: float) -> Scale:
-    """From the tick at or below `low` to the one at or above `high`, in steps of 1-2-5."""
+    """Return a log axis from the tick at or below `low` to that at or above `high`, in 1-2-5."""
     steps = [
         step * 10.0**decade
         for decade in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 2)
@@ -80,7 +80,7 @@ def logarithmic(low: float, high: float) -> Scale:
 
 
 def connections_axis(measured: Sequence[float]) -> Scale:
-    """Logarithmic, with a tick at each measured N and nowhere else."""
+    """Return a logarithmic axis with a tick at each measured N and no other."""
     low, high = measured[0], measured[-1]
     if low == high:
         return Scale(low / 2, high * 2, (low,), True)
@@ -88,18 +88,18 @@ def connections_axis(measured: Sequence[float]) -> Scale:
 
 
 def percentile_axis(high: float) -> Scale:
-    """Of 1 / (1 - p): a tick for each further nine, from the lowest value to `high`."""
+    """Return an axis of 1 / (1 - p) up to `high`, with a tick for each further nine."""
     nines = max(1, math.floor(math.log10(high) + 1e-9))
     ticks = tuple(10.0**power for power in range(nines + 1))
     return Scale(1.0, max(high, ticks[-1]), ticks, True)
 
 
 def apart(labels: Sequence[Label], scale: Scale) -> list[Label]:
-    """Move labels apart so that no two lines of text touch, each as little as can be.
+    """Move labels apart so that no two lines of text touch, each by as little as possible.
 
-    They keep the order of their lines; of lines that end at the same height, the one named first
-    gets the lowest place. (Isotonic regression by pooling: a pile that collides becomes one
-    block around its middle.)
+    They keep the order of their lines. If lines end at the same height, the first label gets the
+    lowest place. (Isotonic regression by pooling: labels that collide become one block around their
+    middle.)
     """
     ordered = sorted(labels, key=lambda label: label.y)
     blocks: list[tuple[float, int]] = []  # (lowest place, size)
@@ -119,7 +119,7 @@ def apart(labels: Sequence[Label], scale: Scale) -> list[Label]:
 
 
 def _inside(place: float, size: int) -> float:
-    """The lowest place of a block so that it stays beside the plot, its foot first."""
+    """Return the lowest place of a block at which all of it stays at the plot's height."""
     return max(0.0, min(place, HEIGHT - (size - 1) * LINE_PX))
 
 

@@ -1,6 +1,6 @@
-"""What all charts have in common, as parts of a Vega-Lite specification: layers, axes, colours.
+"""Build the parts of a Vega-Lite specification that all charts share: layers, axes, colours.
 
-A specification is plain data, which tests hold against the schema of Vega-Lite. A library that
+A specification is plain data, which tests check against the schema of Vega-Lite. A library that
 builds it (Altair) took a third of the time of a report.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from harness.report.charts.axes import Scale
 
 FONT_PX = 12
-# 100, 1k, 2.5M: values on axes are short; the data tables have the digits.
+# 100, 1k, 2.5M: labels of axes are short; the data tables have all digits.
 LABELS = (
     "datum.value >= 1e6 ? format(datum.value / 1e6, '~g') + 'M' : "
     "datum.value >= 1e3 ? format(datum.value / 1e3, '~g') + 'k' : format(datum.value, '~g')"
@@ -23,7 +23,7 @@ Spec = dict[str, Any]
 
 
 def scaled(scale: Scale) -> Spec:
-    """The scale of an axis, as it is: nothing is rounded."""
+    """Return the scale of an axis; Vega-Lite must not round its domain."""
     return {
         "type": "log" if scale.is_log else "linear",
         "domain": [scale.low, scale.high],
@@ -33,22 +33,22 @@ def scaled(scale: Scale) -> Spec:
 
 
 def axis(scale: Scale, labels: str = LABELS) -> Spec:
-    """An axis with the ticks of `scale` and no others."""
+    """Return an axis with the ticks of `scale` and no others."""
     return {"values": list(scale.ticks), "labelExpr": labels, "labelFlush": False, "ticks": False}
 
 
 def quantity(field: str, **members: Any) -> Spec:
-    """A field of numbers."""
+    """Return the encoding of a field of numbers."""
     return {"field": field, "type": "quantitative", **members}
 
 
 def name(field: str, **members: Any) -> Spec:
-    """A field of words, or of numbers that stand for words."""
+    """Return the encoding of a field of words, or of numbers that mean words."""
     return {"field": field, "type": "nominal", **members}
 
 
 def coloured(indices: Iterable[int]) -> Spec:
-    """The colours of servers, which are variables of the page."""
+    """Return the colours of servers, which are CSS variables of the page."""
     known = sorted(set(indices))
     colours = [f"var(--s{index})" for index in known]
     return name("colour", legend=None, scale={"domain": known, "range": colours})
@@ -64,5 +64,5 @@ def layer(values: Values, mark: str, look: Spec, **encoding: Spec) -> Spec:
 
 
 def layered(layers: Sequence[Spec], width: float, height: float) -> Spec:
-    """A chart of these layers, the first one at the bottom; its size in pixels."""
+    """Return a chart of these layers, the first one at the bottom; its size is in pixels."""
     return {"layer": list(layers), "width": width, "height": height}

@@ -1,6 +1,6 @@
-"""What a pointer meets over a chart: an unseen shape on each point that says it in words.
+"""Put an invisible shape with a text over each point of a chart, for the pointer.
 
-A browser shows the words by itself; the page's script shows them at once.
+A browser shows the text after a delay; the page's script shows it at once.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from harness.report.charts.plots import Figure, Point, Series
 
 # A ramp has hundreds of points; these are enough to read it.
 POINTS_MAX = 20
-# Where the renderer puts the plot, its labels being left of it.
+# Where the renderer puts the plot: the labels are left of it.
 _PLOT = re.compile(r'<g [^>]*?transform="translate\(([0-9.]+),([0-9.]+)\)"')
 
 
 def over_lines(rendered: str, figure: Figure, x: Scale, y: Scale) -> str:
-    """`rendered` with a shape over the points of every series."""
+    """Return `rendered` with a shape over the points of every series."""
     shapes = "".join(
         f'<g class="hits" data-v="{series.colour}">{_dots(figure, series, x, y)}</g>'
         for series in figure.series
@@ -38,7 +38,7 @@ def _dots(figure: Figure, series: Series, x: Scale, y: Scale) -> str:
 
 
 def over_rows(rendered: str, rows: Sequence[tuple[int, str]], step_px: int) -> str:
-    """`rendered` with a shape over every row, as wide as the plot; `rows` has colour and words."""
+    """Return `rendered` with a shape as wide as the plot over every row; rows: colour, words."""
     shapes = "".join(
         f'<rect class="hits row" data-v="{colour}" x="0" y="{step_px * index}" '
         f'width="{WIDTH}" height="{step_px}"><title>{escape(words)}</title></rect>'

@@ -1,4 +1,4 @@
-"""Where a name stands inside a plot: beside the end of its line, and on no line. Pure arithmetic.
+"""Place a name inside a plot, next to the end of its line and on no line. Pure arithmetic.
 
 Pixels count from the plot's lower left corner.
 """
@@ -14,16 +14,17 @@ from harness.report.charts.axes import HEIGHT, LETTER_PX, LINE_PX, WIDTH, Scale
 from harness.report.charts.plots import Series
 
 Align = Literal["left", "center", "right"]
-# From the end of the line to its name; further away nobody sees which line the name belongs to.
+# Distance from the end of a line to its name, in pixels. Further away, a reader no longer sees
+# which line the name belongs to.
 GAP_PX, FAR_PX, STEP_PX = 9.0, 72.0, 3.0
-# Lines of text keep that far from lines of the chart, which are 2 pixels wide.
+# Least distance of text from lines of the chart, which are 2 pixels wide.
 CLEAR_PX = 2.0
 Segment = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A block of text; `align` says which edge of it is exact, since letters differ in width."""
+    """A block of text; `align` names its exact edge, since letters differ in width."""
 
     left: float
     bottom: float
@@ -33,12 +34,12 @@ class Box:
 
     @property
     def anchor(self) -> float:
-        """Where its lines are aligned, across."""
+        """The horizontal place at which its lines are aligned."""
         middle = (self.left + self.right) / 2
         return {"left": self.left, "center": middle, "right": self.right}[self.align]
 
     def touches(self, other: Box) -> bool:
-        """Whether the two have a point in common."""
+        """Return whether the two have a point in common."""
         return (
             self.left <= other.right
             and other.left <= self.right
@@ -47,7 +48,7 @@ class Box:
         )
 
     def is_crossed(self, segment: Segment) -> bool:
-        """Whether a part of the segment is inside or too close (clipping by Liang and Barsky)."""
+        """Return whether the segment is partly inside or too close (Liang-Barsky clipping)."""
         x0, y0, x1, y1 = segment
         low, high = 0.0, 1.0
         for step, start, least, most in (
@@ -64,7 +65,7 @@ class Box:
 
 
 def segments(series: Sequence[Series], x: Scale, y: Scale) -> list[Segment]:
-    """All that the chart draws as lines and dots; a dot alone is a segment without length."""
+    """Return all lines and dots of a chart; a single dot is a segment without length."""
     found: list[Segment] = []
     for one in series:
         drawn = [(x.pixel(p.x, WIDTH), y.pixel(p.y, HEIGHT), p.segment) for p in one.points]
@@ -79,7 +80,7 @@ def free_box(
     drawn: Sequence[Segment],
     taken: Sequence[Box],
 ) -> Box | None:
-    """The nearest place for `lines` near `end` that nothing crosses; None where there is none."""
+    """Return the nearest free place for `lines` near `end`; None if there is none."""
     for box in _places(end, max(map(len, lines)) * LETTER_PX, len(lines) * LINE_PX):
         is_inside = 0 <= box.left <= box.right <= WIDTH and 0 <= box.bottom <= box.top <= HEIGHT
         is_free = is_inside and not any(map(box.touches, taken))
@@ -89,7 +90,7 @@ def free_box(
 
 
 def _places(end: tuple[float, float], width: float, height: float) -> Iterator[Box]:
-    """Beside the end, above and below it; the nearest first, the right side before the left."""
+    """Yield places next to, above and below the end; the nearest first, right before left."""
     x, y = end
     edges: tuple[tuple[float, Align], ...] = (
         (x + GAP_PX, "left"),

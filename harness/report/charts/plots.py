@@ -1,4 +1,4 @@
-"""What each chart draws: taken from cells, so that nothing is drawn where nothing was measured."""
+"""Choose what each chart draws, from cells: a chart draws only what was measured."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ QUESTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A measured point; `low` and `high` bound its interval where there is one.
+    """A measured point; `low` and `high` bound its interval, if it has one.
 
-    Points are joined inside a `segment`: a line does not cross what was not measured. `text` says
-    the point in words, `value` is its figure alone.
+    A line joins the points of one `segment`: it does not cross cells that were not measured. `text`
+    is the point in words, `value` only its figure.
     """
 
     x: float
@@ -40,7 +40,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One variant's line. `stop` says what ended it, where an architecture's ceiling did."""
+    """One server's line. `stop` is the text at its end if a declared ceiling ended it."""
 
     variant: str
     colour: int
@@ -51,7 +51,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One variant's memory per connection: `(kind, KiB)` in the order of stacking."""
+    """One server's memory per connection: `(kind, KiB)` in the order of stacking."""
 
     variant: str
     colour: int
@@ -64,13 +64,13 @@ class Figure:
     """One chart with its words and its data table.
 
     Attributes:
-        title: what it shows; `statement` has the numbers in it.
+        title: what it shows; `statement` says it with the numbers.
         reading: how to read it.
-        header, rows: the data table; the first column is the variant.
-        target: ramp: the connections that were asked for.
-        x_title: its horizontal axis, where the kind does not say it.
+        header, rows: the data table; the first column is the server.
+        target: ramp: the number of connections asked for.
+        x_title: title of its horizontal axis, if the kind has no fixed one.
         y_title, is_log: why and dots: the axis of its values.
-        levels: dots: what the values of x are, in their order; a row has a dot for each.
+        levels: dots: the names of the values of x, in their order; a row has a dot for each.
     """
 
     id: str
@@ -97,7 +97,7 @@ class Figure:
 
 
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ...]:
-    """The charts that the measured cells can fill."""
+    """Return the charts for which cells were measured."""
     colours = {variant.name: variant.colour for variant in variants}
     found: list[Figure] = []
     for scenario in QUESTIONS:
@@ -111,7 +111,7 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ..
 
 
 def question(cells: Sequence[Cell], scenario: str) -> str:
-    """What the scenario asks, in words."""
+    """Describe the scenario in words."""
     active = max(cell.key.active for cell in cells)
     return QUESTIONS.get(scenario, f"Scenario {scenario}").format(active=f"{active:,}")
 
@@ -138,8 +138,8 @@ def _efficiency(
         title="Throughput per server CPU",
         statement=statement,
         subtitle=f"{question(cells, scenario)}. Median of trials; the band is the 95 % interval.",
-        reading="Higher is better. A level line: more open connections cost nothing. "
-        "The axis starts at zero, so heights compare as they look.",
+        reading="Higher is better. A level line means that more open connections cost nothing. "
+        "The axis starts at zero, so heights are proportional to the values.",
         series=lines(analysis, cells, colours, lambda cell: rate_point(cell, cell.key.connections)),
         bars=(),
         header=("server", "connections", "echoes per CPU second", "interval", "echoes/s", "kept"),
@@ -148,7 +148,7 @@ def _efficiency(
 
 
 def _kept(cell: Cell, cells: Sequence[Cell], kept: dict[str, float]) -> str:
-    """The share kept, in the row of the variant's largest N."""
+    """Return the share kept, in the row of the server's largest N; empty in other rows."""
     largest = max(
         one.key.connections for one in cells if one.variant == cell.variant and one.efficiency
     )
@@ -157,7 +157,7 @@ def _kept(cell: Cell, cells: Sequence[Cell], kept: dict[str, float]) -> str:
 
 
 def rate_point(cell: Cell, x: float) -> Point | None:
-    """The cell's echoes per second of server CPU, at `x`; None where it has none."""
+    """Return the cell's echoes per second of server CPU, at `x`; None if it has none."""
     found = cell.efficiency
     if found is None:
         return None
@@ -166,7 +166,7 @@ def rate_point(cell: Cell, x: float) -> Point | None:
 
 
 def estimated(found: Estimate, x: float, value: str, text: str, scale: float = 1.0) -> Point:
-    """An estimate with its interval at `x`; its figures are divided by `scale`."""
+    """Return an estimate with its interval at `x`, its figures divided by `scale`."""
     low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
     return Point(
         x,
@@ -211,8 +211,8 @@ def _latency(
         statement=_tail(cells),
         subtitle=f"{question(cells, scenario)}. From one histogram per cell, merged over trials.",
         reading="Lower is better; both axes are logarithmic. Every active connection waits for "
-        "its reply before it sends again, so this is time in the queue at full load, not what a "
-        "lightly loaded client sees.",
+        "its reply before it sends again. This is therefore time in the queue at full load, not "
+        "the latency of a lightly loaded client.",
         series=lines(analysis, cells, colours, _latency_point),
         bars=(),
         header=header,
@@ -238,7 +238,7 @@ def lines(
     colours: dict[str, int],
     point: Callable[[Cell], Point | None],
 ) -> tuple[Series, ...]:
-    """One line per variant through the points of its cells, broken where one has none."""
+    """Return one line per server through the points of its cells, broken at cells without one."""
     steps = sorted({cell.key.order for cell in cells})
     points: dict[str, list[Point]] = {}
     places: dict[str, int] = {}
@@ -259,7 +259,7 @@ def lines(
 
 
 def stop_of(analysis: Analysis, variant: str, connections: int) -> str:
-    """What its line ends with where its declared ceiling kept it from that many connections."""
+    """Return the text at the end of a line that a declared ceiling ended; empty otherwise."""
     capped = [
         cell
         for cell in analysis.cells

@@ -1,10 +1,10 @@
-"""Render charts in a process of their own.
+"""Render charts in a separate process.
 
-The renderer brings a JavaScript engine, which takes half a second to start. It starts beside this
-process, which meanwhile reads the campaign and computes its figures. Where no other process can be
-started, or it ends early, this one renders.
+The renderer contains a JavaScript engine, which takes half a second to start. It starts while this
+process reads the campaign and computes its figures. If the other process cannot start or ends
+early, this process renders.
 
-Specifications go to its standard input and images come back, one line of JSON each.
+Specifications go to its standard input, and images come back, one line of JSON each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO, Any
 
 VEGA_LITE = "6.4"
 END_S = 5.0
-# Loads and starts all that an image needs
+# Rendering it loads and starts everything that an image needs
 SMALLEST: dict[str, Any] = {"data": {"values": [{}]}, "mark": "point"}
 
 Render = Callable[[dict[str, Any]], str]
@@ -35,15 +35,15 @@ def here(spec: dict[str, Any]) -> str:
 
 @contextmanager
 def started() -> Iterator[Render]:
-    """A process that renders, until the block ends."""
+    """Start a process that renders; end it with the block."""
     command = [sys.executable, "-P", "-m", __name__]
     try:
-        # A session of its own: Ctrl-C in a terminal is for this process
+        # A session of its own: Ctrl-C in a terminal must reach only this process
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # this process says it again where it fails, too
+            stderr=subprocess.DEVNULL,  # this process renders again and reports the error
             start_new_session=True,
         )
     except OSError:
@@ -76,7 +76,7 @@ def _asked(requests: IO[bytes], replies: IO[bytes], spec: dict[str, Any]) -> str
 
 
 def main() -> None:
-    """Render what comes, to the end of standard input."""
+    """Render every specification of standard input, to its end."""
     here(SMALLEST)
     with contextlib.suppress(BrokenPipeError):
         for line in sys.stdin.buffer:

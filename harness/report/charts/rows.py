@@ -1,4 +1,4 @@
-"""Charts of one row per server: bars of memory, and dots where there are too few for a line."""
+"""Draw charts of one row per server: bars of memory, and dots if there are too few for a line."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ DOT_PX2, BAND_PX, SPAN_PX = 64, 8, 1.5
 
 
 def words(figure: Figure) -> tuple[tuple[int, str], ...]:
-    """`(colour, what a pointer over the row says)`, from the top."""
+    """Return `(colour, text for a pointer over the row)` of each row, from the top."""
     bars = ((bar.colour, _parts(bar)) for bar in figure.bars)
     dots = ((series.colour, _points(figure, series)) for series in figure.series)
     return tuple(bars) or tuple(dots)
 
 
 def bars(figure: Figure) -> Spec:
-    """Memory per connection, its kinds stacked, with the total at the end of each bar."""
+    """Draw memory per connection, its kinds stacked, with the total at the end of each bar."""
     values: Values = []
     totals: Values = []
     for bar in figure.bars:
@@ -59,7 +59,7 @@ def bars(figure: Figure) -> Spec:
 
 
 def dots(figure: Figure) -> Spec:
-    """One dot per level, the last one filled, over its interval; the values stand at the end."""
+    """Draw one dot per level over its interval, the last one filled, with the values at the end."""
     values, spans, ends = _dots(figure)
     names = [series.variant for series in figure.series]
     lows = [value["low"] for value in values]
@@ -88,7 +88,7 @@ def dots(figure: Figure) -> Spec:
 
 
 def _dots(figure: Figure) -> tuple[Values, Values, Values]:
-    """The dots with their intervals, the spans between them, and the text at their ends."""
+    """Return the dots with their intervals, the spans between them, and the text at their ends."""
     last = max(point.x for series in figure.series for point in series.points)
     values: Values = []
     spans: Values = []
@@ -133,7 +133,7 @@ def _across(field: str, x: Scale, title: str) -> Spec:
 
 
 def _servers(names: list[str]) -> Spec:
-    """Room for the longest name as the page writes it, whose font the renderer does not know."""
+    """Reserve room for the longest name: the renderer does not know the page's font."""
     room = max(map(len, names)) * LETTER_PX
     sides = {"ticks": False, "grid": False, "minExtent": room, "labelLimit": 0}
     return name("variant", sort=names, title=None, axis=sides)

@@ -1,11 +1,11 @@
-"""A figure → static SVG whose colours are the page's CSS variables.
+"""Turn a figure into static SVG whose colours are the page's CSS variables.
 
-A chart is a specification of Vega-Lite, which is rendered without a browser (renderer.py). Two
-things are ours: ticks in steps of 1-2-5 fitted to the data (whole decades waste half of a plot),
-and labels at the ends of the lines, where they cover neither each other nor another line.
+A chart is a specification of Vega-Lite, which renderer.py renders without a browser. The harness
+adds two things: ticks in steps of 1-2-5 fitted to the data (whole decades waste half of a plot),
+and labels at the ends of lines that cover neither each other nor another line.
 
 Rule 1: the same figure gives the same bytes: ids are numbered per chart, never per process.
-Rule 2: a series ends where its data ends, and a single point is still a dot.
+Rule 2: a series ends where its data ends, and a single point is a dot.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ Y_TITLES = {
     "ramp": "connections established",
 }
 LOG_KINDS = ("latency", "percentiles", "load")
-# Their lines have too many points for dots, or none that was measured apart from the others.
+# Kinds without dots: their lines have too many points, or points that come from one measurement.
 DOTLESS_KINDS = ("ramp", "percentiles")
-# Their lines end each at an x of its own, near the others': the names stand beside the plot.
+# Kinds whose lines end at different but close x: their names are next to the plot.
 NAMED_BESIDE_KINDS = (*DOTLESS_KINDS, "load")
-# The renderer measures text in its own font; the page's may be wider, so room is left beside it.
+# The renderer measures text in its own font. The page's font may be wider, so this leaves room.
 PADDING = {"left": 12, "right": 14, "top": 8, "bottom": 2}
 # 1 / (1 - p) as per cent: 1 is 0 %, 10 is 90 %, 1,000 is 99.9 %.
 PERCENT_LABELS = "format(100 * (1 - 1 / datum.value), '.5~g') + ' %'"
@@ -85,7 +85,7 @@ CONFIG: Spec = {
 
 
 def svg(figure: Figure, render: renderer.Render = renderer.here) -> str:
-    """Render the chart; empty when the figure has nothing to draw."""
+    """Render the chart; empty if the figure has nothing to draw."""
     drawn = spec(figure)
     if drawn is None:
         return ""
@@ -96,7 +96,7 @@ def svg(figure: Figure, render: renderer.Render = renderer.here) -> str:
 
 
 def spec(figure: Figure) -> Spec | None:
-    """The chart as a specification of Vega-Lite; None when the figure has nothing to draw."""
+    """Return the chart as a specification of Vega-Lite; None if there is nothing to draw."""
     if figure.bars:
         drawn = rows.bars(figure)
     elif not figure.series:
@@ -109,7 +109,7 @@ def spec(figure: Figure) -> Spec | None:
 
 
 def scales(figure: Figure) -> tuple[Scale, Scale]:
-    """The axes of a chart with lines, fitted to what it draws."""
+    """Return the axes of a chart with lines, fitted to its points."""
     points = [point for series in figure.series for point in series.points]
     highs = [point.high if point.high is not None else point.y for point in points]
     is_log = figure.kind in LOG_KINDS or figure.is_log
@@ -179,7 +179,7 @@ def _marks(figure: Figure, x: Scale, y: Scale) -> list[Spec]:
 
 
 def _stops(figure: Figure) -> Values:
-    """✕ on the last measured point of a series that a ceiling ended."""
+    """Return a ✕ on the last measured point of each series that a ceiling ended."""
     return [
         {"colour": series.colour, "x": series.points[-1].x, "y": series.points[-1].y}
         for series in figure.series
@@ -188,7 +188,7 @@ def _stops(figure: Figure) -> Values:
 
 
 def _labels(figure: Figure, x: Scale, y: Scale) -> list[Spec]:
-    """Names at the ends of the lines; of one that ends inside the plot, where no line is."""
+    """Place names at the ends of the lines; inside the plot, only where no line is."""
     ends: list[Label] = []
     charts: list[Spec] = []
     taken: list[Box] = []
@@ -240,7 +240,7 @@ def _target(connections: int) -> Spec:
 _ROOT = re.compile(r'<svg [^>]*?viewBox="(0 0 ([0-9.]+) [0-9.]+)"[^>]*>')
 _FONT = re.compile(r' font-family="[^"]*"')
 _ARIA = re.compile(r' (?:aria-[a-z]+|role)="[^"]*"')
-# What changes nothing that is seen, and a third of the bytes.
+# Attributes without a visible effect: a third of the bytes.
 _IDLE = re.compile(
     r' (?:pointer-events="none"|opacity="1"|font-size="12px"|stroke-width="1")|'
     r'(?<=fill="var\(--s.\)") stroke-width="2"|(?<=fill="var\(--s..\)") stroke-width="2"|'
@@ -251,13 +251,13 @@ _CLIP = re.compile(r"clip\d+")
 
 
 def _short(match: re.Match[str]) -> str:
-    """A tenth of a pixel is enough; an opacity below one keeps its digits."""
+    """Round to a tenth of a pixel; an opacity below one keeps its digits."""
     value = float(match.group())
     return match.group() if 0 < abs(value) < 1 else f"{value:.1f}".removesuffix(".0")
 
 
 def _inlined(rendered: str, figure: Figure) -> str:
-    """Make the SVG part of the page: its ids its own, its fonts the page's, its title a title."""
+    """Make the SVG part of the page: unique ids, the page's fonts, and labels for its title."""
     numbers: dict[str, int] = {}
 
     def clip(match: re.Match[str]) -> str:

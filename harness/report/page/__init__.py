@@ -1,4 +1,4 @@
-"""The page: templates, styles and the script, filled from the model.
+"""Render the page: templates, styles and the script, filled from the model.
 
-It decides nothing that the model did not decide.
+The model makes all decisions.
 """

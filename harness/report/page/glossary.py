@@ -1,4 +1,4 @@
-"""The words of the report and of docs/glossary.md: each term has one definition."""
+"""Define the terms of the report and of docs/glossary.md, each once."""
 
 from __future__ import annotations
 

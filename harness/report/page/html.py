@@ -1,4 +1,7 @@
-"""The page: one file, no request, the same bytes for the same model, whole without its script."""
+"""Render the page: one file without requests, complete without its script.
+
+The same model gives the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,19 @@ from harness.report.model import Model
 from harness.report.page.glossary import GLOSSARY
 from harness.report.plain_data import data, rounded
 from harness.report.sections.background import COLOURS
+from harness.report.sections.tables import status_word
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUMMARY_ID = "c10k-summary"
 SCRIPT = (TEMPLATES / "page.js").read_text(encoding="utf-8")
-# The page's policy lets this script run and no other, whatever a variant's words contain.
+# The page's policy allows this script and no other, whatever a server's texts contain.
 _DIGEST = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 _TABLE_GAPS = re.compile(r">\s+<(?=/?t[rdhb])")
 SCRIPT_HASH = f"'sha256-{_DIGEST}'"
 
 
 def render(model: Model, render_chart: renderer.Render = renderer.here) -> str:
-    """The report as one HTML file."""
+    """Return the report as one HTML file."""
     variants = model.variants
     page = (
         environment()
@@ -57,7 +61,7 @@ def render(model: Model, render_chart: renderer.Render = renderer.here) -> str:
 
 
 def environment() -> Environment:
-    """Jinja2 with everything escaped and nothing undefined."""
+    """Return Jinja2 with automatic escapes; an undefined name is an error."""
     found = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -68,11 +72,12 @@ def environment() -> Environment:
     found.filters["sentence"] = sentence
     found.filters["slug"] = slug
     found.filters["code"] = code
+    found.filters["status_word"] = status_word
     return found
 
 
 def sentence(finding: Finding) -> Markup:
-    """A finding with its names set apart, escaped."""
+    """Return a finding as escaped HTML, with its names in bold."""
     return Markup("").join(
         Markup("<strong>{}</strong>").format(part.text)
         if isinstance(part, Name)
@@ -82,7 +87,7 @@ def sentence(finding: Finding) -> Markup:
 
 
 def code(words: str) -> Markup:
-    """Words with what stands in backticks as code, escaped."""
+    """Return words as escaped HTML; words in backticks become code."""
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else part
         for place, part in enumerate(words.split("`"))
@@ -90,12 +95,12 @@ def code(words: str) -> Markup:
 
 
 def slug(words: str) -> str:
-    """An id made of words: `echoes per second` → `echoes-per-second`."""
+    """Make an id from words: `echoes per second` → `echoes-per-second`."""
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
 
 def summary(model: Model) -> dict[str, Any]:
-    """What `index.html` says about the campaign; kept in the page, so that it travels with it."""
+    """Return the campaign's line of `index.html`; the page contains it, so a copy has it too."""
     return {
         "campaign": model.campaign,
         "created": model.created,
@@ -111,7 +116,7 @@ def summary(model: Model) -> dict[str, Any]:
 
 
 def cells_csv(model: Model) -> str:
-    """The aggregates of all cells: one line per variant and cell."""
+    """Return the aggregates of all cells as CSV: one line per server and cell."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = (
@@ -145,12 +150,12 @@ def _svg(figure: Figure, render_chart: renderer.Render) -> Markup:
 
 
 def _json(value: Any) -> Markup:
-    """JSON that cannot end the script element that holds it, whatever is in its strings."""
+    """Return JSON that cannot end its script element, whatever its strings contain."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return Markup(safe)  # noqa: S704 (escaped above)
 
 
 def _data_uri(kind: str, text: str) -> str:
-    """Percent-encoded: of figures and commas little needs it, base64 costs a third."""
+    """Return a percent-encoded data URI: few characters of CSV need it, base64 costs a third."""
     return f"data:{kind},{quote(text, safe=',:;.-_')}"

@@ -1,4 +1,4 @@
-"""Who was compared, on what host, under which limits, and how to do it again."""
+"""Describe what was compared, on which host, under which limits, and how to repeat it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from harness.contract.record import Record, number
 from harness.plan.trial_plan import blocks_of
 from harness.plan.waves import Waves
 
-# The palette of the page has this many colours; more variants share them, told apart by labels.
+# Number of colours of the page. More servers share them; labels distinguish those.
 COLOURS = 12
 
 
-# Of `limits.asked` and `limits.applied`: what is no limit is left out, and what has two names gets
-# one. (`pids` is the server's processes where it was applied, and their limit where it was asked.)
+# Names of `limits.asked` and `limits.applied` in the report; "" leaves out what is no limit.
+# (`pids` is the number of the server's processes in `applied`, and their limit in `asked`.)
 ASKED_NAMES = {"connections": ""}
 APPLIED_NAMES = {"pids": "", "pids_max": "pids"}
 
 
-# Of `server.charged.source` and `busy_source` (harness/host/cpu_accounting.py), for readers.
+# Words for `server.charged.source` and `busy_source` (harness/host/cpu_accounting.py).
 CPU_SOURCES = {
     "cgroup-v1": "control group, version 1",
     "cgroup-v2": "control group, version 2",
@@ -40,7 +40,7 @@ BUSY_SOURCES = {
 
 @dataclass(frozen=True, slots=True)
 class Nonconformity:
-    """A conformance check that a variant failed: what was seen, and what that points at."""
+    """A conformance check that a server failed: what it saw, and the bug that it points at."""
 
     check: str
     title: str
@@ -50,10 +50,10 @@ class Nonconformity:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One variant as the report introduces it. `colour` is its number in the page's colours.
+    """One server as the report introduces it. `colour` is its number in the page's colours.
 
-    `conforms` is how many of the conformance checks that apply it passed, `31/32`; empty where it
-    was not checked.
+    `conforms` is the number of conformance checks that it passed, of those that apply: `31/32`. It
+    is empty if the server was not checked.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit that was asked for and what was read back from inside; `who` has it."""
+    """A limit as asked for, and as read back from inside; `who` names its servers."""
 
     name: str
     asked: str
@@ -91,7 +91,7 @@ class Limit:
 
 
 def variants(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Variant, ...]:
-    """The campaign's variants, by name; those that only the records know come with no words."""
+    """Return the campaign's servers, by name; those known only from records have no texts."""
     entries = campaign.get("variants") or ()
     declared = {str(entry.get("name")): entry for entry in entries if not entry.get("same_as")}
     names = sorted(set(declared) | {cell.variant for cell in analysis.cells})
@@ -141,7 +141,7 @@ def _conformance(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def title(analysis: Analysis, variants: Sequence[Variant]) -> str:
-    """What was compared, in one line."""
+    """Describe what was compared, in one line."""
     keys = [cell.key for cell in analysis.cells]
     servers = f"{len(variants)} server{'' if len(variants) == 1 else 's'}"
     if not keys:
@@ -154,7 +154,7 @@ def title(analysis: Analysis, variants: Sequence[Variant]) -> str:
 
 
 def created(campaign: Mapping[str, Any]) -> str:
-    """When the campaign began: `2026-03-01 14:02 UTC`; as it is when it is no ISO 8601 time."""
+    """Return the campaign's start, `2026-03-01 14:02 UTC`; unchanged if it is not ISO 8601."""
     text = str(campaign.get("created_utc") or "")
     try:
         return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M} UTC"
@@ -163,7 +163,7 @@ def created(campaign: Mapping[str, Any]) -> str:
 
 
 def setting(campaign: Mapping[str, Any]) -> tuple[str, ...]:
-    """The conditions, one phrase each."""
+    """Return the conditions, one phrase each."""
     environment = campaign.get("environment") or {}
     parts = [
         created(campaign),
@@ -185,7 +185,7 @@ def _method(campaign: Mapping[str, Any]) -> str:
     if not trials or not window_s or warmup_s is None:
         return f"profile {name}"
     kind = "trial" if trials == 1 else "interleaved trials"
-    beside = ", those of a block side by side" if profile.get("side_by_side") else ""
+    beside = ", the servers of a block side by side" if profile.get("side_by_side") else ""
     if waves := Waves.of_campaign(campaign):
         beside += f" in {waves.sentence}"
     said = f"profile {name}: {trials:.0f} {kind}{beside}"
@@ -194,14 +194,14 @@ def _method(campaign: Mapping[str, Any]) -> str:
 
 
 def _range_s(profile: Mapping[str, Any], key: str, usual_s: float) -> str:
-    """The shortest and the longest of a profile's times by this key: `0.5 to 0.8 s`, `1 s`."""
+    """Return the range of a profile's times with this key: `0.5 to 0.8 s`, `1 s`."""
     own_s = [number(use, key) or usual_s for use in profile.get("scenarios") or ()]
     shortest_s, longest_s = min([usual_s, *own_s]), max([usual_s, *own_s])
     return f"{longest_s:g} s" if shortest_s == longest_s else f"{shortest_s:g} to {longest_s:g} s"
 
 
 def host(campaign: Mapping[str, Any]) -> str:
-    """CPUs and kernel, in one phrase."""
+    """Describe CPUs and kernel in one phrase."""
     environment = campaign.get("environment") or {}
     cpus = number(environment, "cpus_online")
     model = str(environment.get("cpu_model") or "")
@@ -219,7 +219,7 @@ def _backend(campaign: Mapping[str, Any]) -> str:
 
 
 def command(campaign: Mapping[str, Any]) -> str:
-    """The command that repeats the campaign, its seed included."""
+    """Return the command that repeats the campaign, its seed included."""
     argv = [str(word) for word in campaign.get("argv") or ()]
     if argv and not argv[0].startswith("-") and PurePath(argv[0]).stem in ("c10k", "__main__"):
         argv = argv[1:]
@@ -232,7 +232,7 @@ def command(campaign: Mapping[str, Any]) -> str:
 
 
 def facts(campaign: Mapping[str, Any]) -> tuple[Fact, ...]:
-    """The environment, flattened: `libraries.locust`."""
+    """Return the environment, flattened: `libraries.locust`."""
     shown = {
         "campaign": campaign.get("campaign"),
         "created_utc": campaign.get("created_utc"),
@@ -247,14 +247,14 @@ def facts(campaign: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 
 def _builds(campaign: Mapping[str, Any]) -> dict[str, Any]:
-    """Compiler and flags of each server that says them."""
+    """Return compiler and flags of each server that reports them."""
     entries = campaign.get("variants") or ()
     known = [one for one in entries if one.get("build") and not one.get("same_as")]
     return {str(one.get("name")): one["build"] for one in known}
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """`(dotted name, text)` of all leaves of nested mappings; a list is one leaf."""
+    """Yield `(dotted name, text)` of all leaves of nested mappings; a list is one leaf."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from flat(inner, f"{prefix}.{name}" if prefix else str(name))
@@ -277,7 +277,7 @@ def _leaf(value: Any) -> str:
 
 
 def limits(records: Sequence[Record]) -> tuple[Limit, ...]:
-    """Asked and applied limits, one line each; variants that differ have lines of their own."""
+    """Return asked and applied limits, one line each; servers that differ have their own lines."""
     seen: dict[str, dict[tuple[str, str], set[str]]] = {}
     for record in records:
         both = record.get("limits") or {}
@@ -294,12 +294,12 @@ def limits(records: Sequence[Record]) -> tuple[Limit, ...]:
 
 
 def _named(limits: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
-    """The limits, flattened, under the names of the report."""
+    """Return the limits, flattened, under the names of the report."""
     return {named: text for name, text in flat(limits) if (named := names.get(name, name))}
 
 
 def accounts(records: Sequence[Record]) -> tuple[Fact, ...]:
-    """From which sources the servers' CPU time and that of their CPUs are, and how exactly."""
+    """Name the sources of the CPU time of servers and their CPUs, and how exact they are."""
     charged = [
         account
         for record in records
@@ -318,7 +318,7 @@ def accounts(records: Sequence[Record]) -> tuple[Fact, ...]:
                 for one in charged
                 if str(one.get(key)) == source and (cpu_ns := number(one, "cpu_ns"))
             ]
-            worst = f", to ± {max(shares, default=0.0):.2%} of the CPU time or better"
+            worst = f", exact to ± {max(shares, default=0.0):.2%} of the CPU time or better"
             parts.append(f"{words.get(source, 'not observed')}: {count:,} cells{worst}")
         if parts:
             found.append(Fact(name, "; ".join(parts)))

@@ -1,4 +1,4 @@
-"""What connections that come and go cost: cycles of connect, one echo and close."""
+"""Show the cost of new connections: cycles of connect, one echo and close."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLOSINGS = ("fin", "rst")
 
 
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]:
-    """Cycles and connect() of the smallest messages at the most connections, if any churned."""
+    """Yield the charts of cycles and of connect(), for the smallest messages at the largest N."""
     colours = {variant.name: variant.colour for variant in variants}
     cells = [cell for cell in analysis.cells if cell.key.closing and cell.efficiency]
     if not cells:
@@ -41,8 +41,8 @@ def _cycles(cells: Sequence[Cell], drawn: Sequence[Cell], colours: dict[str, int
         ),
         subtitle=f"{_question(drawn)} Median of trials; the band is the 95 % interval.",
         reading="Further right is better. A cycle costs the server an accept, an echo and a close. "
-        "FIN: the client closes in order. RST: it resets, and the server finds an error. The axis "
-        "starts at zero, so lengths compare as they look.",
+        "FIN: the client closes in order. RST: it resets, and the server gets an error. The axis "
+        "starts at zero, so lengths are proportional to the values.",
         series=_series(drawn, colours, rate_point, highest=True),
         bars=(),
         header=(
@@ -86,8 +86,8 @@ def _connect(cells: Sequence[Cell], drawn: Sequence[Cell], colours: dict[str, in
         ),
         subtitle=f"{_question(timed)} Median of trials; the band is the 95 % interval.",
         reading="Further left is better; the axis is logarithmic. connect() ends when the kernel "
-        "has the connection in its accept queue: the server need not have seen it yet. What "
-        "follows until its echo and close is in the cycle, whose p99 stands in the table.",
+        "puts the connection into the accept queue, before the server accepts it. The cycle also "
+        "includes the echo and the close; the table has its p99.",
         series=_series(timed, colours, _connect_point, highest=False),
         bars=(),
         header=(
@@ -129,7 +129,7 @@ def _series(
     *,
     highest: bool,
 ) -> tuple[Series, ...]:
-    """A row per server in the order of its first closing, the best on top."""
+    """Return a row per server in the order of its first closing, the best on top."""
     closings = _closings(cells)
     points: dict[str, list[Point]] = {}
     for cell in sorted(cells, key=lambda cell: closings.index(cell.key.closing or "")):
@@ -141,7 +141,7 @@ def _series(
 
 
 def _of_smallest(cells: Sequence[Cell]) -> list[Cell]:
-    """Those of the smallest messages: a row has one dot for each closing, the table has all."""
+    """Return cells of the smallest messages: a row has one dot per closing, the table has all."""
     smallest = min(cell.key.payload_bytes for cell in cells)
     return [cell for cell in cells if cell.key.payload_bytes == smallest]
 
@@ -156,7 +156,7 @@ def _levels(cells: Sequence[Cell]) -> tuple[str, ...]:
 
 
 def _first(cells: Sequence[Cell]) -> list[Cell]:
-    """Those of the first closing, which the sentence is about."""
+    """Return the cells of the first closing: the sentence is about these."""
     return [cell for cell in cells if cell.key.closing == _closings(cells)[0]]
 
 
@@ -165,14 +165,14 @@ def _by(cells: Sequence[Cell]) -> str:
 
 
 def _question(cells: Sequence[Cell]) -> str:
-    """What the scenario asks, in words; all cells have messages of one size."""
+    """Describe the scenario in words; all cells have messages of one size."""
     size = cells[0].key.payload_bytes
     active = max(cell.key.active for cell in cells)
     others = max(cell.key.connections for cell in cells) - active
-    beside = f", beside {others:,} open connections" if others else ""
+    beside = f", while {others:,} other connections stay open" if others else ""
     return (
-        f"Scenario churn: {active:,} clients connect, wait for one echo of {size:,} B and close, "
-        f"over and over{beside}."
+        f"Scenario churn: {active:,} clients repeatedly connect, wait for one echo of {size:,} B "
+        f"and close{beside}."
     )
 
 

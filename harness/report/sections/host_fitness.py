@@ -1,4 +1,4 @@
-"""What the doctor said of the host before the campaign, as `campaign.json` keeps it."""
+"""Show the doctor's answer about the host before the campaign, from `campaign.json`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from harness.contract.record import number
 
-# What passed is in campaign.json; a page that lists it all hides what did not.
+# campaign.json has what passed. The page leaves it out, so that problems stand out.
 SHOWN = ("error", "warning", "note")
 
 
 @dataclass(frozen=True, slots=True)
 class HostFinding:
-    """One thing that is not as it should be, and the command that changes it."""
+    """One problem of the host, and the command that changes it."""
 
     check: str
     level: str
@@ -26,14 +26,14 @@ class HostFinding:
 
 @dataclass(frozen=True, slots=True)
 class Fitness:
-    """Whether the host was fit: one sentence, and what was found."""
+    """Whether the host was fit: one sentence, and the findings."""
 
     conclusion: str
     findings: tuple[HostFinding, ...]
 
 
 def fitness(campaign: Mapping[str, Any]) -> Fitness | None:
-    """The doctor's answer; None where a campaign has none."""
+    """Return the doctor's answer; None if the campaign has none."""
     answer = campaign.get("doctor")
     if not isinstance(answer, Mapping):
         return None
@@ -53,4 +53,4 @@ def _bound(answer: Mapping[str, Any], what: str) -> str:
     most = number(answer, f"{what}_max")
     if most is None:
         return ""
-    return f"The host holds {most:,.0f} {what} at most, bound by {answer.get(f'{what}_bound_by')}"
+    return f"The host holds at most {most:,.0f} {what}, bound by {answer.get(f'{what}_bound_by')}"

@@ -1,7 +1,7 @@
-"""Language × mechanism: what the same way to wait costs in another language.
+"""Compare language × mechanism: the cost of the same mechanism in another language.
 
-Rows are mechanisms, columns are families: the variants of one family share everything but the
-mechanism, so along a row the language is the only difference and down a column the mechanism is.
+Rows are mechanisms, columns are families. The servers of one family differ only in the mechanism.
+So only the language differs along a row, and only the mechanism down a column.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from harness.analysis import wording
 from harness.analysis.intervals import compare
 from harness.analysis.results import Analysis, Cell
 from harness.contract.codes import CellStatus
+from harness.report.sections.tables import status_word
 
-# A matrix of one row would be a list, and of one column a chart that stands elsewhere already.
+# A matrix of one row would be a list. One of one column would repeat another chart.
 LINES_MIN = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One variant in the matrix.
+    """One server in the matrix.
 
     Attributes:
-        cost: server CPU time per echo, or what stopped it.
-        against: how many times the cost of its twin in the first family, with the interval; the
-            twin has the same mechanism and, of those, a declared ceiling as well or neither.
+        cost: server CPU time per echo, or what stopped the server.
+        against: its cost divided by that of its twin in the first family, with the interval. The
+            twin has the same mechanism. If possible, both or neither have a declared ceiling.
     """
 
     variant: str
@@ -38,7 +39,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One mechanism: for each family the variants that have it."""
+    """One mechanism: for each family the servers that have it."""
 
     architecture: str
     entries: tuple[tuple[Entry, ...], ...]
@@ -54,7 +55,7 @@ class Matrix:
 
 
 def matrices(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Matrix, ...]:
-    """One for each number of idle connections; none without two families of like mechanisms."""
+    """Return one matrix per number of idle connections, if two families share mechanisms."""
     table = _twins(campaign)
     families = tuple(sorted({family for row in table.values() for family in row}))
     if len(table) < LINES_MIN or len(families) < LINES_MIN:
@@ -78,7 +79,7 @@ def matrices(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Matrix, .
 
 
 def _twins(campaign: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
-    """Mechanism → family → variants, of mechanisms that two families have in one process."""
+    """Return {mechanism: {family: servers}} of mechanisms that two families have in one process."""
     found: dict[str, dict[str, list[str]]] = {}
     for variant in campaign.get("variants") or ():
         family = variant.get("family")
@@ -86,7 +87,7 @@ def _twins(campaign: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
             row = found.setdefault(str(variant.get("architecture")), {})
             row.setdefault(str(family), []).append(str(variant.get("name")))
     shared = {name: row for name, row in found.items() if len(row) >= LINES_MIN}
-    # A family with one mechanism says nothing about mechanisms: its variants have their rows.
+    # A family with one mechanism does not compare mechanisms: the ranked table has its servers.
     wide = [family for row in shared.values() for family in row]
     kept = {family for family in wide if wide.count(family) >= LINES_MIN}
     lines = {
@@ -115,7 +116,7 @@ def _entries(
 
 
 def _twin(name: str, candidates: Sequence[str], limited: Collection[str]) -> str | None:
-    """The variant to compare with: as limited by its architecture, then of the like name."""
+    """Return the server to compare with: first one with the same kind of ceiling, then by name."""
     return min(
         candidates,
         key=lambda one: ((one in limited) != (name in limited), not name.endswith(one)),
@@ -127,13 +128,13 @@ def _entry(cell: Cell, twin: Cell | None, ceiling: int | None) -> Entry:
     cost = cell.cpu_us_per_echo
     if cost is None:
         words = f"stops at {ceiling:,}" if ceiling is not None else "stops"
-        words = words if cell.status == CellStatus.CAPPED else cell.status
+        words = words if cell.status == CellStatus.CAPPED else status_word(cell.status)
         return Entry(cell.variant, words, "")
     return Entry(cell.variant, wording.micros(cost.median).text, _against(cell, twin))
 
 
 def _against(cell: Cell, twin: Cell | None) -> str:
-    """`6.10× (5.90 to 6.31)`: paired over blocks where there are three, else without interval."""
+    """Return `6.10× (5.90 to 6.31)`, paired over blocks; with fewer than three, no interval."""
     if twin is None or twin.efficiency is None or cell.efficiency is None:
         return ""
     one = compare(twin.efficiency.series, cell.efficiency.series)

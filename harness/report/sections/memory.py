@@ -1,4 +1,4 @@
-"""What a connection weighs: bars of memory by kind."""
+"""Show the memory of a connection, as bars by kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.report.sections.tables import NONE, total_kib
 
 
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]:
-    """Each variant at the largest `idle` N that it reached."""
+    """Yield the chart of each server at the largest `idle` N that it reached."""
     colours = {variant.name: variant.colour for variant in variants}
     largest: dict[str, Cell] = {}
     for cell in analysis.cells:
@@ -36,9 +36,10 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
                 if cell.key.connections == most and (total := _total(cell)) is not None
             },
         ),
-        subtitle=f"Above the server without connections, at {most:,} unless it says otherwise.",
-        reading="Anonymous and kernel memory, page cache left out. Kernel memory of the loopback "
-        "counts sockets at the server's end.",
+        subtitle="Memory beyond that of the server without connections, with "
+        f"{most:,} open unless a bar says otherwise.",
+        reading="Anonymous and kernel memory, without page cache. On loopback, kernel memory "
+        "counts the sockets at the server's end.",
         series=(),
         bars=bars,
         header=("server", "connections", *(f"{kind} KiB" for kind in MEMORY_KINDS), "all KiB"),
@@ -51,7 +52,7 @@ def _total(cell: Cell) -> float | None:
 
 
 def _lightest(cell: Cell) -> tuple[bool, float, str]:
-    """The smallest total first; those of which only a part was observed come last."""
+    """Sort by total, smallest first; cells with only a part observed come last."""
     total = _total(cell)
     return (total is None, total or 0.0, cell.variant)
 

@@ -1,4 +1,4 @@
-"""How connections are opened: the course of the largest storm, and the figures of each."""
+"""Show how connections open: the course of the largest ramp, and the figures of each."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from harness.report.charts.plots import Figure, Point, Series, stop_of
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE
 
-# Columns that are not there where nothing proves them
+# Columns that are left out if no self-test proves latencies
 LATENCIES = ("connect p99 ms", "first echo p99 ms")
 
 
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]:
-    """The course of the largest storm; none where no ramp was measured."""
+    """Yield the course of the largest ramp; nothing if no ramp was measured."""
     colours = {variant.name: variant.colour for variant in variants}
     cells = [cell for cell in analysis.cells if cell.ramp]
     if not cells:
@@ -52,8 +52,8 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
         ),
         subtitle="A connection counts as established after its first verified echo."
         f"{_storm(largest)}",
-        reading="The trial nearest to the median time stands for each server. The dashed line is "
-        "what was asked for.",
+        reading="Each line is the trial nearest to the server's median time. The dashed line is "
+        "the number of connections asked for.",
         series=tuple(sorted(series, key=lambda one: -one.points[-1].x)),
         bars=(),
         header=(
@@ -67,7 +67,7 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
 
 
 def _storm(cells: Sequence[Cell]) -> str:
-    """How long connect() took and whether accept queues overflowed, over all servers."""
+    """Describe how long connect() took, and overflows of accept queues, over all servers."""
     ramps = [cell.ramp for cell in cells if cell.ramp]
     waits = [ramp.connect_p99_us for ramp in ramps if ramp.connect_p99_us]
     words = ""

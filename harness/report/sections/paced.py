@@ -1,7 +1,8 @@
-"""Latency at a fixed rate: the percentile curve at a common one, and the tail as the rate rises.
+"""Show latency at a fixed rate: the percentile curve at a common rate, and the tail as it rises.
 
-The load is open: messages leave when they are due, whatever comes back, and are timed from then.
-These are the latencies that a client sees; those of a closed loop are the length of its own queue.
+The loop is open: messages leave at fixed times, whether replies came or not. Latency counts from
+the intended send time. A client sees these latencies. Those of a closed loop mostly measure
+queueing caused by the load itself.
 """
 
 from __future__ import annotations
@@ -14,20 +15,23 @@ from harness.analysis.results import Analysis, Cell, CellKey
 from harness.contract.codes import CellStatus
 from harness.report.charts.plots import Figure, Point, Series
 from harness.report.sections.background import Variant
-from harness.report.sections.tables import NONE
+from harness.report.sections.tables import NONE, status_word
 
-OPEN = "Messages leave at a fixed rate whatever comes back, and are timed from when they were due."
+OPEN = (
+    "Messages leave at fixed times, whether replies came or not. Latency counts from the intended "
+    "send time."
+)
 
 
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ...]:
-    """The charts of the open loop; none where nothing was paced."""
+    """Return the charts of the open loop; none if no cell was paced."""
     colours = {variant.name: variant.colour for variant in variants}
     paced = [cell for cell in analysis.cells if cell.key.is_open_loop]
     return (*_percentiles(paced, colours), *_rising(paced, colours))
 
 
 def _percentiles(cells: Sequence[Cell], colours: dict[str, int]) -> Iterator[Figure]:
-    """One chart for each rate that all variants were offered alike."""
+    """Yield one chart for each rate that is the same for all servers."""
     common = [cell for cell in cells if cell.key.rate_share is None and cell.latency_us]
     for key in sorted({cell.key for cell in common}, key=lambda key: key.order):
         drawn = [cell for cell in common if cell.key == key]
@@ -37,9 +41,9 @@ def _percentiles(cells: Sequence[Cell], colours: dict[str, int]) -> Iterator[Fig
             title=f"Latency at {_rate(key)}",
             statement=_tail(drawn, f"At {_rate(key)} the p99 of {{}} is {{}}, that of {{}} {{}}"),
             subtitle=f"{key.connections:,} connections, {key.active:,} active. {OPEN}",
-            reading="Lower is better. To the right of 99 % are the slowest 1 % of the replies; the "
-            "line ends where fewer than ten are slower. The generator's own delay is in it: its "
-            "p99 stands in the table.",
+            reading="Lower is better. To the right of 99 % are the slowest 1 % of the replies. The "
+            "line ends where fewer than ten are slower. Latencies include the generator's own "
+            "delay; the table has its p99.",
             series=tuple(_curve(cell, colours) for cell in drawn),
             bars=(),
             header=(
@@ -72,7 +76,7 @@ def _numbers(cell: Cell) -> tuple[str, ...]:
 
 
 def _rising(cells: Sequence[Cell], colours: dict[str, int]) -> Iterator[Figure]:
-    """The tail as the rate approaches each variant's own capacity."""
+    """Yield the tail as the rate approaches each server's own capacity."""
     shares = [cell for cell in cells if cell.key.rate_share is not None]
     for connections in sorted({cell.key.connections for cell in shares}):
         drawn = [cell for cell in shares if cell.key.connections == connections]
@@ -86,8 +90,8 @@ def _rising(cells: Sequence[Cell], colours: dict[str, int]) -> Iterator[Figure]:
             statement=_highest(drawn),
             subtitle=f"{connections:,} connections; the rate is a share of each server's own "
             f"capacity. {OPEN}",
-            reading="A line that stays flat has room; where it turns up is the knee. A line ends "
-            "at the last rate that this host's generator could offer.",
+            reading="Where a line is flat, the server has spare capacity; it bends up at the knee. "
+            "A line ends at the last rate that the generator could offer on this host.",
             series=tuple(one for one in series if one.points),
             bars=(),
             header=(
@@ -136,14 +140,14 @@ def _share_row(cell: Cell) -> tuple[str, ...]:
 
 
 def _status(cell: Cell) -> str:
-    """The word, and for a void cell why."""
-    if cell.status == CellStatus.MISSING:
-        return "not measured"
-    return f"{cell.status}: {cell.reasons[0].text}" if cell.reasons else cell.status
+    """Return the status in words, with the first reason."""
+    word = status_word(cell.status)
+    is_missing = cell.status == CellStatus.MISSING
+    return f"{word}: {cell.reasons[0].text}" if cell.reasons and not is_missing else word
 
 
 def _highest(cells: Sequence[Cell]) -> Finding | None:
-    """At the highest share that somebody was measured at."""
+    """Return the tail at the highest share at which a server was measured."""
     measured = [cell for cell in cells if cell.latency_us]
     share = max((cell.key.rate_share or 0.0 for cell in measured), default=0.0)
     at = [cell for cell in measured if cell.key.rate_share == share]

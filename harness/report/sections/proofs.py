@@ -1,4 +1,4 @@
-"""The self-tests of the load generator: each attempt, and where they leave latencies hidden."""
+"""Show the self-tests of the load generator, and say where latencies are hidden."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.analysis.results import Analysis
 from harness.gates import generator_fitness, proof_coverage
 from harness.report.sections.tables import NONE
 
-# Of the ranking where latencies are hidden: what the same fault may do to it, and where to look.
+# If latencies are hidden: how the same fault may affect the ranking, and where to look.
 BATCHES = (
     "A generator that is late sends its messages in bursts: a server then finds more events per "
     "wake-up and pays less for each echo, so read the cost together with the events per wake-up"
@@ -19,7 +19,7 @@ BATCHES = (
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One self-test, as text: when it ran, and what became of each part."""
+    """One self-test, as text: when it ran, and the result of each part."""
 
     place: str
     ranking: str
@@ -28,7 +28,7 @@ class Attempt:
 
 
 def attempts(campaign: Mapping[str, Any]) -> tuple[Attempt, ...]:
-    """All self-tests of a campaign; none where none was asked for."""
+    """Return all self-tests of a campaign; none if its profile asks for none."""
     return tuple(_attempt(one) for one in generator_fitness.attempts(campaign.get("selftest")))
 
 
@@ -37,7 +37,7 @@ def _attempt(kept: Mapping[str, Any]) -> Attempt:
     return Attempt(
         f"after block {block}" if block else "at the start",
         generator_fitness.why_not(kept, "ranking") or "passed",
-        # Attempts without a place are from before parts
+        # Attempts without a place are from versions that had no parts
         "passed"
         if kept.get("passed")
         else generator_fitness.why_not(kept, "latency") or _untold(block),
@@ -50,13 +50,13 @@ def _untold(block: int | None) -> str:
 
 
 def hidden(campaign: Mapping[str, Any]) -> str:
-    """Why no latency is shown, without a full stop; empty where latencies are shown."""
+    """Return why no latency is shown, without a full stop; empty if latencies are shown."""
     because = proof_coverage.why_none(campaign, "latency")
     return f"Latencies are not shown: {because}" if because else ""
 
 
 def note(campaign: Mapping[str, Any], analysis: Analysis) -> str:
-    """What stands in place of latencies, in whole sentences; empty where they are shown."""
+    """Return the sentences that replace latencies; empty if they are shown."""
     because = hidden(campaign)
     if not because:
         return ""
@@ -64,7 +64,7 @@ def note(campaign: Mapping[str, Any], analysis: Analysis) -> str:
 
 
 def caveats(campaign: Mapping[str, Any]) -> list[str]:
-    """What the validity line says of latencies that are hidden, in all blocks or in some."""
+    """Return the caveats about latencies that are hidden, in all blocks or in some."""
     if hidden(campaign):
         return ["latencies are not shown"]
     blocks = {int(trial.get("block") or 0) for trial in campaign.get("plan") or ()} - {0}
@@ -73,4 +73,5 @@ def caveats(campaign: Mapping[str, Any]) -> list[str]:
         return []
     numbers = ", ".join(map(str, lacking))
     of = f"block {numbers}" if len(lacking) == 1 else f"blocks {numbers}"
-    return [f"in no latency: {of}, with no passed self-test next to it"]
+    has, it = ("has", "it") if len(lacking) == 1 else ("have", "them")
+    return [f"{of} {has} no latencies: no passed self-test next to {it}"]

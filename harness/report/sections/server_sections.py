@@ -1,4 +1,4 @@
-"""One section per variant: its words, its limits as read back, its cells and its trials."""
+"""Make one section per server: its texts, its limits as read back, its cells and trials."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ COUNTERS = ("accepted", "waits", "events")
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """How one trial ended.
+    """The end of one trial.
 
     Attributes:
-        counters: of `COUNTERS`, as the server counted them over the whole trial.
-        events_per_wait: events found at a wake-up, over the whole trial.
+        counters: values of `COUNTERS`, as the server counted them over the whole trial.
+        events_per_wait: events per wake-up, over the whole trial.
         reconciled: whether the server's counters agree with the load's, in words.
     """
 
@@ -36,7 +36,7 @@ class TrialRow:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """All about one variant."""
+    """Everything about one server."""
 
     variant: Variant
     limits: tuple[Limit, ...]
@@ -50,7 +50,7 @@ def sections(
     records: Sequence[Record],
     outcomes: Sequence[Record],
 ) -> tuple[Section, ...]:
-    """The sections in the order of `variants`."""
+    """Return the sections in the order of `variants`."""
     return tuple(
         Section(
             variant=variant,

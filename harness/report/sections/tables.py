@@ -1,4 +1,4 @@
-"""The ranked table and the tables of cells, as text. "—" is what was not measured."""
+"""Make the ranked table and the tables of cells, as text. "—" means: not measured."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from harness.contract.codes import CellStatus
 from harness.report.sections.background import Variant
 
 NONE = "—"
+# The statuses that texts for people name differently from the data
+STATUS_WORDS: dict[str, str] = {CellStatus.MISSING: "not measured", CellStatus.VOID: "rejected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,12 @@ class RankedRow:
 
     Attributes:
         efficiency: echoes per second of server CPU; `interval` is its half width.
-        slower: the best over this one; `slower_range` its interval, `outcome` what it means.
-        rate: raw echoes/s, "≥" where the server was not the limit.
-        events: per wake-up, which is shown where latencies are not.
+        slower: rate of the best divided by this one's; `slower_range` is its interval, `outcome`
+            its meaning.
+        rate: raw echoes/s, with "≥" if the server was not the limit.
+        events: events per wake-up, shown if latencies are not.
         conforms: conformance checks passed, of those that apply.
-        words: what went wrong or stopped it; `tone` is ok, capped or bad.
+        words: what failed or stopped it; `tone` is ok, capped or bad.
     """
 
     variant: str
@@ -48,7 +51,7 @@ class RankedRow:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Servers that are comparable; `title` is empty when all are."""
+    """Servers that are comparable; `title` is empty if all are."""
 
     title: str
     rows: tuple[RankedRow, ...]
@@ -56,12 +59,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class CellRow:
-    """One cell of one variant: its figures as text, and why it is not valid.
+    """One cell of one server: its figures as text, and why it is not valid.
 
     Attributes:
-        what: the cell in words: scenario, open connections, and what else it fixes.
-        events: per wake-up, which is shown where latencies are not.
-        opening: how a ramp went, in place of the figures of traffic.
+        what: the cell in words: scenario, open connections, and the other values that it fixes.
+        events: events per wake-up, shown if latencies are not.
+        opening: the course of a ramp, in place of the figures of traffic.
     """
 
     anchor: str
@@ -89,24 +92,24 @@ class CellRow:
 
 
 def caption(analysis: Analysis) -> str:
-    """What the ranked table is about."""
+    """Describe the ranked table."""
     key = analysis.headline.key
     if key is None:
         return "Not ranked. The cells of each server are below."
     where = f"{key.connections:,} open connections, {key.active:,} active"
     if any(row.is_best for row in analysis.rows):
-        return f"Ranked at {where}{_looked(analysis)}. 1=: equivalent; 1–3: not told apart."
+        return f"Ranked at {where}{_looked(analysis)}. 1=: equivalent; 1–3: not settled."
     return f"Not ranked. Figures at {where}."
 
 
 def _looked(analysis: Analysis) -> str:
-    """`, by the 8 blocks of look 1`."""
+    """Return `, by the 8 blocks of look 1`."""
     look = analysis.looks.last
     return f", by the {look.blocks} blocks of look {look.number}" if look else ""
 
 
 def _why_not(analysis: Analysis) -> str:
-    """The note of every row where one reason holds for all: the validity line states it once."""
+    """Return the note that all rows share: the validity line states it once."""
     if analysis.headline.why_not or any(row.is_best for row in analysis.rows):
         return analysis.headline.why_not
     reasons = {row.note for row in analysis.rows if row.cell and row.cell.efficiency}
@@ -114,7 +117,7 @@ def _why_not(analysis: Analysis) -> str:
 
 
 def groups(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Group, ...]:
-    """The ranked table, one group per width."""
+    """Return the ranked table, one group per number of workers."""
     known = {variant.name: variant for variant in variants}
     is_mixed = len(analysis.groups) > 1
     why_not = _why_not(analysis)
@@ -128,26 +131,31 @@ def groups(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Group, ...]
 
 
 def cell_rows(analysis: Analysis) -> tuple[CellRow, ...]:
-    """Every cell that was planned or measured."""
+    """Return every cell that was planned or measured."""
     return tuple(_cell_row(analysis, cell) for cell in analysis.cells)
 
 
+def status_word(status: str) -> str:
+    """Return a cell's status as texts for people name it: `void` is *rejected*."""
+    return STATUS_WORDS.get(status, status)
+
+
 def rate_of(cell: Cell | None) -> str:
-    """Raw echoes/s, a lower bound unless the server was the limit."""
+    """Return raw echoes/s, as a lower bound unless the server was the limit."""
     if cell is None or cell.rate is None:
         return NONE
     return f"{'' if cell.saturated else '≥ '}{wording.rate(cell.rate.median)}"
 
 
 def half_width(estimate: Estimate | None) -> str:
-    """`± 1.9 %`, or nothing."""
+    """Return `± 1.9 %`, or an empty text."""
     if estimate is None or estimate.half_width is None:
         return ""
     return wording.half_width(estimate.half_width).text
 
 
 def range_of(comparison: Comparison | None) -> str:
-    """`0.998 to 1.03`, or nothing."""
+    """Return `0.998 to 1.03`, or an empty text."""
     if comparison is None:
         return ""
     low, high = comparison.interval.low, comparison.interval.high
@@ -155,7 +163,7 @@ def range_of(comparison: Comparison | None) -> str:
 
 
 def total_kib(memory: Memory | None) -> str:
-    """All memory of a connection, in KiB."""
+    """Return all memory of a connection, in KiB."""
     total = memory.total if memory else None
     return NONE if total is None else wording.kib(total).text
 
@@ -186,19 +194,20 @@ def _ranked(row: Row, variant: Variant | None, why_not: str) -> RankedRow:
 
 
 def _words(row: Row, why_not: str) -> tuple[str, str]:
-    """What the last column says: failures as words, "none" when there are none.
+    """Return the text and tone of the last column: failures as words, or "none".
 
-    `why_not`, the reason that no server is ranked, is in the validity line and not repeated here.
+    The validity line has `why_not`, the reason that no server is ranked. This column does not
+    repeat it.
     """
     cell = row.cell
     if cell is None:
         return row.note or "not measured", "bad"
     if cell.status in (CellStatus.CAPPED, CellStatus.UNPROVEN, CellStatus.VOID, CellStatus.MISSING):
         is_capped = cell.status == CellStatus.CAPPED
-        return row.note or cell.status, "capped" if is_capped else "bad"
+        return row.note or status_word(cell.status), "capped" if is_capped else "bad"
     total = sum(count for _, count in cell.counts)
     told = [
-        f"{'not measured' if status == 'missing' else status} in {count} of {total} trials"
+        f"{status_word(status)} in {count} of {total} trials"
         for status, count in cell.counts
         if status != CellStatus.VALID
     ]
@@ -217,7 +226,7 @@ def _cell_row(analysis: Analysis, cell: Cell) -> CellRow:
         anchor=anchor(cell),
         variant=cell.variant,
         what=what(key),
-        status="not measured" if cell.status == CellStatus.MISSING else cell.status,
+        status=status_word(cell.status),
         status_class=cell.status,
         trials=_trials(cell),
         established=f"{cell.held:,}" if cell.held is not None else NONE,
@@ -240,16 +249,13 @@ def _cell_row(analysis: Analysis, cell: Cell) -> CellRow:
 
 
 def _trials(cell: Cell) -> str:
-    """How many, and of which status where they differ."""
-    counted = [
-        (f"{count}", "not measured" if status == CellStatus.MISSING else status)
-        for status, count in cell.counts
-    ]
+    """Return the number of trials, per status if they differ."""
+    counted = [(f"{count}", status_word(status)) for status, count in cell.counts]
     return counted[0][0] if len(counted) == 1 else ", ".join(map(" ".join, counted))
 
 
 def what(key: CellKey) -> str:
-    """A cell in words: `idle 10,000`, `paced 1,000, 2,000/s`, `payload 100, 65,536 B`."""
+    """Describe a cell: `idle 10,000`, `paced 1,000, 2,000/s`, `payload 100, 65,536 B`."""
     words = [f"{key.scenario} {key.connections:,}"]
     if key.scenario == "payload":
         words.append(f"{key.payload_bytes:,} B")
@@ -265,7 +271,7 @@ def what(key: CellKey) -> str:
 
 
 def _opening(cell: Cell) -> str:
-    """How a ramp went, in one line; empty for a cell with traffic."""
+    """Describe the course of a ramp in one line; empty for a cell with traffic."""
     ramp = cell.ramp
     if ramp is None:
         return ""
@@ -281,7 +287,7 @@ def _opening(cell: Cell) -> str:
 
 
 def anchor(cell: Cell) -> str:
-    """The id of the cell's row: `cell-epoll-et-idle-10000-100-64-1`."""
+    """Return the id of the cell's row: `cell-epoll-et-idle-10000-100-64-1`."""
     key = cell.key
     parts = [cell.variant, key.scenario, key.connections, key.active, key.payload_bytes, key.depth]
     if key.rate_offered_per_s is not None:

@@ -1,4 +1,4 @@
-"""What was checked, what tripped, and whether the figures can be used."""
+"""Show the gates and what they found, and decide whether the figures can be used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.gates.attempts import Attempts, attempt_of, trial_of
 from harness.gates.other_programs import Used, sentence
 from harness.host import cpus
 from harness.plan.waves import Waves
-from harness.report.sections import proofs
+from harness.report.sections import proofs, tables
 
 Level = Literal["ok", "warn", "bad"]
 STATES: dict[str, str] = {
@@ -31,12 +31,11 @@ STATES: dict[str, str] = {
 }
 SHARED_CORE = (
     "One core: server and load ran on hyper-threads of the same core, and each slowed the other. "
-    "Only ratios between servers mean something."
+    "Only ratios between servers are meaningful."
 )
-NOT_ISOLATED = "Not isolated: the load ran on the host's loopback, beside whatever else did."
+NOT_ISOLATED = "Not isolated: the load ran on the host's loopback, which other programs use too."
 # Trials without a figure
 LACKING = (CellStatus.VOID, CellStatus.CAPPED, CellStatus.MISSING, proof_coverage.UNPROVEN)
-STATUS_WORDS: dict[str, str] = {CellStatus.MISSING: "not measured"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +44,12 @@ class Validity:
 
     Attributes:
         level: ok, warn or bad; `headline` says it in words.
-        because: the reason, where the headline needs one; without a full stop.
+        because: the reason, if the headline needs one; without a full stop.
         advice: what to do about it; without a full stop.
-        caveats: what to keep in mind, one phrase each.
+        caveats: restrictions on the figures, one phrase each.
         counts: `(status in words, cells)` over all trials, without the zeros.
-        watermark: for all of the page; empty where the campaign is a benchmark.
-        noise: what one server that ran twice differs from itself by; empty without such a pair.
+        watermark: text across the whole page; empty if the campaign is a benchmark.
+        noise: the difference of one server, run twice, from itself; empty without such a pair.
     """
 
     level: Level
@@ -98,7 +97,7 @@ class Validity:
 
 @dataclass(frozen=True, slots=True)
 class Banner:
-    """A line above everything else."""
+    """A line above all figures."""
 
     level: Level
     text: str
@@ -106,7 +105,7 @@ class Banner:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One gate: how many cells it was asked of, and how many failed it."""
+    """One gate: the number of cells that it judged (`asked`), and that failed it."""
 
     code: str
     title: str
@@ -140,7 +139,7 @@ def validity(campaign: Mapping[str, Any], analysis: Analysis, found: Sequence[Fi
         level, headline = "warn", unranked.title
         because, advice = unranked.why, unranked.advice
     elif analysis.ranked_void:
-        level, headline = "bad", "A ranked cell has void trials"
+        level, headline = "bad", "A ranked cell has rejected trials"
     elif any(one.comparison.outcome == "different" for one in analysis.floor):
         level, headline = "bad", "The same server, measured twice, differs from itself"
     elif caveats:
@@ -149,9 +148,7 @@ def validity(campaign: Mapping[str, Any], analysis: Analysis, found: Sequence[Fi
     else:
         level, headline = "ok", "Valid"
     counts = tuple(
-        (STATUS_WORDS.get(status, status), counted[status])
-        for status in STATUSES
-        if counted[status]
+        (tables.status_word(status), counted[status]) for status in STATUSES if counted[status]
     )
     noise = " ".join(finding.text for finding in found if finding.kind == "noise")
     return Validity(
@@ -167,7 +164,7 @@ def validity(campaign: Mapping[str, Any], analysis: Analysis, found: Sequence[Fi
 
 
 def banners(campaign: Mapping[str, Any]) -> tuple[Banner, ...]:
-    """What must be known before any figure is read."""
+    """Return what a reader must know before the figures."""
     found: list[Banner] = []
     watermark = _watermark(campaign)
     if watermark:
@@ -198,16 +195,16 @@ def _caveats(
     if campaign.get("isolated") is False:
         caveats.append("not isolated")
     if counted.get(CellStatus.VOID):
-        caveats.append(f"in no figure: {_many(counted['void'], 'void cell')}")
+        caveats.append(f"{_many(counted['void'], 'cell')} rejected")
     if counted.get(CellStatus.NOISY):
-        caveats.append(f"in the figures: {_many(counted['noisy'], 'noisy cell')}")
+        caveats.append(f"{_many(counted['noisy'], 'cell')} kept but noisy")
     if counted.get(proof_coverage.UNPROVEN):
         cells = _many(counted[proof_coverage.UNPROVEN], "cell")
-        caveats.append(f"in no figure: {cells} with no passed self-test next to their block")
+        caveats.append(f"{cells} unproven: no passed self-test next to their block")
     caveats += proofs.caveats(campaign)
     if analysis.superseded:
         cells = _many(analysis.superseded, "cell")
-        caveats.append(f"in no figure: {cells} of earlier attempts")
+        caveats.append(f"{cells} replaced by later attempts")
     used = Used.of(campaign)
     if used and (told := sentence(used)):
         caveats.append(told)
@@ -219,7 +216,7 @@ def _caveats(
 
 
 def _of_cpus(campaign: Mapping[str, Any]) -> list[str]:
-    """That server and load share a core, or else all CPUs of the host."""
+    """Return the caveat that server and load share a core, or else all CPUs of the host."""
     if _shares_core(campaign):
         return ["server and load share a physical core, so read ratios, not absolute rates"]
     environment = campaign.get("environment") or {}
@@ -240,7 +237,7 @@ def _shares_core(campaign: Mapping[str, Any]) -> bool:
 
 
 def _waves(campaign: Mapping[str, Any], analysis: Analysis) -> Iterator[str]:
-    """How servers of different waves are compared, and what the anchor lacks for that."""
+    """Say how servers of different waves are compared, and which figures the anchor lacks."""
     waves = Waves.of_campaign(campaign)
     if waves is None:
         return
@@ -249,7 +246,7 @@ def _waves(campaign: Mapping[str, Any], analysis: Analysis) -> Iterator[str]:
         f"waves go through {waves.anchor}, so their intervals are wider"
     )
     cell = analysis.cell(waves.anchor, analysis.headline.key)
-    # While a campaign runs, what is missing is still to come
+    # While a campaign runs, missing trials can still follow
     is_running = campaign.get("state") == CampaignState.RUNNING
     counts = cell.counts if cell else ()
     known = {one: count for one, count in counts if one != CellStatus.MISSING or not is_running}
@@ -275,7 +272,7 @@ def _generator(found: Sequence[Finding]) -> list[str]:
 
 
 def failures(outcomes: Sequence[Record]) -> tuple[Failure, ...]:
-    """The trials that failed, in the order in which they ended."""
+    """Return the trials that failed, in the order in which they ended."""
     return tuple(
         Failure(
             trial=trial_of(line),
@@ -293,7 +290,7 @@ def failures(outcomes: Sequence[Record]) -> tuple[Failure, ...]:
 def checks(
     campaign: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[Record]
 ) -> tuple[Check, ...]:
-    """Every gate with the number of cells that it was asked of and that failed it."""
+    """Return every gate with the number of cells that it judged and that failed it."""
     facts = {str(entry.get("name")): facts_of(entry) for entry in campaign.get("variants") or ()}
     asked: Counter[str] = Counter()
     failed: Counter[str] = Counter()

@@ -1,6 +1,6 @@
-"""What the size of a message, or how many are under way, changes: payload and depth.
+"""Show the effect of the size of a message, and of messages in flight: payload and depth.
 
-From three sizes on there is a line to see. With fewer a line would claim a course that nobody
+With three sizes or more, a chart draws lines. With fewer, a line would suggest values that were not
 measured: each server then has a row with a dot for each size.
 """
 
@@ -23,8 +23,8 @@ class Varied:
     """A scenario that varies one thing at a fixed number of connections.
 
     Attributes:
-        question: what it asks, with a hole for the active connections.
-        name: what it varies; `size` is where that is in a key.
+        question: the scenario in words, with a placeholder for the active connections.
+        name: what it varies; `size` reads that from a key.
     """
 
     scenario: str
@@ -36,22 +36,22 @@ class Varied:
 VARIED = (
     Varied(
         "payload",
-        "Scenarios idle and payload: {} active connections, messages of different size",
+        "Scenarios idle and payload: {} active connections, messages of different sizes",
         "bytes per message",
         lambda key: key.payload_bytes,
     ),
     Varied(
         "depth",
-        "Scenarios idle and depth: {} active connections, one or several messages under way on "
+        "Scenarios idle and depth: {} active connections, one or several messages in flight on "
         "each",
-        "messages under way per connection",
+        "messages in flight per connection",
         lambda key: key.depth,
     ),
 )
 
 
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]:
-    """One chart for each of `VARIED` that was measured, at its largest number of connections."""
+    """Yield one chart for each measured one of `VARIED`, at its largest number of connections."""
     colours = {variant.name: variant.colour for variant in variants}
     for varied in VARIED:
         cells = [cell for cell in analysis.cells if cell.key.scenario == varied.scenario]
@@ -65,13 +65,13 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
 def _with_usual(
     cells: Sequence[Cell], measured: Sequence[Cell], x_of: Callable[[CellKey], int]
 ) -> list[Cell]:
-    """The cells of a scenario that varies one thing, and those of `idle` that only lack that.
+    """Return the cells of a scenario that varies one thing, and the matching ones of `idle`.
 
     So a profile with a single depth still has a line, which begins at depth 1.
     """
 
     def rest(key: CellKey) -> tuple[int, ...]:
-        """All but what is varied, which is divided out of the two that can be."""
+        """Return all values but the varied one; payload × depth is divided by it."""
         return (key.connections, key.active, key.payload_bytes * key.depth // x_of(key))
 
     varied = {x_of(cell.key) for cell in cells}
@@ -99,7 +99,7 @@ def _figure(
         subtitle=f"{varied.question.format(f'{active:,}')}. Median of trials; the band is the "
         "95 % interval.",
         reading=f"{'Higher' if is_line else 'Further right'} is better. The axis starts at zero, "
-        f"so {'heights' if is_line else 'lengths'} compare as they look.",
+        f"so {'heights' if is_line else 'lengths'} are proportional to the values.",
         series=series if is_line else highest_first(series),
         bars=(),
         header=("server", varied.name, "echoes per CPU second", "interval", "echoes/s"),
@@ -121,5 +121,5 @@ def _figure(
 
 
 def highest_first(series: Sequence[Series]) -> tuple[Series, ...]:
-    """Rows of dots in the order of their last one."""
+    """Sort rows of dots by their last dot, the highest first."""
     return tuple(sorted(series, key=lambda one: (-one.points[-1].y, one.variant)))

@@ -1,4 +1,4 @@
-"""What a figure at the top is made of: CPU, context switches and threads against connections."""
+"""Explain the headline: CPU, switches, wake-ups, system calls and threads over connections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.report.sections.tables import NONE
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One quantity of a cell: where it is, how it is written and how it is read."""
+    """One quantity of a cell: how to get it, how to write it and how to read its chart."""
 
     id: str
     title: str
@@ -33,8 +33,8 @@ MEASURES = (
         "Server CPU time per echo",
         "µs of server CPU per echo",
         "{} spends {} of CPU on an echo, {} {}",
-        "Lower is better. A line that climbs to the right pays for every open connection; one that "
-        "climbs for idle only pays for those that say nothing.",
+        "Lower is better. If a line rises to the right, the server pays for every open connection. "
+        "If it rises only for idle, the server pays for silent connections.",
         lambda cell: cell.cpu_us_per_echo.median if cell.cpu_us_per_echo else None,
         wording.micros,
     ),
@@ -43,9 +43,9 @@ MEASURES = (
         "Context switches per echo",
         "switches per echo",
         "{} switches {} times per echo, {} {}",
-        "Voluntary and involuntary switches of the server's threads. A loop that finds several "
-        "events at a wake-up switches less than once per echo; a thread that serves one "
-        "connection sleeps after each.",
+        "Voluntary and involuntary switches of the server's threads. A loop that gets several "
+        "events per wake-up switches less than once per echo. A thread that serves one connection "
+        "sleeps after each echo.",
         lambda cell: cell.switches_per_echo,
         wording.plain,
     ),
@@ -54,9 +54,8 @@ MEASURES = (
         "Events per wake-up",
         "descriptors that one wait reports",
         "{} finds {} ready at a wake-up, {} {}",
-        "What a wait costs is shared by the events that it reports, as the server counts them "
-        "itself. A line near one pays for a wait with every echo. A thread that blocks in recv has "
-        "no such waits and is not drawn.",
+        "All events of one wait share its cost; the server counts both. Near one, every echo pays "
+        "for a wait. A thread that blocks in recv has no such waits and is not drawn.",
         lambda cell: cell.events_per_wake_up,
         wording.plain,
     ),
@@ -65,10 +64,9 @@ MEASURES = (
         "System calls per echo",
         "system calls per echo",
         "{} makes {} system calls per echo, {} {}",
-        "Receive, send and what else moves data were counted by {tools} in an x-ray, a trial of "
-        "its own in which nothing is timed; the waits are those that the server counted in this "
-        "cell. One "
-        "that waits and does not count is not drawn. Locks (futex) are left out.",
+        "{tools} counted receive, send and all other calls that move data in an x-ray, a separate "
+        "trial that is never timed. The server counted the waits in this cell. A server that waits "
+        "without counting is not drawn. Locks (futex) are left out.",
         lambda cell: cell.syscalls_per_echo,
         wording.plain,
     ),
@@ -86,7 +84,7 @@ MEASURES = (
 
 
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ...]:
-    """The measures of `idle` and `active`, side by side; nothing where nothing was measured."""
+    """Return the charts of the measured quantities, `idle` next to `active`."""
     colours = {variant.name: variant.colour for variant in variants}
     return tuple(
         figure
@@ -127,14 +125,14 @@ def _figure(
 
 
 def _tools(cells: Sequence[Cell]) -> str:
-    """What counted the system calls of these cells."""
+    """Return the tools that counted the system calls of these cells."""
     return " and ".join(sorted({cell.syscalls_tool for cell in cells if cell.syscalls_tool}))
 
 
 def _matrix(
     measure: Measure, cells: Sequence[Cell], steps: Sequence[int]
 ) -> tuple[tuple[str, ...], ...]:
-    """One row per variant, one column per number of connections."""
+    """Return one row per server, with one column per number of connections."""
     known = {
         (cell.variant, cell.key.connections): measure.written(measure.value(cell) or 0.0).text
         for cell in cells

@@ -1,4 +1,4 @@
-"""The report on a terminal, as Markdown and as JSON.
+"""Lay out the report for a terminal, as Markdown and as JSON.
 
-The same model as the page's, laid out without HTML.
+The model is the same as the page's.
 """

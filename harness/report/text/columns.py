@@ -1,4 +1,4 @@
-"""Tables of plain text: aligned for a terminal, and as Markdown. The first row is the header."""
+"""Lay out tables of text for a terminal and as Markdown. The first row is the header."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Rows = Sequence[Sequence[str]]
 
 
 def aligned(rows: Rows, left: Collection[str]) -> list[str]:
-    """One line per row; columns whose header is in `left` begin together, others end together."""
+    """Return one line per row; columns whose header is in `left` align left, others right."""
     names = rows[0]
     widths = [max(len(row[column]) for row in rows) for column in range(len(names))]
     return [
@@ -21,7 +21,7 @@ def aligned(rows: Rows, left: Collection[str]) -> list[str]:
 
 
 def markdown(rows: Rows, left: Collection[str]) -> Iterator[str]:
-    """The lines of a table of GitHub's Markdown."""
+    """Yield the lines of a table in GitHub's Markdown."""
     names = rows[0]
     yield _line(names)
     yield "|" + "|".join("---" if name in left else "--:" for name in names) + "|"
@@ -29,7 +29,7 @@ def markdown(rows: Rows, left: Collection[str]) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """`text` as Markdown that shows it: words of variants and hosts are not markup."""
+    """Escape `text` for Markdown: texts of servers and hosts are not markup."""
     for mark in "\\`*_[]<>|":
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""A comparison as text, Markdown, JSON and as a page: each only lays it out."""
+"""Lay out a comparison as text, Markdown, JSON and as a page."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from harness.report.plain_data import compact
 from harness.report.text import columns
 from harness.report.text.columns import escaped
 
-DIFFERENCES = ("not the same", "before", "after")
+DIFFERENCES = ("what differs", "before", "after")
 
 
 def text(compared: Compared) -> str:
-    """For a terminal, without colours, ending in a newline."""
+    """Return the comparison for a terminal, without colours, ending in a newline."""
     lines = [f"{compared.before.campaign} → {compared.after.campaign}"]
     lines += [banner.text for banner in compared.banners]
     lines += [compared.verdict.text, ""]
@@ -27,17 +27,17 @@ def text(compared: Compared) -> str:
 
 
 def markdown(compared: Compared) -> str:
-    """For a pull request."""
+    """Return the comparison as Markdown for a pull request."""
     return "\n".join(_markdown(compared)) + "\n"
 
 
 def page(compared: Compared) -> str:
-    """One HTML file, no request, no script."""
+    """Return the comparison as one HTML file without requests or scripts."""
     return environment().get_template("compare.html.j2").render(compared=compared, note=NOTE)
 
 
 def document(compared: Compared) -> dict[str, Any]:
-    """For programs."""
+    """Return the comparison for programs."""
     return {
         "schema": 1,
         "before": compact(compared.before),
@@ -58,7 +58,7 @@ def _markdown(compared: Compared) -> Iterator[str]:
         yield f"\n> ⚠ {escaped(banner.text)}"
     yield f"\n`{compared.before.campaign}` → `{compared.after.campaign}`. {compared.caption}\n"
     yield from columns.markdown([HEADER, *map(_cells, compared.rows)], LEFT)
-    yield "\n<details><summary>What else is not the same</summary>\n"
+    yield "\n<details><summary>What else differs</summary>\n"
     yield from columns.markdown(_differing(compared), DIFFERENCES)
     yield "\n</details>\n"
     for name, side in (("Before", compared.before), ("After", compared.after)):
@@ -76,4 +76,4 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _differing(compared: Compared) -> list[tuple[str, ...]]:
     found = [(one.name, one.before, one.after) for one in (*compared.unlike, *compared.environment)]
-    return [DIFFERENCES, *(found or [("nothing of the environment or the sources", "", "")])]
+    return [DIFFERENCES, *(found or [("nothing in environment or sources", "", "")])]

@@ -1,4 +1,4 @@
-"""The doctor's answer on a terminal."""
+"""Lay out the doctor's answer for a terminal."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from harness.host.facts import Finding
 from harness.report.text import columns
 
 HEADER = ("", "check", "set", "needed", "whose")
-# Told apart by word and by sign, so that colour is never alone.
+# A word and a sign for each level, so that no meaning depends on colour alone.
 SIGNS = {"ok": "✓ ok", "note": "· note", "warning": "⚠ warning", "error": "✕ error"}
 
 
 def render(answer: Answer) -> str:
-    """The table of all findings, what to do about those that matter, and the conclusion."""
+    """Return the table of all findings, the remedies of those that matter, and the conclusion."""
     rows = [
         (SIGNS[one.level], one.check, one.value, one.needed, one.scope) for one in answer.findings
     ]
@@ -26,7 +26,7 @@ def render(answer: Answer) -> str:
 
 
 def remedy(found: Finding) -> Iterator[str]:
-    """What was found, who can change it, and the command."""
+    """Yield the finding, the user who can change it, and the command."""
     yield f"{SIGNS[found.level]}: {found.check}: {found.text}"
     if found.command:
         yield f"    {found.who}:"
@@ -34,6 +34,6 @@ def remedy(found: Finding) -> Iterator[str]:
 
 
 def warnings(answer: Answer) -> Iterator[str]:
-    """One line for each warning, for a campaign that starts all the same."""
+    """Yield one line for each warning: the campaign starts despite them."""
     for found in answer.of("warning"):
         yield f"warning: {found.check}: {found.text}"

@@ -1,4 +1,4 @@
-"""A report as Markdown and as JSON, from the same model as the page."""
+"""Lay out a report as Markdown and as JSON, from the same model as the page."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from harness.report.text.columns import escaped
 
 
 def markdown(model: Model) -> str:
-    """Verdict, ranked tables and failures, for a pull request."""
+    """Return verdict, ranked tables and failures as Markdown for a pull request."""
     return "\n".join(_markdown(model)) + "\n"
 
 
 def document(model: Model) -> dict[str, Any]:
-    """For programs: what the page says, and the aggregates that it embeds."""
+    """Return the texts of the page and the aggregates that it contains, for programs."""
     return {
         "schema": 1,
         **summary(model),

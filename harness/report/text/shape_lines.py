@@ -1,4 +1,4 @@
-"""Expected shapes as lines for a terminal and rows for Markdown."""
+"""Lay out expected shapes as lines for a terminal and rows for Markdown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADER = ("verdict", "shape", "observed", "expected", "source")
 
 
 def lines(rows: Sequence[Row]) -> Iterator[str]:
-    """The conclusion, then each shape with what was observed, what is expected, and who says so."""
+    """Yield the conclusion, then each shape: observed, expected, and the source."""
     yield expected_shapes.conclusion(rows)
     for row in rows:
         if row.verdict == "not applicable":
@@ -29,7 +29,7 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def markdown(rows: Sequence[Row]) -> Iterator[str]:
-    """A table of GitHub's Markdown under its conclusion."""
+    """Yield the conclusion, then a table in GitHub's Markdown."""
     yield columns.escaped(expected_shapes.conclusion(rows))
     yield ""
     yield from columns.markdown(
@@ -39,5 +39,5 @@ def markdown(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def observed(row: Row) -> str:
-    """What was observed, or why nothing was."""
+    """Return what was observed, or why nothing was."""
     return row.reason if row.verdict == "not applicable" else row.observed_text

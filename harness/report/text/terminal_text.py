@@ -1,4 +1,4 @@
-"""The end of a campaign on a terminal: verdict, validity and ranked table, as on the page."""
+"""Lay out the end of a campaign for a terminal: verdict, validity and ranked table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOTE = "* closed loop: time in the queue at full load"
 
 
 def header(model: Model) -> tuple[str, ...]:
-    """The columns; where latencies are hidden, events per wake-up stand in their place."""
+    """Return the columns; if latencies are hidden, events per wake-up replace them."""
     return (
         *("rank", "server", "echoes/CPU s", "±", "slower by", "echoes/s"),
         "events/wake-up" if model.no_latency else "p99 ms*",
@@ -20,12 +20,12 @@ def header(model: Model) -> tuple[str, ...]:
 
 
 def note(model: Model) -> str:
-    """What the table's column of latencies means, or why there is none."""
+    """Return what the table's column of latencies means, or why there is none."""
     return model.no_latency or NOTE
 
 
 def render(model: Model) -> str:
-    """The report in plain text, without colours, ending in a newline."""
+    """Return the report as plain text, without colours, ending in a newline."""
     lines = [*model.verdict_lines, model.validity.text, "", model.caption]
     for group in model.groups:
         if group.title:
@@ -38,7 +38,7 @@ def render(model: Model) -> str:
 
 
 def row(row: RankedRow, model: Model) -> tuple[str, ...]:
-    """The cells of one row, under `header`."""
+    """Return the cells of one row, under `header`."""
     interval = row.interval.removeprefix("± ")
     return (
         *(row.rank, row.variant, row.efficiency, interval, row.slower, row.rate),

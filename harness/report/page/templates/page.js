@@ -1,4 +1,4 @@
-// Optional: the page says everything without it. A server is known by its colour's number.
+// Optional: the page is complete without it. The number of its colour identifies a server.
 (() => {
 const $ = (where, all) => [...where.querySelectorAll(all)];
 const body = document.body, servers = new Map($(document, "[data-server]").map(
@@ -63,7 +63,7 @@ function value(cell) {
 function order(a, b, sign) {
   const [numberA, numberB] = [typeof a === "number", typeof b === "number"];
   if (numberA && numberB) return sign * (a - b);
-  if (numberA !== numberB) return numberA ? -1 : 1; // what has no number stays below
+  if (numberA !== numberB) return numberA ? -1 : 1; // rows without a number go last
   return sign * a.localeCompare(b);
 }
 
@@ -126,7 +126,7 @@ tip.className = "tip";
 tip.hidden = true;
 for (const title of $(document, ".hits title")) {
   title.parentElement.dataset.tip = title.textContent;
-  title.remove(); // the browser's own would come late, over ours
+  title.remove(); // otherwise the browser's tooltip covers ours
 }
 
 // Reading a size after a change lays the page out again, so sizes are read before anything changes.
