@@ -24,7 +24,7 @@ from harness.analysis.results import (
     Reason,
 )
 from harness.analysis.series import Place, Series
-from harness.contract.codes import CellStatus
+from harness.contract.statuses import CellStatus
 from harness.gates import USABLE
 from harness.gates.calibration import SATURATED_BUSY_MIN
 

@@ -16,7 +16,7 @@ from harness.analysis.intervals import Comparison
 from harness.analysis.ranking import NONCONFORMING
 from harness.analysis.results import Analysis, Cell, CellKey, Contrast, RankGroup, Row
 from harness.analysis.wording import Quantity
-from harness.contract.codes import CellStatus
+from harness.contract.statuses import CellStatus
 
 # The brief of a verdict: three sentences are read, four are not.
 VERDICT_LINES_MAX = 3

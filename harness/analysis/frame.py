@@ -15,12 +15,12 @@ import pandas as pd
 
 from harness.analysis import echo_costs
 from harness.analysis.results import MEMORY_KINDS, CellKey
-from harness.contract.codes import CampaignState, CellStatus, TrialEnd
 from harness.contract.record import Record, VariantFacts, facts_of, load_busy, number
+from harness.contract.statuses import CampaignState, CellStatus, TrialEnd
 from harness.contract.stored_cell import StoredCell
 from harness.gates import judge
 from harness.gates.attempts import Attempts, attempt_of, is_void_by_host, trial_of
-from harness.gates.cpu import SERVER_CPU_MS_MIN, server_cpu_ns
+from harness.gates.cpu_checks import SERVER_CPU_MS_MIN, server_cpu_ns
 
 NOT_MEASURED: dict[str, str] = {
     CampaignState.RUNNING: "not measured yet",

@@ -19,8 +19,8 @@ from harness.analysis.looks import Look, Looks, compare_all
 from harness.analysis.places import Place, places
 from harness.analysis.results import Cell, CellKey, Contrast, Headline, Pair, RankGroup, Row
 from harness.analysis.series import Series
-from harness.contract.codes import CellStatus, FailureCode
 from harness.contract.record import is_nonconforming
+from harness.contract.statuses import CellStatus, FailureCode
 from harness.gates import proof_coverage
 from harness.plan.trial_plan import CALIBRATION_BLOCK
 

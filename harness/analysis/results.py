@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.analysis.intervals import Comparison, Estimate
 from harness.analysis.looks import Looks
-from harness.contract.codes import CellStatus
+from harness.contract.statuses import CellStatus
 
 MEMORY_KINDS = ("user", "stack", "kernel", "sockets")
 STATUSES = tuple(CellStatus)

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.analysis.looks import Look
 from harness.analysis.results import Analysis, Pair, Row
-from harness.contract.codes import CampaignState
+from harness.contract.statuses import CampaignState
 from harness.plan.profiles.profile import LOOK_STEP
 
 UNLIKELY = "more blocks are unlikely to settle"

@@ -16,7 +16,7 @@ from harness.analysis.intervals import TRIALS_MIN
 from harness.analysis.looks import Looks
 from harness.analysis.ranking import barred, before_the_first_look
 from harness.analysis.results import Cell, Headline, RankGroup, Row, Unranked
-from harness.contract.codes import CampaignState, CellStatus, FailureCode
+from harness.contract.statuses import CampaignState, CellStatus, FailureCode
 from harness.gates import GATES, proof_coverage
 
 # What to do about the gates that most often void a whole campaign; `c10k explain` has the others.

@@ -11,7 +11,7 @@ alone is no reason to doubt the rest. The cell is unfit as a whole
 from __future__ import annotations
 
 from harness.analysis.results import Cell
-from harness.contract.codes import CellStatus
+from harness.contract.statuses import CellStatus
 
 VOID_SHARE_MAX = 0.25
 

@@ -22,15 +22,15 @@ from typing import IO, Any, ClassVar, Protocol
 
 from harness.conformance.suite_results import MAIN, how
 from harness.contract import trial_spec
-from harness.contract.codes import FailureCode
 from harness.contract.errors import C10kError, ServerFault
 from harness.contract.printable import plain
+from harness.contract.statuses import FailureCode
 from harness.contract.trial_spec import Ceiling, Tree, TrialSpec
 from harness.host import interrupt
 from harness.host.bounded_output import NO_OUTPUT, Amount
 from harness.host.cpu_accounting import Charged
-from harness.host.cpu_spent import Reading, Spent
 from harness.host.cpus import CpuSplit
+from harness.host.wait_budget import Reading, Spent
 from harness.plan.limits import SYSCTLS, Asked
 from harness.plan.profiles.profile import Timeouts
 from harness.plan.trial_plan import Trial

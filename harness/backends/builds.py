@@ -14,8 +14,8 @@ from pathlib import Path
 
 from harness.backends.base import tail, told_runtime
 from harness.conformance.suite_results import how
-from harness.contract.codes import FailureCode
 from harness.contract.errors import LACKS, ServerFault
+from harness.contract.statuses import FailureCode
 from harness.host import interrupt
 from harness.host.bounded_output import WrittenPipe
 from harness.variants.variant_files import Variant

@@ -31,8 +31,8 @@ LOCK_LABEL = "c10k.lock"
 LOG_FILE_SIZE = "16m"
 SECCOMP = Path(__file__).with_name("seccomp.json")
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
-# Label of a harness that runs in a separate container (harness/campaign/launcher.py); its value is
-# the launcher's id.
+# Label of a harness that runs in a separate container (harness/campaign/own_container.py); its
+# value is the launcher's id.
 LAUNCHED = "c10k.launched-by"
 # Compose labels the image that it builds, and containers inherit an image's labels. Compose would
 # take our containers for parts of its project, and stop everything when a load ends.

@@ -22,7 +22,7 @@ from pathlib import Path
 from harness.host import cgroups, procfs, server_processes
 from harness.host.cgroups import ROOT
 from harness.host.cpu_accounting import Charged, clock_ns
-from harness.host.cpu_spent import Reading
+from harness.host.wait_budget import Reading
 
 V1 = "cgroup-v1"
 V2 = "cgroup-v2"

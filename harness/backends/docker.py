@@ -22,7 +22,7 @@ import docker.errors
 from docker.models.containers import Container
 from docker.types import Ulimit
 
-from harness.backends import containers, cpu_time, docker_engine, images
+from harness.backends import container_ends, cpu_time, docker_engine, images
 from harness.backends.base import (
     LABEL,
     LISTEN,
@@ -44,12 +44,12 @@ from harness.backends.confinement import (
     labels,
 )
 from harness.conformance.suite_results import MAIN
-from harness.contract.codes import FailureCode
 from harness.contract.errors import HostNotFit, Interrupted, ServerFault
+from harness.contract.statuses import FailureCode
 from harness.host import cgroups, lock
 from harness.host.cpu_accounting import Charged
-from harness.host.cpu_spent import Reading
 from harness.host.fair_wait import Wait
+from harness.host.wait_budget import Reading
 from harness.plan.limits import BACKLOG, SYSCTLS
 from harness.variants.variant_files import Variant
 
@@ -119,8 +119,8 @@ class DockerBackend:
         swept = []
         ours: dict[str, Any] = {"label": [LABEL, f"{LOCK_LABEL}={lock.default_path()}"]}
         found = self.client.containers.list(all=True, filters=ours, ignore_removed=True)
-        for left in [*found, *containers.launched(self.client)]:
-            containers.remove(left)
+        for left in [*found, *container_ends.launched(self.client)]:
+            container_ends.remove(left)
             swept.append(f"container {left.name}")
         for volume in self.client.volumes.list(filters=ours):
             with contextlib.suppress(docker.errors.NotFound):
@@ -242,7 +242,7 @@ class DockerTrial:
         assert self._load is not None  # noqa: S101 (start_load() ran)
         self._exits.pop(name, None)
         if name in self._servers:
-            containers.remove(self._servers.pop(name))
+            container_ends.remove(self._servers.pop(name))
         try:
             self._servers[name] = self._start(
                 image=self._context.prepared.what,
@@ -275,7 +275,7 @@ class DockerTrial:
             return self._end(MAIN, 0)
         except (OSError, docker.errors.DockerException):
             return None  # the engine failed to answer; the next call asks again
-        return self._end(MAIN, 0) if server.status in containers.ENDED else None
+        return self._end(MAIN, 0) if server.status in container_ends.ENDED else None
 
     def stop_server(self, name: str = MAIN) -> ServerExit:
         """Send SIGTERM, then SIGKILL after the profile's `stop_s`."""
@@ -283,7 +283,7 @@ class DockerTrial:
 
     def server_log(self) -> str:
         """What the server has written to stderr so far."""
-        return containers.last_lines(self._servers[MAIN])
+        return container_ends.last_lines(self._servers[MAIN])
 
     def memory(self) -> Event | None:
         """Kernel memory charged to the server's cgroup."""
@@ -300,13 +300,13 @@ class DockerTrial:
     def load_log(self) -> str:
         """The load's stderr, and its lines of stdout that are no events."""
         stray = self._events.stray if self._events else []
-        return tail("\n".join([*stray, containers.last_lines(self._load)]))
+        return tail("\n".join([*stray, container_ends.last_lines(self._load)]))
 
     def close(self) -> None:
         """Remove the server, the load and the volume."""
         for one in (*self._servers.values(), self._load):
             if one is not None:
-                containers.remove(one)
+                container_ends.remove(one)
         with contextlib.suppress(docker.errors.APIError):
             self._client.volumes.get(self._name).remove(force=True)
         if self._load_stdin is not None:
@@ -315,16 +315,16 @@ class DockerTrial:
                 self._load_stdin.close()
 
     @staticmethod
-    def _require_not_killed(load: Container, within_s: float = containers.END_S) -> None:
+    def _require_not_killed(load: Container, within_s: float = container_ends.END_S) -> None:
         """Raise Interrupted if something other than the harness ended the load by then."""
-        if how := containers.killed(load, containers.SIGNALLED, within_s):
+        if how := container_ends.killed(load, container_ends.SIGNALLED, within_s):
             raise Interrupted(f"the load's container {load.name} was ended: {how}")
 
     def _end(self, name: str, timeout_s: float, *, asks: bool = True) -> ServerExit:
         if name not in self._exits:
             server, found = self._servers.get(name), ServerExit(None, "")
             if server is not None:
-                found = containers.stop(server, Wait(timeout_s, self.spent), asks=asks)
+                found = container_ends.stop(server, Wait(timeout_s, self.spent), asks=asks)
             self._exits[name] = found
         return self._exits[name]
 

@@ -22,8 +22,8 @@ from urllib3.exceptions import HTTPError
 
 from harness.backends import docker_engine, image_bases
 from harness.backends.base import tail, told_runtime
-from harness.contract.codes import FailureCode
 from harness.contract.errors import HostNotFit, ServerFault
+from harness.contract.statuses import FailureCode
 from harness.host import compilers, interrupt
 from harness.host.bounded_output import Written
 from harness.variants.variant_files import Variant

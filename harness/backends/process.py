@@ -44,14 +44,14 @@ from harness.backends.trial_processes import Recorded
 from harness.conformance.suite_results import MAIN
 from harness.contract import killed, server_counters
 from harness.contract.address import Address, parse
-from harness.contract.codes import FailureCode
 from harness.contract.errors import HostNotFit, Interrupted, ServerFault
+from harness.contract.statuses import FailureCode
 from harness.host import cgroups, compilers, interrupt, isolation, server_processes, sockets
 from harness.host.bounded_output import WrittenPipe
 from harness.host.cpu_accounting import Charged
-from harness.host.cpu_spent import Reading
 from harness.host.fair_wait import Wait
 from harness.host.isolation import Namespaces
+from harness.host.wait_budget import Reading
 from harness.plan.limits import BACKLOG, SYSCTLS, clamp
 from harness.variants import sources
 from harness.variants.strict_toml import FileProblems

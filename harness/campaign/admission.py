@@ -15,7 +15,7 @@ from harness.campaign import conformance_pool
 from harness.campaign.conformance_run import Cache, Verdict
 from harness.campaign.progress import Progress
 from harness.campaign.trial_run import Outcome
-from harness.contract.codes import FailureCode, TrialEnd
+from harness.contract.statuses import FailureCode, TrialEnd
 from harness.contract.suite_spec import Subset
 from harness.gates.server_faults import DISTURBED, NOT_AVAILABLE
 from harness.host.cpus import CpuSplit

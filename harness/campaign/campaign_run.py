@@ -20,10 +20,10 @@ from harness.campaign import (
     anchoring,
     environment,
     growth,
-    selection,
     server_builds,
     server_entries,
     trial_ends,
+    wave_needs,
     xray_trials,
 )
 from harness.campaign.admission import Admission
@@ -31,8 +31,8 @@ from harness.campaign.generator_proof import Prover
 from harness.campaign.progress import Progress
 from harness.campaign.schedule import Rounds
 from harness.campaign.trial_run import Outcome
-from harness.contract.codes import CampaignState, TrialEnd
 from harness.contract.errors import C10kError, EngineGone, Exit, Interrupted, Unproven, UsageError
+from harness.contract.statuses import CampaignState, TrialEnd
 from harness.doctor.room import of_host
 from harness.host import cpus, survey
 from harness.host.interrupt import shielded
@@ -107,7 +107,7 @@ class Request:
     def servers(self) -> list[Server]:
         """What a block has, and what each server needs while it is up."""
         twice = self.profile.same_twice
-        return selection.servers(self.variants, self.connections_needed, twice)
+        return wave_needs.servers(self.variants, self.connections_needed, twice)
 
     @property
     def xrays(self) -> list[trial_plan.Trial]:

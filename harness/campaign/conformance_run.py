@@ -33,16 +33,16 @@ from harness.backends.base import (
 from harness.campaign.suite_turn import Turn
 from harness.conformance import suite_results as results
 from harness.conformance.suite_results import MAIN, CheckResult, End, Score, undecided
-from harness.contract.codes import FailureCode
 from harness.contract.errors import ServerFault
+from harness.contract.statuses import FailureCode
 from harness.contract.suite_spec import Subset, SuiteSpec
 from harness.contract.trial_spec import Tree
-from harness.gates.disturbed import reason
+from harness.gates.failure_excuses import reason
 from harness.gates.server_faults import DISTURBED, judged, not_available
-from harness.host.cpu_spent import Reading, Spent
 from harness.host.cpus import CpuSplit
 from harness.host.interrupt import shielded
 from harness.host.ownership import hand_over
+from harness.host.wait_budget import Reading, Spent
 from harness.plan.limits import Asked
 from harness.plan.profiles.profile import Timeouts
 from harness.store.campaign_store import replace as replace_file

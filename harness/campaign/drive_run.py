@@ -24,10 +24,10 @@ from harness import gates
 from harness.backends.base import Event, EventStream, LoadSilent, chunks, tail
 from harness.campaign.trial_run import NOFILE_NEEDED, Emit, silence_s
 from harness.contract import killed, load_events, trial_spec
-from harness.contract.codes import FailureCode
 from harness.contract.errors import C10kError, HostNotFit, Interrupted, ServerFault, UsageError
 from harness.contract.load_events import EventError
 from harness.contract.record import VariantFacts
+from harness.contract.statuses import FailureCode
 from harness.contract.stored_cell import StoredCell
 from harness.contract.trial_spec import TrialSpec
 from harness.gates.server_faults import SERVER_CODES, fault_of

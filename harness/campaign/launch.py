@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from harness import doctor
 from harness.backends.base import Backend
 from harness.campaign import campaign_run as campaigns
-from harness.campaign import growth, resuming, selection, trial_ends, xray_trials
+from harness.campaign import growth, resuming, trial_ends, wave_needs, xray_trials
 from harness.campaign.campaign_run import Request
 from harness.campaign.live_report import Redrawing
 from harness.campaign.other_programs_watch import Watching
 from harness.campaign.progress import Progress
-from harness.contract.codes import CampaignState
 from harness.contract.errors import C10kError, Exit, Interrupted, UsageError
+from harness.contract.statuses import CampaignState
 from harness.doctor import UNLIMITED
 from harness.doctor.room import of_host
 from harness.gates import proof_coverage
@@ -245,7 +245,7 @@ def asked_of_host(request: Request, backend: str) -> doctor.Ask:
     groups = trial_plan.together(request.trials, side_by_side=request.profile.side_by_side)
     of = {variant.name: variant.file.architecture for variant in request.variants}
     threaded = (
-        [of[trial_plan.program_of(trial.variant)] for trial in at_once].count(selection.THREADED)
+        [of[trial_plan.program_of(trial.variant)] for trial in at_once].count(wave_needs.THREADED)
         for at_once in groups
     )
     return doctor.Ask(

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.contract.codes import CellStatus, TrialEnd
+from harness.contract.statuses import CellStatus, TrialEnd
 
 Event = Mapping[str, Any]
 

@@ -20,7 +20,7 @@ from harness.backends.base import Backend, Prepared, TrialContext
 from harness.campaign.progress import Progress
 from harness.campaign.trial_run import Outcome, TrialRun, in_turns
 from harness.contract.campaign_lines import OutcomeRecord
-from harness.contract.codes import TrialEnd
+from harness.contract.statuses import TrialEnd
 from harness.gates import attempts, calibration
 from harness.host.interrupt import shielded
 from harness.plan import trial_plan

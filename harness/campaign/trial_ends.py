@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.contract.codes import TrialEnd
 from harness.contract.errors import Exit
+from harness.contract.statuses import TrialEnd
 from harness.gates.server_faults import INCONCLUSIVE, NOT_AVAILABLE, SERVER_CODES
 from harness.plan import trial_plan
 

@@ -22,15 +22,15 @@ from harness.campaign.counter_lines import Ledger
 from harness.contract import load_events, server_counters
 from harness.contract.campaign_lines import XrayRecord
 from harness.contract.cell_record import CellRecord
-from harness.contract.codes import FailureCode, TrialEnd
 from harness.contract.errors import HostNotFit, ServerFault
 from harness.contract.record import VariantFacts
+from harness.contract.statuses import FailureCode, TrialEnd
 from harness.contract.stored_cell import StoredCell
 from harness.contract.trial_spec import STRETCH_MAX, Cell
-from harness.gates.disturbed import evidence, reason
+from harness.gates.failure_excuses import evidence, reason
 from harness.gates.server_faults import DISTURBED, fault_of, judged, not_available
-from harness.host.cpu_spent import Spent
 from harness.host.interrupt import shielded
+from harness.host.wait_budget import Spent
 from harness.plan.profiles.profile import Timeouts
 
 # Above the sum of what one event may take by the plan: a load that is late by this much is hung.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from harness import gates
 from harness.conformance.suite import every_check
-from harness.contract.codes import CellStatus
 from harness.contract.errors import EXIT_MEANINGS
+from harness.contract.statuses import CellStatus
 from harness.variants import strict_toml
 
 

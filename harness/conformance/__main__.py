@@ -11,8 +11,8 @@ from typing import NoReturn
 from harness.conformance import suite
 from harness.conformance.cpu_turns import Alone, Shared
 from harness.contract import suite_spec as specs
-from harness.contract.codes import FailureCode
 from harness.contract.events import Events, ReaderGone
+from harness.contract.statuses import FailureCode
 from harness.host import namespace
 
 EXIT_USAGE = 2

@@ -17,9 +17,9 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from harness.conformance.definition import Check
+from harness.conformance.observed_server import Target, until
 from harness.conformance.scene import Cancelled, Facts, Left, Scene
 from harness.conformance.suite_results import CheckResult, Failed, Skipped, Status
-from harness.conformance.target import Target, until
 
 CANCEL_S = 2.0
 ENDING_S = 0.2

@@ -6,11 +6,11 @@ import time
 from functools import partial
 
 from harness.conformance.definition import Group
+from harness.conformance.observed_server import until
 from harness.conformance.peers import Pattern, Peer, exchange, message
 from harness.conformance.pings import at_best
 from harness.conformance.scene import Scene
 from harness.conformance.suite_results import Failed
-from harness.conformance.target import until
 
 GROUP = Group("close")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.conformance.extras import Extra
+from harness.conformance.extra_servers import Extra
 from harness.conformance.scene import Scene
 from harness.contract.suite_spec import SuiteSpec
 

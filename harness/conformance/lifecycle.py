@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.conformance import extras
+from harness.conformance import extra_servers
 from harness.conformance.definition import Group
-from harness.conformance.extras import Extra
+from harness.conformance.extra_servers import Extra
+from harness.conformance.observed_server import Target, alive, send_signal, until
 from harness.conformance.peers import SILENCE_S, Pattern, Peer, exchange, finish_connects, message
 from harness.conformance.scene import Left, Scene
 from harness.conformance.suite_results import COUNTERS_COMPARED, MAIN, Failed, Skipped, Wrong
-from harness.conformance.target import Target, alive, send_signal, until
 from harness.host import procfs, sockets
 
 GROUP = Group("lifecycle")
@@ -58,23 +58,25 @@ def ready_in_time(scene: Scene) -> str:
     proves="The accept queue is as long as BACKLOG says, and loses no connection.",
     catches="The server calls listen with another backlog. If it is short, clients that connect at "
     "once wait a second for the retransmission of their SYN (listen(2); RFC 6298: 1 s).",
-    connections=extras.SMALL_BACKLOG + OVERFLOW,
+    connections=extra_servers.SMALL_BACKLOG + OVERFLOW,
     light=True,
-    extra=extras.backlog,
+    extra=extra_servers.backlog,
 )
 def backlog(scene: Scene) -> str:
     """Stop a server with BACKLOG=64, connect 114 clients, let it continue."""
-    server = scene.another(extras.backlog(scene.spec))
+    server = scene.another(extra_servers.backlog(scene.spec))
     queues = len(sockets.listeners(server.address))
-    count = extras.SMALL_BACKLOG + OVERFLOW
+    count = extra_servers.SMALL_BACKLOG + OVERFLOW
     until(lambda: server.open_connections() == 0, STOP_S)
     overflows = _listen_overflows()
     with server.frozen():
         peers = scene.begin_connects(count, to=server)
         admitted = finish_connects(server.address, peers, ADMITTED_S)
     # A queue of B holds B + 1: sk_acceptq_is_full() is `>` (net/sock.h)
-    least, most = extras.SMALL_BACKLOG, queues * (extras.SMALL_BACKLOG + 1)
-    text = f"BACKLOG={extras.SMALL_BACKLOG}, {count} connect at once: {admitted} are admitted"
+    least, most = extra_servers.SMALL_BACKLOG, queues * (extra_servers.SMALL_BACKLOG + 1)
+    text = (
+        f"BACKLOG={extra_servers.SMALL_BACKLOG}, {count} connect at once: {admitted} are admitted"
+    )
     if admitted > most:
         raise Wrong(f"{text}, {most} are expected")
     if admitted < least:
@@ -157,11 +159,11 @@ def _storm(server: Target) -> Iterator[_Storm]:
     proves="The server serves LISTEN=tcp://[::]:PORT.",
     catches="The code fixes the address family. Take it from LISTEN (ipv6(7)).",
     light=True,
-    extra=extras.ipv6,
+    extra=extra_servers.ipv6,
 )
 def ipv6(scene: Scene) -> str:
     """Echo with an additional server, on this machine's ::1."""
-    extra = extras.ipv6(scene.spec)
+    extra = extra_servers.ipv6(scene.spec)
     if extra is None:
         raise Skipped("this network has no IPv6 address on its loopback")
     return _serves(scene, extra)
@@ -173,11 +175,11 @@ def ipv6(scene: Scene) -> str:
     proves="The server serves LISTEN=unix:///PATH.",
     catches="The code fixes the address family. Take it from LISTEN (unix(7)).",
     light=True,
-    extra=extras.unix,
+    extra=extra_servers.unix,
 )
 def unix_socket(scene: Scene) -> str:
     """Echo with an additional server, on a path in a directory that both can see."""
-    extra = extras.unix(scene.spec)
+    extra = extra_servers.unix(scene.spec)
     if extra is None:
         raise Skipped("no directory is shared with the server")
     return _serves(scene, extra)
@@ -202,14 +204,14 @@ def _serves(scene: Scene, extra: Extra) -> str:
     "and what recv and send returned (harness/conformance/lifecycle.py has what was sent). Or "
     "SIGUSR1 ends the server, or it does not answer it.",
     light=True,
-    extra=extras.counted,
+    extra=extra_servers.counted,
 )
 def counters(scene: Scene) -> str:
     """Send exactly known traffic to an additional server.
 
     The harness, which started it, reads the counters that it prints.
     """
-    extra = extras.counted(scene.spec)
+    extra = extra_servers.counted(scene.spec)
     if extra is None:
         raise Skipped("the server declares no counters")
     server = scene.another(extra)
@@ -249,11 +251,11 @@ def _counted(connections: int, size: int) -> dict[str, int]:
     "worker processes stay behind, or the port cannot be bound again. Set SO_REUSEADDR before bind "
     "(signal(7), socket(7)).",
     light=True,
-    extra=extras.ending,
+    extra=extra_servers.ending,
 )
 def sigterm(scene: Scene) -> str:
     """Send SIGTERM with 100 connections open, some of them with pending output."""
-    server = scene.another(extras.ending(scene.spec))
+    server = scene.another(extra_servers.ending(scene.spec))
     quiet = scene.connect_many(100 - OWED, to=server)
     exchange(quiet, [b"here?"] * len(quiet), SILENCE_S)
     owed = [_stalled(peer) for peer in scene.connect_many(OWED, to=server)]
@@ -327,7 +329,7 @@ def quiet(scene: Scene) -> str:
 )
 def unusable_address(scene: Scene) -> str:
     """Start a server with a LISTEN that is no address."""
-    return _refuses(scene, extras.unusable(scene.spec))
+    return _refuses(scene, extra_servers.unusable(scene.spec))
 
 
 @GROUP.check(
@@ -365,7 +367,7 @@ def address_in_use(scene: Scene) -> str:
     queues = len(sockets.listeners(scene.server.address))
     if queues > 1:
         raise Skipped(f"{queues} sockets of its own share the port by SO_REUSEPORT")
-    return _refuses(scene, extras.same(scene.server.address))
+    return _refuses(scene, extra_servers.same(scene.server.address))
 
 
 def _refuses(scene: Scene, extra: Extra) -> str:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 
 from harness.conformance.definition import Group
+from harness.conformance.observed_server import until
 from harness.conformance.peers import SILENCE_S, Peer, exchange
 from harness.conformance.pings import at_best
 from harness.conformance.scene import Scene
 from harness.conformance.suite_results import Failed, Skipped
-from harness.conformance.target import until
 
 GROUP = Group("resources")
 

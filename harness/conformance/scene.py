@@ -16,10 +16,10 @@ from typing import Any
 
 from harness.conformance import peers
 from harness.conformance.cpu_turns import Alone, Turns
-from harness.conformance.extras import PORTS, Extra
+from harness.conformance.extra_servers import PORTS, Extra
+from harness.conformance.observed_server import Target, until
 from harness.conformance.peers import Peer
 from harness.conformance.suite_results import Failed, NotServed
-from harness.conformance.target import Target, until
 from harness.contract.address import Address
 from harness.contract.suite_spec import SuiteSpec
 from harness.host import sockets

@@ -12,7 +12,7 @@ from harness.conformance import (
     backpressure,
     close,
     echo_data,
-    extras,
+    extra_servers,
     fairness,
     lifecycle,
     resources,
@@ -20,9 +20,9 @@ from harness.conformance import (
 from harness.conformance.check_order import Schedule
 from harness.conformance.cpu_turns import Turns
 from harness.conformance.definition import Check
+from harness.conformance.observed_server import Target, until
 from harness.conformance.scene import Facts, answers
 from harness.conformance.suite_results import score
-from harness.conformance.target import Target, until
 from harness.contract.address import Address, parse
 from harness.contract.suite_spec import SpecError, SuiteSpec
 from harness.host import sockets
@@ -122,7 +122,7 @@ def _bindable(spec: SuiteSpec, last: Address) -> Address:
     """
     if last.port is None:
         return last
-    first = spec.port_after(extras.PORTS + 1)
+    first = spec.port_after(extra_servers.PORTS + 1)
     for port in (spec.port_after(0), last.port, *range(first, first + PORTS_TRIED)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("0.0.0.0", port))  # noqa: S104 (as the server will)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from harness.contract.codes import FailureCode
+from harness.contract.statuses import FailureCode
 
 
 def _number(value: object) -> float | None:

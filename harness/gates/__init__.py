@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.contract.codes import CellStatus
 from harness.contract.record import VariantFacts
+from harness.contract.statuses import CellStatus
 from harness.contract.stored_cell import StoredCell
 from harness.gates.gate_table import GATES, Gate
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from harness.contract.codes import CellStatus, FailureCode, TrialEnd
 from harness.contract.record import Record, number
+from harness.contract.statuses import CellStatus, FailureCode, TrialEnd
 from harness.contract.stored_cell import StoredCell
 from harness.gates import GATES
-from harness.gates.cpu import PROCESSES
+from harness.gates.cpu_checks import PROCESSES
 from harness.gates.server_faults import DISTURBED
 from harness.plan.scenarios import CALIBRATION
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.contract.codes import CellStatus
 from harness.contract.record import (
     any_cell,
     churns,
@@ -14,9 +13,10 @@ from harness.contract.record import (
     is_finished,
     is_open_loop,
 )
+from harness.contract.statuses import CellStatus
 from harness.contract.stored_cell import StoredCell
-from harness.gates import cpu, disturbed, rules
-from harness.gates.rules import Check
+from harness.gates import cell_checks, cpu_checks, failure_excuses
+from harness.gates.cell_checks import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +50,23 @@ GATES: tuple[Gate, ...] = (
         "capped",
         "A declared ceiling is a result",
         "asked for more than `connections_max`, held at least most of that, nothing else broke",
-        f"held ≥ {rules.CEILING_HELD_SHARE_MIN:.0%} of the ceiling",
+        f"held ≥ {cell_checks.CEILING_HELD_SHARE_MIN:.0%} of the ceiling",
         CellStatus.CAPPED,
         any_cell,
-        rules.capped,
+        cell_checks.capped,
     ),
     Gate(
         "disturbed",
         "What failed for lack of time had its CPUs",
         "connections that were not held, replies that did not come: time of the server's CPUs that "
         "other processes and the hypervisor took meanwhile; time that the load waited for a CPU",
-        f"≤ {cpu.OTHERS_SHARE_MAX:.0%} of the server's CPUs' time, plus what its sources are exact "
-        f"to, {disturbed.NEGLIGIBLE_NS / 1e6:.0f} ms at least; "
-        f"≤ {cpu.LOAD_WAIT_SHARE_MAX:.0%} of the load's",
+        f"≤ {cpu_checks.OTHERS_SHARE_MAX:.0%} of the server's CPUs' time, plus what its "
+        "sources are exact "
+        f"to, {failure_excuses.NEGLIGIBLE_NS / 1e6:.0f} ms at least; "
+        f"≤ {cpu_checks.LOAD_WAIT_SHARE_MAX:.0%} of the load's",
         CellStatus.VOID,
         any_cell,
-        disturbed.disturbed,
+        failure_excuses.disturbed,
         needs_server=True,
     ),
     Gate(
@@ -75,7 +76,7 @@ GATES: tuple[Gate, ...] = (
         "none",
         CellStatus.VOID,
         any_cell,
-        rules.failure,
+        cell_checks.failure,
     ),
     Gate(
         "evidence",
@@ -84,7 +85,7 @@ GATES: tuple[Gate, ...] = (
         "all of them",
         CellStatus.VOID,
         is_finished,
-        rules.evidence,
+        cell_checks.evidence,
     ),
     Gate(
         "established",
@@ -95,7 +96,7 @@ GATES: tuple[Gate, ...] = (
         "equal",
         CellStatus.VOID,
         is_finished,
-        rules.established,
+        cell_checks.established,
     ),
     Gate(
         "corrupt",
@@ -104,7 +105,7 @@ GATES: tuple[Gate, ...] = (
         "0",
         CellStatus.VOID,
         any_cell,
-        rules.counted(
+        cell_checks.counted(
             "{} bytes came back wrong",
             lambda cell: cell.corrupt_bytes,
         ),
@@ -116,7 +117,7 @@ GATES: tuple[Gate, ...] = (
         "0",
         CellStatus.VOID,
         is_finished,
-        rules.lost,
+        cell_checks.lost,
     ),
     Gate(
         "cycles",
@@ -125,7 +126,7 @@ GATES: tuple[Gate, ...] = (
         "0",
         CellStatus.VOID,
         churns,
-        rules.cycles,
+        cell_checks.cycles,
     ),
     Gate(
         "silent",
@@ -134,27 +135,28 @@ GATES: tuple[Gate, ...] = (
         "≥ 1",
         CellStatus.VOID,
         has_traffic,
-        rules.silent,
+        cell_checks.silent,
     ),
     Gate(
         "little",
         "Rate and latency agree (Little's law)",
         "closed loop: active × depth = echoes/s × mean latency",
-        f"± {rules.LITTLE_SHARE_MAX:.0%}, plus mean latency / window for the window's edges, or "
-        f"those of each turn (at most {rules.TURN_EDGES_MAX:.0%})",
+        f"± {cell_checks.LITTLE_SHARE_MAX:.0%}, plus mean latency / window for the "
+        "window's edges, or "
+        f"those of each turn (at most {cell_checks.TURN_EDGES_MAX:.0%})",
         CellStatus.VOID,
         is_closed_loop,
-        rules.little,
+        cell_checks.little,
     ),
     Gate(
         "cpu-time",
         "Enough CPU time behind a CPU figure",
         "closed loop: CPU time of the server, and how exact its source is; below it an open loop, "
         "which is about latency, has no CPU figure",
-        f"≥ {cpu.SERVER_CPU_MS_MIN:.0f} ms, exact to {cpu.EXACT_SHARE_MAX:.0%}",
+        f"≥ {cpu_checks.SERVER_CPU_MS_MIN:.0f} ms, exact to {cpu_checks.EXACT_SHARE_MAX:.0%}",
         CellStatus.VOID,
         is_closed_loop,
-        cpu.cpu_time,
+        cpu_checks.cpu_time,
         needs_server=True,
     ),
     Gate(
@@ -162,11 +164,11 @@ GATES: tuple[Gate, ...] = (
         "The server stayed on its CPUs",
         "CPU time of the server that its control group counted on other CPUs, or that is more than "
         "its CPUs were busy for",
-        f"≤ {cpu.OUTSIDE_SHARE_MAX:.0%} of its CPUs' time "
-        f"({cpu.OUTSIDE_SHARE_MAX_TICKS:.0%} where ticks tell it)",
+        f"≤ {cpu_checks.OUTSIDE_SHARE_MAX:.0%} of its CPUs' time "
+        f"({cpu_checks.OUTSIDE_SHARE_MAX_TICKS:.0%} where ticks tell it)",
         CellStatus.VOID,
         has_traffic,
-        cpu.outside_cpus,
+        cpu_checks.outside_cpus,
         needs_server=True,
     ),
     Gate(
@@ -175,10 +177,10 @@ GATES: tuple[Gate, ...] = (
         "without a control group of the server: time in which its CPUs were busy, less the CPU "
         "time of the server and of all other processes; with one: CPU time of the server's "
         "processes, less that of the group",
-        f"≤ {cpu.UNKNOWN_SHARE_MAX:.0%}, plus what the sources are exact to",
+        f"≤ {cpu_checks.UNKNOWN_SHARE_MAX:.0%}, plus what the sources are exact to",
         CellStatus.VOID,
         has_traffic,
-        cpu.unaccounted,
+        cpu_checks.unaccounted,
         needs_server=True,
     ),
     Gate(
@@ -188,7 +190,7 @@ GATES: tuple[Gate, ...] = (
         "0",
         CellStatus.VOID,
         is_finished,
-        rules.counted(
+        cell_checks.counted(
             "{} main process of the server ended or was replaced", lambda cell: cell.server.restarts
         ),
         needs_server=True,
@@ -197,57 +199,57 @@ GATES: tuple[Gate, ...] = (
         "not-reachable",
         "The generator kept the rate",
         "open loop: useful busy share of the load; p99 of actual − intended send; missed sends",
-        f"≤ {rules.GENERATOR_BUSY_MAX:.0%}; ≤ {rules.SEND_LAG_US_MIN:.0f} µs or "
-        f"{rules.SEND_LAG_SHARE_MAX:.0%} of the latency p99; "
-        f"≤ {rules.MISSED_SENDS_SHARE_VOID:.0%}",
+        f"≤ {cell_checks.GENERATOR_BUSY_MAX:.0%}; ≤ {cell_checks.SEND_LAG_US_MIN:.0f} µs or "
+        f"{cell_checks.SEND_LAG_SHARE_MAX:.0%} of the latency p99; "
+        f"≤ {cell_checks.MISSED_SENDS_SHARE_VOID:.0%}",
         CellStatus.VOID,
         is_open_loop,
-        rules.not_reachable,
+        cell_checks.not_reachable,
     ),
     Gate(
         "not-served",
         "The server kept the rate",
         "open loop: messages of the window less its replies, the rest of which came after it",
-        f"≤ {rules.LATE_REPLIES_SHARE_VOID:.0%}",
+        f"≤ {cell_checks.LATE_REPLIES_SHARE_VOID:.0%}",
         CellStatus.VOID,
         is_open_loop,
-        rules.not_served,
+        cell_checks.not_served,
     ),
     Gate(
         "clock-step",
         "The clock of the receive stamps ran evenly",
         "open loop: change of CLOCK_REALTIME − CLOCK_MONOTONIC, which self-delay is made of",
-        f"≤ {rules.CLOCK_STEP_MS_MAX:g} ms",
+        f"≤ {cell_checks.CLOCK_STEP_MS_MAX:g} ms",
         CellStatus.VOID,
         is_open_loop,
-        rules.clock_step,
+        cell_checks.clock_step,
     ),
     Gate(
         "missed-sends",
         "Every message was offered",
         "open loop: sends that missed their time, a single one at the window's edge apart",
-        f"≤ {rules.MISSED_SENDS_SHARE_MAX:.1%}",
+        f"≤ {cell_checks.MISSED_SENDS_SHARE_MAX:.1%}",
         CellStatus.NOISY,
         is_open_loop,
-        rules.missed_sends,
+        cell_checks.missed_sends,
     ),
     Gate(
         "late-replies",
         "Every reply is in the percentiles",
         "open loop: the same, a single one apart",
-        f"≤ {rules.LATE_REPLIES_SHARE_MAX:.1%}",
+        f"≤ {cell_checks.LATE_REPLIES_SHARE_MAX:.1%}",
         CellStatus.NOISY,
         is_open_loop,
-        rules.late_replies,
+        cell_checks.late_replies,
     ),
     Gate(
         "clock-set",
         "Nobody set the clock",
         "closed loop and ramp: the same change; figures are on CLOCK_MONOTONIC and stand",
-        f"≤ {rules.CLOCK_STEP_MS_MAX:g} ms",
+        f"≤ {cell_checks.CLOCK_STEP_MS_MAX:g} ms",
         CellStatus.NOISY,
         lambda record: is_finished(record) and not is_open_loop(record),
-        rules.clock_step,
+        cell_checks.clock_step,
     ),
     Gate(
         "counters",
@@ -256,54 +258,55 @@ GATES: tuple[Gate, ...] = (
         "all of them",
         CellStatus.NOISY,
         is_finished,
-        rules.counters,
+        cell_checks.counters,
     ),
     Gate(
         "steal",
         "Nobody took the CPUs",
         "steal share of the server's and of the load's CPUs",
-        f"≤ {rules.STEAL_SHARE_MAX:.0%}",
+        f"≤ {cell_checks.STEAL_SHARE_MAX:.0%}",
         CellStatus.NOISY,
         has_traffic,
-        rules.steal,
+        cell_checks.steal,
     ),
     Gate(
         "drift",
         "The rate was steady",
         "change of the rate across the window: a line through its tenths, two-sided t test of the "
         "slope",
-        f"≤ {rules.DRIFT_SHARE_MAX:.0%}, or p > {rules.DRIFT_P_MAX:g}",
+        f"≤ {cell_checks.DRIFT_SHARE_MAX:.0%}, or p > {cell_checks.DRIFT_P_MAX:g}",
         CellStatus.NOISY,
         has_traffic,
-        rules.drift,
+        cell_checks.drift,
     ),
     Gate(
         "uneven",
         "The rate was even",
         "closed loop of 2 s or more: half of the 95 % interval of the mean rate, by the spread of "
         "the window's tenths",
-        f"≤ {rules.UNEVEN_HALF_WIDTH_MAX:.0%}",
+        f"≤ {cell_checks.UNEVEN_HALF_WIDTH_MAX:.0%}",
         CellStatus.NOISY,
-        rules.shows_its_tenths,
-        rules.uneven,
+        cell_checks.shows_its_tenths,
+        cell_checks.uneven,
     ),
     Gate(
         "load-waited",
         "The load had its CPUs to itself",
         "time in which its threads were ready to run and did not, of the window",
-        f"≤ {cpu.LOAD_WAIT_SHARE_MAX:.0%}",
+        f"≤ {cpu_checks.LOAD_WAIT_SHARE_MAX:.0%}",
         CellStatus.NOISY,
         has_traffic,
-        cpu.load_waited,
+        cpu_checks.load_waited,
     ),
     Gate(
         "shared-cpu",
         "The server had its CPUs to itself",
         "time in which the server's CPUs were busy, less the CPU time of the server",
-        f"≤ {cpu.OTHERS_SHARE_MAX:.0%} of its CPUs' time, plus what its sources are exact to",
+        f"≤ {cpu_checks.OTHERS_SHARE_MAX:.0%} of its CPUs' time, plus what its sources "
+        "are exact to",
         CellStatus.NOISY,
         has_traffic,
-        cpu.shared_cpu,
+        cpu_checks.shared_cpu,
         needs_server=True,
     ),
     Gate(
@@ -313,7 +316,7 @@ GATES: tuple[Gate, ...] = (
         "0",
         CellStatus.NOISY,
         is_finished,
-        rules.retransmits,
+        cell_checks.retransmits,
     ),
     Gate(
         "overflows",
@@ -322,7 +325,7 @@ GATES: tuple[Gate, ...] = (
         "0",
         CellStatus.NOISY,
         has_traffic,
-        rules.counted(
+        cell_checks.counted(
             "the accept queue overflowed {} times", lambda cell: cell.tcp.get("ListenOverflows")
         ),
     ),
@@ -333,7 +336,7 @@ GATES: tuple[Gate, ...] = (
         "0",
         CellStatus.NOISY,
         is_finished,
-        rules.counted(
+        cell_checks.counted(
             "the kernel's receive backlog dropped {} packets",
             lambda cell: cell.tcp.get("softnet_dropped"),
         ),
@@ -345,7 +348,7 @@ GATES: tuple[Gate, ...] = (
         "0, where the cgroup tells",
         CellStatus.NOISY,
         lambda record: record.host.nr_throttled is not None,
-        rules.counted(
+        cell_checks.counted(
             "a CPU quota throttled the server in {} periods", lambda cell: cell.host.nr_throttled
         ),
         needs_server=True,

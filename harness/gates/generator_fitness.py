@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from harness.gates.rules import LITTLE_SHARE_MAX
+from harness.gates.cell_checks import LITTLE_SHARE_MAX
 
 DISTRIBUTION_SHARE_MAX = 0.01
 STALL_SHARE_MAX = 0.03

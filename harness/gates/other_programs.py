@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from harness.contract.record import Record
 from harness.contract.stored_cell import StoredCell
-from harness.gates.cpu import OTHERS_SHARE_MAX, balance
+from harness.gates.cpu_checks import OTHERS_SHARE_MAX, balance
 
 # What is visible from here: every process of the host, only its control groups, or neither.
 View = Literal["processes", "groups", "nothing"]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.contract.codes import CampaignState, CellStatus
+from harness.contract.statuses import CampaignState, CellStatus
 from harness.gates import generator_fitness
 from harness.gates.generator_fitness import Part
 

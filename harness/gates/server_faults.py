@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.contract.codes import FailureCode
+from harness.contract.statuses import FailureCode
 from harness.contract.stored_cell import StoredCell
 
 

@@ -1,11 +1,11 @@
-"""Wait for the server, longer while other processes take its CPUs (harness/host/cpu_spent.py)."""
+"""Wait for the server, longer while other processes take its CPUs (harness/host/wait_budget.py)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from harness.host.cpu_spent import Reading, Spent, left_s
+from harness.host.wait_budget import Reading, Spent, left_s
 
 # Most waits end within a few ms; a reading would cost more than it shows.
 READ_AFTER_S = 0.02

@@ -21,9 +21,9 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from harness.contract import trial_spec
-from harness.contract.codes import FailureCode
 from harness.contract.events import Events, ReaderGone
 from harness.contract.load_events import GrantedFiles, Hello, TrialFailure
+from harness.contract.statuses import FailureCode
 from harness.host import namespace
 from harness.load.tracing import tracer
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from harness.contract.trial_spec import PlacedCell
 from harness.engine import histogram
-from harness.host.cpu_spent import Spent
 from harness.host.procfs import IDLE_NAMES
+from harness.host.wait_budget import Spent
 from harness.load.merged_figures import Ramp, Status, Window, differences, per
 from harness.load.probe.memory_use import KERNEL_SOURCE, Memory
 from harness.load.probe.readings import Edge, TaskSample

@@ -26,13 +26,13 @@ import gevent
 from harness.contract.address import parse
 from harness.contract.campaign_lines import Totals
 from harness.contract.cell_record import FailureFigures, MemoryFigures
-from harness.contract.codes import FailureCode
 from harness.contract.events import Events
 from harness.contract.load_events import CallsCounted, CellMeasured, Done, Ready, SeenServer
+from harness.contract.statuses import FailureCode
 from harness.contract.trial_spec import PlacedCell, PlacedStep, TrialSpec
 from harness.host import cpu_accounting, discovery, sockets
-from harness.host.cpu_spent import Reading, Spent
 from harness.host.fair_wait import Wait
+from harness.host.wait_budget import Reading, Spent
 from harness.load import cell_records, problems, ready
 from harness.load.locust.fleet import Fleet, FleetFault
 from harness.load.locust.runners import local_fleet, master_fleet

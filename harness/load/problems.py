@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 from harness.contract.cell_record import FailureFigures
-from harness.contract.codes import FailureCode
+from harness.contract.statuses import FailureCode
 from harness.contract.trial_spec import Ceiling, PlacedCell
-from harness.host.cpu_spent import Spent
+from harness.host.wait_budget import Spent
 from harness.load.merged_figures import Status, differences
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from harness.contract.load_events import Account, Sample, SpentAsked, Turn
 from harness.contract.requests import Requests
 from harness.host.cpu_accounting import Charged
-from harness.host.cpu_spent import Reading
+from harness.host.wait_budget import Reading
 from harness.load.probe.memory_use import Memory
 from harness.load.probe.readings import Probe
 

@@ -22,8 +22,8 @@ import gevent
 from harness.contract.cell_record import FailureFigures
 from harness.contract.trial_spec import STRETCH_MAX, PlacedCell, TrialSpec
 from harness.host.cpu_accounting import Charged, Moment
-from harness.host.cpu_spent import Reading, Spent
 from harness.host.fair_wait import Wait
+from harness.host.wait_budget import Reading, Spent
 from harness.load import problems
 from harness.load.locust.fleet import Fleet, FleetFault
 from harness.load.merged_figures import Window, merge_turns

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis import between, wording
-from harness.analysis.between import Change, Unlike
+from harness.analysis import two_campaigns, wording
 from harness.analysis.findings import Finding, Name, Part
 from harness.analysis.intervals import EFFECT_MIN, TRIALS_MIN, Comparison
 from harness.analysis.results import Analysis, Cell, CellKey
+from harness.analysis.two_campaigns import Change, Unlike
 from harness.report.model import Model
 from harness.report.sections import tables
 from harness.report.sections.background import flat
@@ -150,8 +150,8 @@ def build(
     """Compare two campaigns, each with its `campaign.json` and the model of its report."""
     one, other = before[1].analysis, after[1].analysis
     key = _key(one, other)
-    changes = between.changes(one, other, key)
-    unlike = differences(between.unlike(before[0], after[0]))
+    changes = two_campaigns.changes(one, other, key)
+    unlike = differences(two_campaigns.unlike(before[0], after[0]))
     planned = {str(variant.get("name")) for variant in after[0].get("variants") or ()}
     return Compared(
         before=_side(before[1]),
@@ -161,7 +161,7 @@ def build(
         unlike=unlike,
         environment=tuple(
             one
-            for one in differences(between.environment_difference(before[0], after[0]))
+            for one in differences(two_campaigns.environment_difference(before[0], after[0]))
             if f"environment.{one.name}" not in {known.name for known in unlike}
         ),
         caption=_caption(key),
@@ -189,7 +189,7 @@ def _elsewhere(before: Analysis, after: Analysis, key: CellKey | None) -> Iterat
     common = {cell.key for cell in before.cells if cell.efficiency}
     common &= {cell.key for cell in after.cells if cell.efficiency}
     for one in sorted(common - {key}, key=lambda key: key.order):
-        rows = (_row(change, before, after) for change in between.changes(before, after, one))
+        rows = (_row(change, before, after) for change in two_campaigns.changes(before, after, one))
         yield Elsewhere(tables.what(one), tuple(row for row in rows if row.change != tables.NONE))
 
 

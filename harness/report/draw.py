@@ -84,11 +84,11 @@ def compare(before: Campaign, after: Campaign, *, force: bool) -> Compared:
     Raises:
         UsageError: their plans or hosts differ, and `force` is not given.
     """
-    from harness.analysis import between
+    from harness.analysis import two_campaigns
     from harness.report import campaign_comparison as comparison
 
     heads = before.head(), after.head()
-    unlike = comparison.differences(between.unlike(*heads))
+    unlike = comparison.differences(two_campaigns.unlike(*heads))
     if unlike and not force:
         told = "; ".join(f"{one.name} is {one.before}, then {one.after}" for one in unlike)
         raise UsageError(

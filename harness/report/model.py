@@ -17,8 +17,8 @@ from harness.analysis.findings import Finding
 from harness.analysis.frame import profile_name
 from harness.contract.record import Record
 from harness.report import history
-from harness.report.charts import plots as figures
-from harness.report.charts.plots import Figure
+from harness.report.charts import figure_data as figures
+from harness.report.charts.figure_data import Figure
 from harness.report.sections import (
     background,
     churn,

@@ -17,7 +17,7 @@ from command import ROOT, C10k
 from discovering import discover
 from faulty_servers import CRASHES_AT_START, echo
 
-from harness.backends import containers, images
+from harness.backends import container_ends, images
 from harness.backends.base import LABEL, TrialContext
 from harness.backends.confinement import LOCK_LABEL, SERVER_UID
 from harness.backends.docker import DockerBackend
@@ -236,7 +236,7 @@ def test_the_engine_keeps_a_bound_of_what_a_server_writes(engine: docker.DockerC
     try:
         container.wait(timeout=BUILD_TIMEOUT_S)
         kept_bytes = sum(map(len, container.logs(stream=True, follow=False)))
-        ended = containers.stop(container, Wait(1.0), asks=False)
+        ended = container_ends.stop(container, Wait(1.0), asks=False)
     finally:
         container.remove(force=True)
 

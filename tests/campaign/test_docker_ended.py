@@ -15,10 +15,10 @@ import docker
 import pytest
 from command import C10k, wait_for
 
-from harness.backends import containers, images
+from harness.backends import container_ends, images
 from harness.backends.base import LABEL
 from harness.backends.confinement import LAUNCHED
-from harness.campaign import launcher as compose
+from harness.campaign import own_container as compose
 from harness.contract.errors import Interrupted
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -161,7 +161,7 @@ def test_lack_of_memory_is_told_from_a_kill(engine: docker.DockerClient, image: 
         image, entrypoint=["python", "-c", ALLOCATES], detach=True, network_mode="none", **limits
     )
     try:
-        how = containers.killed(hungry, {containers.KILLED})
+        how = container_ends.killed(hungry, {container_ends.KILLED})
     finally:
         hungry.remove(force=True)
 
@@ -202,12 +202,12 @@ def test_a_sweep_takes_launched_campaigns_only_once_their_launcher_is_gone(
         mine, orphan = made[1:]
         mine.start()
         mine.wait()
-        before = {one.id for one in containers.launched(engine)}
+        before = {one.id for one in container_ends.launched(engine)}
         launcher.remove(force=True)
-        after = {one.id for one in containers.launched(engine)}
+        after = {one.id for one in container_ends.launched(engine)}
     finally:
         for one in made:
-            containers.remove(one)
+            container_ends.remove(one)
 
     assert orphan.id in before
     assert mine.id not in before

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.conformance.target import Target, alive, until
+from harness.conformance.observed_server import Target, alive, until
 from harness.contract.address import parse
 from harness.host import procfs
 

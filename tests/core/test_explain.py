@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from harness import gates
 from harness.cli import explanations, main
 from harness.conformance.suite import every_check
-from harness.contract.codes import FailureCode
 from harness.contract.errors import Exit, UsageError
+from harness.contract.statuses import FailureCode
 from harness.gates.server_faults import SERVER_CODES
 from harness.variants import strict_toml
 

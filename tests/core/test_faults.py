@@ -12,9 +12,9 @@ from harness.campaign import trial_ends
 from harness.contract.errors import Exit
 from harness.contract.record import VariantFacts
 from harness.contract.stored_cell import StoredCell
-from harness.gates.disturbed import HIDDEN, evidence, reason
+from harness.gates.failure_excuses import HIDDEN, evidence, reason
 from harness.gates.server_faults import DISTURBED, FAULTS, SERVER_CODES, fault_of, judged
-from harness.host.cpu_spent import Spent
+from harness.host.wait_budget import Spent
 
 S = 1_000_000_000
 METHOD = Path(__file__).parents[2] / "docs/method.md"

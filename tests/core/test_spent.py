@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.host.cpu_spent import WAIT_STRETCH_MAX, Reading, Spent, left_s
 from harness.host.fair_wait import Wait
+from harness.host.wait_budget import WAIT_STRETCH_MAX, Reading, Spent, left_s
 
 S = 1_000_000_000
 

@@ -8,7 +8,7 @@ import pytest
 import synthetic
 
 from harness.report import model
-from harness.report.charts import svg
+from harness.report.charts import draw_svg
 from harness.report.model import Model
 
 LARGER = 16_384
@@ -34,7 +34,7 @@ def test_cycles_and_connect_have_a_chart_with_both_closings_and_a_table(churned:
             assert [row[3] for row in table] == ["FIN", "RST"]
             values = [point.value for point in series.points]
             assert all(value in row for value, row in zip(values, table, strict=True))
-            assert f">{' / '.join(values)}</text>" in svg.svg(figure)
+            assert f">{' / '.join(values)}</text>" in draw_svg.svg(figure)
 
 
 def test_of_several_sizes_the_smallest_is_drawn_and_told_and_the_table_has_all() -> None:

@@ -13,7 +13,7 @@ import pytest
 import synthetic
 from click.testing import CliRunner, Result
 
-from harness.analysis.between import compare_unpaired, unlike, welch
+from harness.analysis.two_campaigns import compare_unpaired, unlike, welch
 from harness.cli import main
 from harness.contract.errors import Exit, UsageError
 from harness.report import campaign_comparison, draw, model

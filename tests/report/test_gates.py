@@ -14,7 +14,7 @@ from scipy import stats
 
 from harness.contract.record import VariantFacts, facts_of
 from harness.contract.stored_cell import StoredCell
-from harness.gates import GATES, rules
+from harness.gates import GATES, cell_checks
 
 WORKERS = ("generator", "workers")
 PLAIN = VariantFacts()
@@ -258,14 +258,26 @@ def test_whether_a_slope_is_chance_is_said_as_scipy_says_it() -> None:
         rates = [1_000 + slope * part + generator.gauss(0, spread) for part in range(10)]
         line = stats.linregress(range(10), rates)
         change = line.slope * len(rates) / statistics.fmean(rates)
-        expected = abs(change) > rules.DRIFT_SHARE_MAX and line.pvalue <= rules.DRIFT_P_MAX
-        assert (rules.drift(StoredCell.of({"parts_per_s": rates}), PLAIN) is not None) == expected
-        seen.add((abs(change) > rules.DRIFT_SHARE_MAX, bool(line.pvalue <= rules.DRIFT_P_MAX)))
+        expected = (
+            abs(change) > cell_checks.DRIFT_SHARE_MAX and line.pvalue <= cell_checks.DRIFT_P_MAX
+        )
+        assert (
+            cell_checks.drift(StoredCell.of({"parts_per_s": rates}), PLAIN) is not None
+        ) == expected
+        seen.add(
+            (
+                abs(change) > cell_checks.DRIFT_SHARE_MAX,
+                bool(line.pvalue <= cell_checks.DRIFT_P_MAX),
+            )
+        )
     assert {(True, True), (True, False)} <= seen
 
 
 def test_a_mean_rate_less_sure_than_what_the_report_calls_a_difference_is_noise() -> None:
-    assert pytest.approx(stats.t.ppf(0.975, rules.UNEVEN_PARTS - 1), abs=5e-4) == rules.UNEVEN_T
+    assert (
+        pytest.approx(stats.t.ppf(0.975, cell_checks.UNEVEN_PARTS - 1), abs=5e-4)
+        == cell_checks.UNEVEN_T
+    )
 
     def reasons(share: float, window_s: float = 1.999) -> list[tuple[str, str]]:
         """Of a window whose tenths lie by a share above and below the mean, in turns."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser
 
 from harness.report import model
-from harness.report.charts import plots
+from harness.report.charts import figure_data
 from harness.report.charts.axes import HEIGHT, WIDTH
 from harness.report.charts.labels import Box, Segment, free_box
 from harness.report.model import Model
@@ -96,7 +96,7 @@ def test_a_ceiling_ends_no_line_of_a_chart_whose_connections_it_holds(built: Mod
 
     changed = replace(analysis, cells=(*analysis.cells, *held))
     drawn = [
-        *plots.figures(changed, built.variants),
+        *figure_data.figures(changed, built.variants),
         *varied.figures(changed, built.variants),
     ]
 

@@ -15,7 +15,7 @@ import pytest
 import synthetic
 
 from harness.report import model
-from harness.report.charts import svg
+from harness.report.charts import draw_svg
 from harness.report.model import Model
 from harness.report.page import html
 from harness.report.text import terminal_text as text
@@ -170,7 +170,7 @@ def test_the_causes_stand_below_the_results_for_idle_and_active_alike(built: Mod
     threads = {series.variant: series for series in causes["fig-idle-threads"].series}
     assert [point.y for point in threads["thread-per-connection"].points] == [101, 1_001, 10_001]
     assert [point.x for point in threads["select-fdset"].points] == [100, 1_000]
-    assert ">threads (log)<" in svg.svg(causes["fig-idle-threads"])
+    assert ">threads (log)<" in draw_svg.svg(causes["fig-idle-threads"])
 
 
 def test_a_void_cell_leaves_a_gap_in_its_line(head: dict[str, Any], records: Lines) -> None:
@@ -195,7 +195,7 @@ def test_a_series_of_one_point_draws_a_dot(head: dict[str, Any]) -> None:
     built = model.build(small, synthetic.records(small), synthetic.outcomes(small))
     figure = next(figure for figure in built.figures if figure.id == "fig-idle-latency")
 
-    dots = re.findall(r'<g class="mark-symbol[^>]*>(.*?)</g>', svg.svg(figure))
+    dots = re.findall(r'<g class="mark-symbol[^>]*>(.*?)</g>', draw_svg.svg(figure))
     assert [group.count("<path") for group in dots] == [6]
 
 
@@ -203,7 +203,7 @@ def test_a_ceiling_is_drawn_as_a_cross_with_its_words(built: Model) -> None:
     """They follow the name on its line, or on the next one, which is the next element."""
     for figure in built.figures:
         if figure.kind in ("efficiency", "latency", "ramp"):
-            drawn_chart = svg.svg(figure)
+            drawn_chart = draw_svg.svg(figure)
             assert drawn_chart.count(">✕<") == 1
             told = re.findall(r">select-fdset( |</text><text [^<>]*>)stops at 1,019<", drawn_chart)
             assert len(told) == drawn_chart.count("stops at") == 1

@@ -10,22 +10,22 @@ import altair
 import pytest
 from jsonschema import ValidationError
 
-from harness.report.charts import renderer, svg
+from harness.report.charts import draw_svg, renderer
 from harness.report.model import Model
 
 
 def test_a_chart_is_the_same_from_a_process_of_its_own_and_without_one(built: Model) -> None:
-    figure = next(figure for figure in built.figures if svg.spec(figure))
+    figure = next(figure for figure in built.figures if draw_svg.spec(figure))
 
     others = children()
 
     with renderer.started() as render:
-        beside = svg.svg(figure, render)
+        beside = draw_svg.svg(figure, render)
         (process,) = children() - others
         os.kill(process, signal.SIGKILL)
-        alone = svg.svg(figure, render)
+        alone = draw_svg.svg(figure, render)
 
-    assert beside == alone == svg.svg(figure)
+    assert beside == alone == draw_svg.svg(figure)
     assert children() == others
 
 
@@ -37,7 +37,7 @@ def children() -> set[int]:
 
 def test_each_chart_is_what_the_schema_of_vega_lite_allows(built: Model) -> None:
     assert f"v{renderer.VEGA_LITE}." in altair.SCHEMA_VERSION
-    specs = [spec for figure in built.figures if (spec := svg.spec(figure))]
+    specs = [spec for figure in built.figures if (spec := draw_svg.spec(figure))]
     assert specs
     for spec in specs:
         assert altair.LayerChart.from_dict(spec).to_dict()["layer"]

@@ -10,8 +10,8 @@ import synthetic
 
 from harness.analysis.results import Analysis
 from harness.report import model
-from harness.report.charts import svg
-from harness.report.charts.plots import Figure
+from harness.report.charts import draw_svg
+from harness.report.charts.figure_data import Figure
 from harness.report.model import Model
 from harness.report.page import html
 from harness.report.sections import varied
@@ -62,7 +62,7 @@ def test_depths_begin_at_the_idle_cell_that_lacks_only_them_and_three_make_a_lin
 
 def test_a_row_has_a_dot_for_each_size_its_interval_and_its_values(others: Model) -> None:
     depth = figure(others, "fig-depth-efficiency")
-    drawn = svg.svg(depth)
+    drawn = draw_svg.svg(depth)
     servers = len(depth.series)
 
     (dots,) = re.findall(r'<g class="mark-symbol[^>]*>(.*?)</g>', drawn)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.commands import options
-from harness.contract.codes import CellStatus
 from harness.contract.errors import Exit
+from harness.contract.statuses import CellStatus
 from harness.plan.profiles import profile as profiles
 from harness.report import draw
 

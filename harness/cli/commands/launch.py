@@ -20,7 +20,7 @@ def launch(arguments: tuple[str, ...], reports: Path) -> int:
     c10k launch run --backend docker     what the service of docker-compose.yml runs
     """
     from harness.backends import docker_engine
-    from harness.campaign import launcher
+    from harness.campaign import own_container
 
     # The command printed the meaning of its exit code already
-    sys.exit(launcher.launch(docker_engine.connected(), arguments, reports))
+    sys.exit(own_container.launch(docker_engine.connected(), arguments, reports))

@@ -20,9 +20,9 @@ from harness.contract.address import Address
 from harness.contract.trial_spec import Tree
 from harness.host import procfs, server_processes, sockets
 from harness.host.cpu_accounting import Charged, Moment, clock_ns, moment
-from harness.host.cpu_spent import Reading
 from harness.host.discovery import Server, task_files
 from harness.host.server_processes import Family, Processes
+from harness.host.wait_budget import Reading
 from harness.load.probe import memory_use as memory
 
 # Waits for a CPU are read per task inside the edge, hence only for servers of few threads.

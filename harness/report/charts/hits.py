@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from markupsafe import escape
 
 from harness.report.charts.axes import HEIGHT, WIDTH, Scale
-from harness.report.charts.plots import Figure, Point, Series
+from harness.report.charts.figure_data import Figure, Point, Series
 
 # A ramp has hundreds of points; these are enough to read it.
 POINTS_MAX = 20

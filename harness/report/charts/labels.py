@@ -11,7 +11,7 @@ from itertools import pairwise, product
 from typing import Literal
 
 from harness.report.charts.axes import HEIGHT, LETTER_PX, LINE_PX, WIDTH, Scale
-from harness.report.charts.plots import Series
+from harness.report.charts.figure_data import Series
 
 Align = Literal["left", "center", "right"]
 # Distance from the end of a line to its name, in pixels. Further away, a reader no longer sees

@@ -18,7 +18,7 @@ from harness.report.charts.encodings import (
     quantity,
     scaled,
 )
-from harness.report.charts.plots import Bar, Figure, Series
+from harness.report.charts.figure_data import Bar, Figure, Series
 
 ROW_PX = 22
 DOT_PX2, BAND_PX, SPAN_PX = 64, 8, 1.5

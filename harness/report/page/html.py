@@ -19,8 +19,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.analysis.findings import Finding, Name
-from harness.report.charts import renderer, svg
-from harness.report.charts.plots import Figure
+from harness.report.charts import draw_svg, renderer
+from harness.report.charts.figure_data import Figure
 from harness.report.model import Model
 from harness.report.page.glossary import GLOSSARY
 from harness.report.plain_data import data, rounded
@@ -146,7 +146,7 @@ def cells_csv(model: Model) -> str:
 
 
 def _svg(figure: Figure, render_chart: renderer.Render) -> Markup:
-    return Markup(svg.svg(figure, render_chart))  # noqa: S704 (the renderer escapes what it draws)
+    return Markup(draw_svg.svg(figure, render_chart))  # noqa: S704 (the renderer escapes what it draws)
 
 
 def _json(value: Any) -> Markup:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from harness.analysis import findings, wording
 from harness.analysis.results import Analysis, Cell
-from harness.report.charts.plots import Figure, Point, Series, estimated, rate_point
+from harness.report.charts.figure_data import Figure, Point, Series, estimated, rate_point
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE, half_width, rate_of
 

@@ -15,7 +15,7 @@ from typing import Any
 from harness.analysis import wording
 from harness.analysis.intervals import compare
 from harness.analysis.results import Analysis, Cell
-from harness.contract.codes import CellStatus
+from harness.contract.statuses import CellStatus
 from harness.report.sections.tables import status_word
 
 # A matrix of one row would be a list. One of one column would repeat another chart.

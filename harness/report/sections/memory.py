@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.analysis import findings, wording
 from harness.analysis.results import MEMORY_KINDS, Analysis, Cell
-from harness.report.charts.plots import Bar, Figure
+from harness.report.charts.figure_data import Bar, Figure
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE, total_kib
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from harness.analysis import findings, wording
 from harness.analysis.findings import Finding
 from harness.analysis.results import Analysis, Cell, CellKey
-from harness.contract.codes import CellStatus
-from harness.report.charts.plots import Figure, Point, Series
+from harness.contract.statuses import CellStatus
+from harness.report.charts.figure_data import Figure, Point, Series
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE, status_word
 

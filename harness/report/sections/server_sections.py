@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.contract.codes import TrialEnd
 from harness.contract.record import Record, number
+from harness.contract.statuses import TrialEnd
 from harness.report.sections import background
 from harness.report.sections.background import Limit, Variant
 from harness.report.sections.tables import NONE, CellRow

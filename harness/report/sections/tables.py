@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.analysis import settling, wording
 from harness.analysis.intervals import Comparison, Estimate
 from harness.analysis.results import Analysis, Cell, CellKey, Memory, Reason, Row
-from harness.contract.codes import CellStatus
+from harness.contract.statuses import CellStatus
 from harness.report.sections.background import Variant
 
 NONE = "—"

@@ -11,8 +11,8 @@ from harness.analysis import settling
 from harness.analysis.findings import Finding
 from harness.analysis.frame import profile_name
 from harness.analysis.results import STATUSES, Analysis
-from harness.contract.codes import CampaignState, CellStatus, TrialEnd
 from harness.contract.record import Record, VariantFacts, facts_of, number
+from harness.contract.statuses import CampaignState, CellStatus, TrialEnd
 from harness.contract.stored_cell import StoredCell
 from harness.gates import GATES, judge, proof_coverage
 from harness.gates.attempts import Attempts, attempt_of, trial_of

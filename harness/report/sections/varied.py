@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from harness.analysis import wording
 from harness.analysis.results import Analysis, Cell, CellKey
-from harness.report.charts.plots import Figure, Series, lines, rate_point
+from harness.report.charts.figure_data import Figure, Series, lines, rate_point
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE, half_width, rate_of
 

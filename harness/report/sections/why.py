@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.analysis import findings, wording
 from harness.analysis.results import Analysis, Cell
 from harness.analysis.wording import Quantity
-from harness.report.charts.plots import Figure, Point, lines, question
+from harness.report.charts.figure_data import Figure, Point, lines, question
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE
 

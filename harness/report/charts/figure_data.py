@@ -10,7 +10,7 @@ from harness.analysis import findings, wording
 from harness.analysis.findings import Finding
 from harness.analysis.intervals import Estimate
 from harness.analysis.results import MEMORY_KINDS, Analysis, Cell
-from harness.contract.codes import CellStatus
+from harness.contract.statuses import CellStatus
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE, half_width, rate_of
 

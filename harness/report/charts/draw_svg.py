@@ -39,8 +39,8 @@ from harness.report.charts.encodings import (
     quantity,
     scaled,
 )
+from harness.report.charts.figure_data import Figure
 from harness.report.charts.labels import Align, Box, free_box, segments
-from harness.report.charts.plots import Figure
 from harness.report.charts.rows import ROW_PX
 
 X_TITLES = {

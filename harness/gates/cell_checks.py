@@ -22,7 +22,7 @@ from harness.contract.record import (
 )
 from harness.contract.stored_cell import StoredCell
 from harness.gates import student_t
-from harness.gates.cpu import ticks
+from harness.gates.cpu_checks import ticks
 
 # Of the messages under way, active × depth, that rate × mean latency may miss in a closed loop.
 LITTLE_SHARE_MAX = 0.02

@@ -30,7 +30,7 @@ import docker
 import docker.errors
 from docker.models.containers import Container
 
-from harness.backends import containers, docker_engine
+from harness.backends import container_ends, docker_engine
 from harness.backends.confinement import LAUNCHED, NOT_COMPOSE, PROJECT, SERVICE
 from harness.contract.errors import HostNotFit, Interrupted
 from harness.store import campaign_store
@@ -73,7 +73,7 @@ def launch(client: docker.DockerClient, arguments: Sequence[str], reports: Path)
             with contextlib.suppress(docker.errors.APIError):  # it has ended
                 campaign.kill(signal.Signals(number).name)
         code = ending.code()
-        containers.remove(campaign)
+        container_ends.remove(campaign)
     return code
 
 

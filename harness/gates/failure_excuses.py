@@ -6,11 +6,11 @@ of the gates `shared-cpu` and `load-waited`; time that the hypervisor took count
 
 from __future__ import annotations
 
-from harness.contract.codes import FailureCode
 from harness.contract.record import VariantFacts
+from harness.contract.statuses import FailureCode
 from harness.contract.stored_cell import StoredCell, StoredWait
-from harness.gates.cpu import LOAD_WAIT_SHARE_MAX, OTHERS_SHARE_MAX, balance
-from harness.host.cpu_spent import Spent
+from harness.gates.cpu_checks import LOAD_WAIT_SHARE_MAX, OTHERS_SHARE_MAX, balance
+from harness.host.wait_budget import Spent
 
 # Failures of a cell that a busy host can cause.
 TIMED_FAILURES = frozenset(
