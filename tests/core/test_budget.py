@@ -182,6 +182,6 @@ def test_a_dry_run_shows_blocks_budget_and_estimate() -> None:
     assert told["blocks"] == max(trial["block"] for trial in told["trials"]) == 8
     assert told["blocks_max"] > 8
     assert told["estimate_s"] <= 600
-    more = f"8 blocks, up to {told['blocks_max']} where"
+    more = f"8 blocks, up to {told['blocks_max']} if"
     assert more in dry_run("--budget", "10m")
     assert "8 blocks, about" in dry_run()
