@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "docs" / "example-report.html"
-SCRIPT = ROOT / "harness" / "report" / "templates" / "page.js"
+SCRIPT = ROOT / "harness/report/page/templates/page.js"
 
 
 def test_every_link_of_the_example_leads_to_a_place_in_it_or_to_its_data() -> None:
