@@ -1,4 +1,4 @@
-"""One measured cell: what the load tells of it, and its line in `trials.jsonl`.
+"""One measured cell: what the load reports of it, and its line in `trials.jsonl`.
 
 Every key is there, whatever the scenario and however the cell ended: what was not observed is null.
 Units are the last part of a name; `*_us` are microseconds, `*_ns` nanoseconds of CLOCK_MONOTONIC
@@ -77,7 +77,7 @@ class MemoryFigures(Written):
     sockets: int | None = Field(description="of the kernel's: socket buffers")
     slab: int | None = Field(
         description="half of what the host's slab grew by since the baseline; null where a control "
-        "group tells the kernel's part"
+        "group counts the kernel's part"
     )
 
 
@@ -127,7 +127,7 @@ class ServerFigures(Written):
     run_wait_ns: int | None = Field(description="time in which it was ready to run and did not")
     memory_bytes: MemoryFigures | None
     memory_baseline_bytes: MemoryFigures | None = Field(description="before any connection")
-    memory_kernel_source: str | None = Field(description="who tells the kernel's part")
+    memory_kernel_source: str | None = Field(description="the source of the kernel's part")
     counters: dict[str, int] | None = Field(
         default=None, description="what its own counters grew by in the window"
     )
@@ -182,7 +182,7 @@ class WaitFigures(Written):
 class FailureFigures(Written):
     """Why a cell has no valid figures."""
 
-    code: str = Field(description="`c10k explain CODE` tells about it")
+    code: str = Field(description="`c10k explain CODE` explains it")
     text: Told
 
 

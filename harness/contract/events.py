@@ -1,4 +1,4 @@
-"""What the trial tells the harness: one JSON object per line on stdout, flushed at once.
+"""Write events to the harness: one JSON object per line on stdout, flushed at once.
 
 Rule 1: nothing else ever reaches stdout. The descriptor is taken away from the process at the
 start and replaced by stderr, so that a library that prints cannot break the stream.

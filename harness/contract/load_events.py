@@ -1,4 +1,4 @@
-"""What the load of a trial tells the harness: one line of JSON for each event on stdout.
+"""The events that the load of a trial sends to the harness: one line of JSON each on stdout.
 
 Written by the load as these models, parsed by the harness into them in `parse` alone. `hello` wants
 the server started; `turn`, `sample`, `account` and `spent` want a reply; `done` or `failure` is the

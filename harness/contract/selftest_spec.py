@@ -1,4 +1,4 @@
-"""What the self-test of the load generator is told: one JSON object in `C10K_SELFTEST`."""
+"""The task of the load generator's self-test: one JSON object in `C10K_SELFTEST`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SelftestSpec(BaseModel):
     prepare_namespace: bool = Field(description="bring `lo` up and write the sysctls first")
 
     def variables(self) -> dict[str, str]:
-        """The environment that tells a load process its task."""
+        """Return the environment that holds the task."""
         return {VARIABLE: self.model_dump_json()}
 
 

@@ -1,8 +1,8 @@
 """What servers print of their own counters. Pure: text of a log in, numbers out.
 
 A server with counters prints one line at each SIGUSR1 and one at its exit, each with all that it
-counted since its start. The load sends the signals and tells how many lines there ought to be by
-then; two of them are the edges of a window.
+counted since its start. The load sends the signals and reports how many lines should exist by
+then. Two of them are the edges of a window.
 """
 
 from __future__ import annotations

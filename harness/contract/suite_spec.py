@@ -1,4 +1,4 @@
-"""What the conformance suite is told: one JSON object in `C10K_CONFORMANCE`.
+"""The task of the conformance suite: one JSON object in `C10K_CONFORMANCE`.
 
 The servers that the suite asks for listen on the ports that follow the address's own.
 """
@@ -70,7 +70,7 @@ class SuiteSpec(BaseModel):
         return (self.where().port or PORT_DEFAULT) + offset
 
     def variables(self) -> dict[str, str]:
-        """The environment that tells a suite its task."""
+        """Return the environment that holds the task."""
         return {VARIABLE: self.model_dump_json(by_alias=True)}
 
 

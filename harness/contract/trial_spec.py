@@ -1,4 +1,4 @@
-"""What the load is told of its trial: `C10K_TRIAL`, written by a campaign or a drive.
+"""The specification of a trial for its load: `C10K_TRIAL`, written by a campaign or a drive.
 
 Rule 1: whatever is wrong with the text is found here, named by its path in the JSON, before
 anything is opened, written or started.
@@ -220,7 +220,7 @@ class TrialSpec(BaseModel):
         return max(step.connections for step in self.steps)
 
     def variables(self) -> dict[str, str]:
-        """The environment that tells a load process its trial."""
+        """Return the environment that holds the specification."""
         return {VARIABLE: self.model_dump_json(by_alias=True)}
 
 

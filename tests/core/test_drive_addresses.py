@@ -1,13 +1,14 @@
-"""Which server an address given to `c10k drive` stands for."""
+"""Which server an address of `c10k drive` names, and how the end of its load is read."""
 
 from __future__ import annotations
 
 import socket
+import subprocess
 
 import pytest
 
 from harness.campaign import drive_run
-from harness.contract.errors import UsageError
+from harness.contract.errors import Interrupted, UsageError
 
 
 def test_another_host_is_taken_with_the_flag() -> None:
@@ -56,3 +57,20 @@ def test_a_name_stands_for_its_first_address_that_accepts(monkeypatch: pytest.Mo
 
     assert six.address == f"tcp://[::1]:{port}"
     assert nobody.address == f"tcp://127.0.0.1:{port}"
+
+
+def test_a_load_that_runs_on_was_ended_by_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It closed its standard output, or wrote a line that no reader takes."""
+    monkeypatch.setattr(drive_run, "LOAD_STOP_S", 0.05)
+    with subprocess.Popen(["sleep", "300"]) as load:
+        try:
+            drive_run._require_own_end(load)
+        finally:
+            load.kill()
+
+
+def test_a_load_that_a_signal_ended_interrupts_the_drive() -> None:
+    with subprocess.Popen(["sleep", "300"]) as load:
+        load.terminate()
+        with pytest.raises(Interrupted, match="SIGTERM from outside the harness"):
+            drive_run._require_own_end(load)
