@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 
 class ReaderGone(Exception):
-    """Nobody reads the events any more."""
+    """The reader of the events has closed its end."""
 
 
 class Events:

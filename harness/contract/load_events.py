@@ -71,28 +71,28 @@ class Ready(Written):
 
 
 class Turn(Written):
-    """The trials beside this one may have their turns; its own next one is of this cell."""
+    """Ask the harness to run the other trials' turns; this trial's next turn is of this cell."""
 
     event: Literal["turn"] = "turn"
     cell: int
 
 
 class Sample(Written):
-    """The server's control group is to be read; -1 is before all cells."""
+    """Ask the harness to read the server's control group; -1 is before all cells."""
 
     event: Literal["sample"] = "sample"
     cell: int
 
 
 class Account(Written):
-    """What the kernel charged the server is to be read, once it is idle."""
+    """Ask the harness what the kernel charged the server, read once it is idle."""
 
     event: Literal["account"] = "account"
     cell: int
 
 
 class SpentAsked(Written):
-    """The CPU time of the server and of its CPUs so far is to be read."""
+    """Ask the harness for the CPU time of the server and of its CPUs so far."""
 
     event: Literal["spent"] = "spent"
 

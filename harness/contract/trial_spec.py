@@ -197,8 +197,8 @@ class TrialSpec(BaseModel):
 
     @property
     def may_spin(self) -> bool:
-        """Whether engines are to poll, and each has a CPU that nobody else needs: none to measure
-        a server on, none to trace one from.
+        """Whether engines should poll and each has a CPU of its own: no server is measured on it,
+        and no server is traced from it.
 
         A generator that sleeps between messages is woken late, the later where a hypervisor has to
         wake the CPU first: by as much as many a latency that it is to measure. And on loopback who
