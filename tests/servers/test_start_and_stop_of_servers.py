@@ -62,6 +62,7 @@ def test_sigusr1_tells_the_counters_at_any_time_and_the_server_goes_on(server: S
     peers[0].shutdown(socket.SHUT_WR)
     assert receive_all(peers[0]) == b""
     assert until(lambda: server.counters_now()["closed"] == 2)
+    assert until(lambda: server.counters_now()["bytes_out"] == 51 + 50_000)
     second = server.counters_now()
     third = server.counters_now()  # nothing has come between, but the signal itself
     assert all(echo(peer, b"?") for peer in peers[1:])
