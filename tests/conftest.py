@@ -2,7 +2,7 @@
 
 `C10K_REQUIRE_DOCKER=1` and `C10K_REQUIRE_BROWSER=1` turn these skips into failures: a machine that
 is meant to run them cannot pass without them. (`C10K_REQUIRE_GATES=1` does so for the causes of
-gates, in `campaign/one_cell.py`.) Tests marked `slow` are skipped unless `C10K_SLOW=1`, which
+gates, in `support/one_cell.py`.) Tests marked `slow` are skipped unless `C10K_SLOW=1`, which
 `.ci/run` sets. Tests marked `timing` run alone (`lanes.py`).
 """
 
@@ -20,6 +20,8 @@ import docker.errors
 import hypothesis
 import pytest
 from lanes import LANES, Lane, Tally
+
+pytest_plugins = ["report_fixtures"]
 
 ENGINE_TIMEOUT_S = 10
 SLOW = "C10K_SLOW"

@@ -27,7 +27,7 @@ FIRST = "servers"
 # Tests that are campaigns and run in the second lane, so that both take about as long
 MOVED = ("drive", "full_disk", "process", "sweep")
 # Directories of data
-NO_TESTS = ("bad_servers", "foreign_servers", "data", "__pycache__")
+NO_TESTS = ("bad_servers", "foreign_servers", "data", "support", "__pycache__")
 PASSED, FAILED, NONE_SELECTED = 0, 1, 5  # of pytest; the others mean that it broke off
 INTERRUPTED = 130
 ONCE_MORE_MAX = 1 / 3

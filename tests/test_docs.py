@@ -62,10 +62,10 @@ NOT_RUN = {
     "make bench-self": "takes half an hour, and its figures are read by people",
     "make bench-backends": "takes half an hour, and its figures are read by people",
     "make bench-accounts": "takes half an hour on a host that does nothing else",
-    "make bench-inputs": "takes minutes; a tenth of its inputs is in tests/core/test_inputs.py",
+    "make bench-inputs": "takes minutes; a tenth of its inputs is in tests/contract/test_inputs.py",
     "make bench-profile": "takes minutes and perf, and its figures are read by people",
     "make bench-kills": "takes a quarter of an hour",
-    "make bench-looks": "takes minutes; tests/report/test_simulated_looks.py runs a small part",
+    "make bench-looks": "takes minutes; tests/analysis/test_simulated_looks.py runs a small part",
     "make bench-around": "takes minutes on a host that does nothing else",
 }
 

@@ -1,7 +1,7 @@
 """Campaigns whose generator fails its self-test for want of descriptors.
 
 A campaign of two connections runs with 203, which are too few for the 200 connections of wrong
-bytes. Which failure stops a campaign is tested in tests/core/test_proving.py.
+bytes. Which failure stops a campaign is tested in tests/campaign/test_proving.py.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import rendered
 
-AGAIN = "If this is meant: PYTHONPATH=bench python tests/report/rendered.py"
+AGAIN = "If this is meant: PYTHONPATH=bench python tests/support/rendered.py"
 
 
 @pytest.fixture(scope="module")

@@ -387,7 +387,7 @@ def test_void_outranks_noisy_and_both_reasons_are_kept() -> None:
 def test_every_gate_is_tripped_by_a_case_above() -> None:
     tripped = {case[0] for case in CASES + CHURN_CASES + OPEN_LOOP_CASES}
     tripped |= {"load-waited", "shared-cpu", "drift", "uneven", "outside-cpus", "unaccounted"}
-    tripped |= {"steal", "little", "capped", "disturbed"}  # the last: tests/core/test_faults.py
+    tripped |= {"steal", "little", "capped", "disturbed"}  # the last: tests/gates/test_faults.py
 
     assert {gate.code for gate in GATES} == tripped
 

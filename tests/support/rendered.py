@@ -1,6 +1,6 @@
 """Every form of the report of known campaigns, to the byte: what a change of code must not change.
 
-Where a change is meant, `PYTHONPATH=bench python tests/report/rendered.py` writes what is stored
+Where a change is meant, `PYTHONPATH=bench python tests/support/rendered.py` writes what is stored
 again, below tests/data.
 """
 
