@@ -348,7 +348,11 @@ def run_marked(directory: Path, **environment: str) -> str:
     )
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", str(directory)],
-        env={"DOCKER_HOST": f"unix://{directory}/none.sock", **environment},
+        env={
+            "DOCKER_HOST": f"unix://{directory}/none.sock",
+            "PYTHONPATH": str(ROOT / "tests/support"),
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=60,
