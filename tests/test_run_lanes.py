@@ -110,6 +110,7 @@ def counted(
         (directory / name).write_text((ROOT / "tests" / name).read_text())
     (directory / "pytest.ini").write_text("[pytest]\nmarkers =\n  timing\n  slow\n")
     (directory / "test_counted.py").write_text(tests)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests/support"))  # its plugin of fixtures
     monkeypatch.setenv(TALLY, str(directory / "one.tally"))
     monkeypatch.delenv(LANES, raising=False)  # the lock is held by the process of this test
     done = subprocess.run(
