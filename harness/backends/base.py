@@ -357,6 +357,15 @@ def chunks(stream: IO[bytes]) -> Iterator[bytes]:
     return iter(lambda: os.read(stream.fileno(), CHUNK_BYTES), b"")
 
 
+def command_of(python: str, module: str) -> list[str]:
+    """The command that starts a module of the harness as a process of its own.
+
+    Python ends with 1, as a program that failed does, where SIGINT comes while it starts. So the
+    signal is ignored until the module's `main` says what it does.
+    """
+    return ["env", "--ignore-signal=INT", python, "-P", "-m", module]
+
+
 def told_runtime(variant: Variant, output: str) -> str:
     """Return the one line that `--version` printed.
 

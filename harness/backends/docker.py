@@ -32,6 +32,7 @@ from harness.backends.base import (
     EventStream,
     Prepared,
     ServerExit,
+    command_of,
     reply_line,
     tail,
 )
@@ -191,7 +192,7 @@ class DockerTrial:
         self._load = self._start(
             image=self._image,
             name=f"{self._name}-load",
-            entrypoint=["python", "-P", "-m", self._context.module],
+            entrypoint=command_of("python", self._context.module),
             command=[],
             environment=told,
             network_mode="none",

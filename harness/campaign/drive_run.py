@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import gates
-from harness.backends.base import Event, EventStream, LoadSilent, chunks, tail
+from harness.backends.base import Event, EventStream, LoadSilent, chunks, command_of, tail
 from harness.campaign.trial_run import NOFILE_NEEDED, Emit, silence_s
 from harness.contract import killed, load_events, trial_spec
 from harness.contract.errors import C10kError, HostNotFit, Interrupted, ServerFault, UsageError
@@ -343,7 +343,7 @@ def _load(request: Request) -> Iterator[Load]:
     """A load process and what it writes; it ends with the block, or with this process."""
     with closing(WrittenPipe()) as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.load", "--parent", str(os.getpid())],
+            [*command_of(sys.executable, "harness.load"), "--parent", str(os.getpid())],
             env=os.environ | _spec(request).variables(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

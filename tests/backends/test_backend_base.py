@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +16,7 @@ import pytest
 from harness.backends import base, builds, images
 from harness.backends.base import Event, LoadSilent, OpenTrial, ServerExit, await_event
 from harness.contract.errors import ServerFault
+from harness.load.__main__ import EXIT_USAGE
 
 READY: Event = {"event": "ready"}
 
@@ -132,3 +138,20 @@ def test_an_escape_sequence_of_a_build_is_shown_and_not_obeyed(tmp_path: Path) -
         builds.build("mine", ["sh", "-c", r"printf '\033[31mred'; exit 1"], tmp_path, 60)
 
     assert fault.value.log == "�[31mred"
+
+
+def test_sigint_while_python_starts_is_no_failure_of_the_program() -> None:
+    codes = set()
+    for step in range(30):
+        load = subprocess.Popen(
+            base.command_of(sys.executable, "harness.load"),
+            env={"PATH": os.environ["PATH"]},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(0.005 + 0.002 * step)  # Python's own start takes 20 to 50 ms
+        load.send_signal(signal.SIGINT)
+        codes.add(load.wait(60))
+
+    assert codes <= {EXIT_USAGE, -signal.SIGINT}  # without a task it ends at once
