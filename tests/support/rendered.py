@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"
 STORED = DATA / "rendered"
 DIGESTS = STORED / "digests.json"
-# Campaigns as they lie on the disk, and one that is made up.
-ON_DISK = ("kept", "short")
+# Campaigns as they lie on the disk (`first-…`: of the first edition, whose profiles were cut to one
+# block of two servers), and one that is made up.
+ON_DISK = ("kept", "short", "first-quick", "first-standard")
 TOYS = "toys"
 CAMPAIGNS = (*ON_DISK, TOYS)
 COMPARED = (("kept", "short", "text"), ("kept", "short", "json"), (TOYS, TOYS, "md"))
