@@ -43,6 +43,7 @@ from kill_table import Fault, Told
 from private_engine import PrivateEngine
 
 from harness.contract.errors import Exit
+from harness.contract.stored_campaign import StoredOutcome
 from harness.gates.attempts import is_result
 from harness.store.campaign_store import Campaign
 from harness.variants import variant_files
@@ -100,9 +101,14 @@ class Kept:
         return cls(tuple(campaign.cells()), tuple(campaign.outcomes()))
 
     @property
+    def results(self) -> list[StoredOutcome]:
+        """The ends of attempts that are results."""
+        return [end for end in map(StoredOutcome.of, self.outcomes) if is_result(end)]
+
+    @property
     def ended(self) -> set[str]:
         """The trials with a result."""
-        return {line["trial"] for line in self.outcomes if is_result(line)}
+        return {end.trial for end in self.results}
 
 
 def planned(count: int, seed: int, kinds: Sequence[Kind]) -> list[Kill]:
@@ -152,7 +158,7 @@ def not_exactly(trials: Sequence[str], before: Kept, after: Kept) -> list[str]:
 
 def codes_allowed(kept: Kept) -> set[int]:
     """Rule 5: the exit codes that a resume may have."""
-    died = {line["code"] for line in kept.outcomes if is_result(line)} - {""}
+    died = {end.code for end in kept.results} - {""}
     return {Exit.SERVER_FAULT} if died else {Exit.OK}
 
 

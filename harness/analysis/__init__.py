@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from harness.analysis import control, looks, unranked, voids, xrays
 from harness.analysis.cells import cells
@@ -11,45 +10,44 @@ from harness.analysis.frame import frame
 from harness.analysis.proven import proven
 from harness.analysis.ranking import barred, contrasts, headline, rank
 from harness.analysis.results import Analysis
-from harness.contract.record import Record
-from harness.plan.waves import Waves
+from harness.contract.stored_campaign import StoredHead, StoredOutcome
+from harness.contract.stored_cell import StoredCell
 
 __all__ = ["Analysis", "analyse"]
 
 
 def analyse(
-    campaign: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[Record]
+    head: StoredHead, records: Sequence[StoredCell], outcomes: Sequence[StoredOutcome]
 ) -> Analysis:
     """Compute all figures of a campaign from its raw records.
 
     Args:
-        campaign: `campaign.json`.
+        head: `campaign.json`, with the lines of `xray.jsonl`.
         records: the lines of `trials.jsonl`.
         outcomes: the lines of `outcomes.jsonl`.
     """
-    laid_out = proven(campaign, frame(campaign, records, outcomes))
-    waves = Waves.of_campaign(campaign)
-    figures = cells(laid_out, waves.anchor if waves else None)
-    counted = xrays.with_calls(figures, campaign.get("xray") or ())
-    found, again = control.apart(campaign, counted)
-    chosen = headline(campaign, found)
-    never = barred(campaign)
+    laid_out = proven(head, frame(head, records, outcomes))
+    figures = cells(laid_out, head.waves.anchor if head.waves else None)
+    counted = xrays.with_calls(figures, head.xray)
+    found, again = control.apart(head, counted)
+    chosen = headline(head, found)
+    never = barred(head)
     ranked_void = chosen.is_ranked and any(
         cell.key == chosen.key and cell.variant not in never and voids.is_void(cell)
         for cell in found
     )
     superseded = int((~laid_out["is_used"].astype(bool)).sum())
-    known = looks.of_campaign(campaign, outcomes)
-    groups = rank(campaign, chosen, found, known)
+    known = looks.of_campaign(head, outcomes)
+    groups = rank(head, chosen, found, known)
     return Analysis(
         headline=chosen,
         groups=groups,
         cells=found,
-        contrasts=contrasts(campaign, chosen, groups, found, known.last),
+        contrasts=contrasts(head, chosen, groups, found, known.last),
         superseded=superseded,
         ranked_void=ranked_void,
-        unranked=unranked.why(campaign, chosen, groups, found, known),
+        unranked=unranked.why(head, chosen, groups, found, known),
         control=again,
-        floor=control.floor(campaign, found, again, known.last),
+        floor=control.floor(head, found, again, known.last),
         looks=known,
     )

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from harness.analysis import wording
 from harness.analysis.findings import SWITCHES_MIN, Finding, Name, Part
 from harness.analysis.results import Analysis, Cell
+from harness.contract.stored_campaign import StoredHead
 
 # These ask every descriptor at each call, ready or not.
 SCANNING = ("select", "poll")
 
 
-def find(campaign: Mapping[str, Any], analysis: Analysis) -> Iterator[Finding]:
+def find(head: StoredHead, analysis: Analysis) -> Iterator[Finding]:
     """One finding per server whose counters tell."""
-    architectures = {
-        str(one.get("name")): str(one.get("architecture")) for one in campaign.get("variants") or ()
-    }
+    architectures = {variant.name: variant.architecture for variant in head.variants}
     for cell in analysis.cells:
         if cell.key == analysis.headline.key and cell.efficiency:
-            parts = _limit(cell, architectures.get(cell.variant, ""))
+            parts = _limit(cell, architectures.get(cell.variant))
             if parts:
                 yield Finding("limit", (Name(cell.variant), " is limited by ", *parts, "."))
 
 
-def _limit(cell: Cell, architecture: str) -> tuple[Part, ...]:
+def _limit(cell: Cell, architecture: str | None) -> tuple[Part, ...]:
     found, calls = cell.events_per_wake_up, cell.syscalls_per_echo
     idle = cell.key.connections - cell.key.active
     if architecture in SCANNING and found and idle > found:

@@ -7,25 +7,22 @@ too much of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from harness.analysis.intervals import compare
 from harness.analysis.looks import Look
 from harness.analysis.results import Cell, Contrast
+from harness.contract.stored_campaign import StoredHead
 
 
-def names(campaign: Mapping[str, Any]) -> dict[str, str]:
+def names(head: StoredHead) -> dict[str, str]:
     """{second name: the variant that it is} of `campaign.json`."""
-    entries = campaign.get("variants") or ()
-    return {str(one.get("name")): str(one["same_as"]) for one in entries if one.get("same_as")}
+    return {variant.name: variant.same_as for variant in head.variants if variant.same_as}
 
 
-def apart(
-    campaign: Mapping[str, Any], cells: Sequence[Cell]
-) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
+def apart(head: StoredHead, cells: Sequence[Cell]) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
     """The cells of the variants, and those of the second run of one of them."""
-    second = names(campaign)
+    second = names(head)
     return (
         tuple(cell for cell in cells if cell.variant not in second),
         tuple(cell for cell in cells if cell.variant in second),
@@ -33,7 +30,7 @@ def apart(
 
 
 def floor(
-    campaign: Mapping[str, Any], cells: Sequence[Cell], control: Sequence[Cell], look: Look | None
+    head: StoredHead, cells: Sequence[Cell], control: Sequence[Cell], look: Look | None
 ) -> tuple[Contrast, ...]:
     """The variant over itself at each cell with a figure in both, one family; none before a look.
 
@@ -42,7 +39,7 @@ def floor(
     if look is None:
         return ()
     known = {(cell.variant, cell.key): cell.efficiency for cell in cells if cell.efficiency}
-    second = names(campaign)
+    second = names(head)
     pairs = [
         (cell, look.until(first.series), look.until(cell.efficiency.series))
         for cell in control

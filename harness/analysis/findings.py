@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from harness.analysis import wording
 from harness.analysis.intervals import Comparison
@@ -78,7 +78,7 @@ class Finding:
         return tuple(part for part in self.parts if isinstance(part, Quantity))
 
 
-def find(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Finding, ...]:
+def find(analysis: Analysis) -> tuple[Finding, ...]:
     """All findings of a campaign, the most important first."""
     found = [
         *_winners(analysis),

@@ -1,25 +1,26 @@
-"""Records → one data frame, one row per planned or measured cell of each trial.
+"""Lay out the records of a campaign as one data frame: one row per cell of each trial.
 
-Rule 1: a cell of a trial counts once: by the last attempt at it (harness/gates/attempts.py). The
-others stay in the frame with `is_used` false.
-Rule 2: what was planned and not measured has a row too, with the reason.
+Rule 1: a cell of a trial counts once, by the last attempt at it (harness/gates/attempts.py). Other
+attempts stay in the frame with `is_used` false.
+Rule 2: a planned cell that was not measured has a row too, with the reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import PurePath
-from typing import Any
+from dataclasses import dataclass, field, fields
 
 import pandas as pd
 
 from harness.analysis import echo_costs
 from harness.analysis.results import MEMORY_KINDS, CellKey
-from harness.contract.record import Record, VariantFacts, facts_of, load_busy, number
+from harness.contract import trial_spec
+from harness.contract.record import VariantFacts, load_busy
 from harness.contract.statuses import CampaignState, CellStatus, TrialEnd
+from harness.contract.stored_campaign import StoredHead, StoredOutcome, StoredPlannedCell
 from harness.contract.stored_cell import StoredCell
 from harness.gates import judge
-from harness.gates.attempts import Attempts, attempt_of, is_void_by_host, trial_of
+from harness.gates.attempts import Attempts, is_void_by_host
 from harness.gates.cpu_checks import SERVER_CPU_MS_MIN, server_cpu_ns
 
 NOT_MEASURED: dict[str, str] = {
@@ -28,20 +29,6 @@ NOT_MEASURED: dict[str, str] = {
     CampaignState.STOPPED: "the campaign was stopped before it",
 }
 NO_CAPACITY = "the server's capacity could not be measured, so no rate is a share of it"
-COLUMNS = (
-    "variant",
-    "block",
-    "wave",
-    "trial",
-    "attempt",
-    "key",
-    "is_used",
-    "status",
-    "reasons",
-    "is_void_by_host",
-    "histogram",
-    "timeline",
-)
 NUMBERS: dict[str, Callable[[StoredCell], float | None]] = {
     "rate": lambda cell: cell.echoes_per_s,
     "server_busy": lambda cell: cell.server.cpu_busy,
@@ -67,78 +54,104 @@ DERIVED = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One attempt at a cell: the columns of the frame.
+
+    Attributes:
+        reasons: `(gate, sentence)` of each gate that it failed.
+        is_void_by_host: a busy host can cause every reason that voids it.
+        histogram: of the latency, in the standard compressed encoding (base64).
+        timeline: `(ms since the first connect, connections established)`.
+        numbers: `NUMBERS` and `DERIVED`, one column each.
+    """
+
+    variant: str
+    block: int
+    wave: int
+    trial: str
+    attempt: int
+    key: CellKey
+    is_used: bool
+    status: str
+    reasons: tuple[tuple[str, str], ...]
+    is_void_by_host: bool = False
+    histogram: str | None = None
+    timeline: tuple[tuple[float, float], ...] = ()
+    numbers: Mapping[str, float | None] = field(default_factory=dict)
+
+
+COLUMNS = tuple(one.name for one in fields(Row) if one.name != "numbers")
+
+
 def frame(
-    campaign: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[Record]
+    head: StoredHead, records: Sequence[StoredCell], outcomes: Sequence[StoredOutcome]
 ) -> pd.DataFrame:
     """Judge every record and lay out all cells that were planned or measured."""
-    facts = {str(variant.get("name")): facts_of(variant) for variant in _variants(campaign)}
+    facts, plain = head.facts, VariantFacts()
     attempts = Attempts(records, outcomes)
-    measured: dict[tuple[str, int, CellKey], dict[str, Any]] = {}
+    measured: dict[tuple[str, int, CellKey], Row] = {}
     for record in records:
-        row = _row(record, facts.get(str(record.get("variant")), VariantFacts()))
-        row["is_used"] = attempts.is_used(record)
-        measured[row["trial"], row["attempt"], row["key"]] = row
-    rows = [*measured.values(), *_missing(campaign, measured, outcomes, attempts)]
-    laid_out = pd.DataFrame(rows, columns=[*COLUMNS, *NUMBERS, *DERIVED])
-    return laid_out.astype(dict.fromkeys((*NUMBERS, *DERIVED), "float64"))
+        row = _row(record, facts.get(record.variant, plain), is_used=attempts.is_used(record))
+        measured[row.trial, row.attempt, row.key] = row
+    rows = [*measured.values(), *_missing(head, measured, outcomes, attempts)]
+    columns: dict[str, list[object]] = {
+        name: [getattr(row, name) for row in rows] for name in COLUMNS
+    }
+    columns |= {name: [row.numbers.get(name) for row in rows] for name in (*NUMBERS, *DERIVED)}
+    return pd.DataFrame(columns).astype(dict.fromkeys((*NUMBERS, *DERIVED), "float64"))
 
 
-def key_of(cell: Record) -> CellKey:
-    """The key of a record, or of a cell of the plan."""
-    connections = number(cell, "connections_requested") or number(cell, "connections") or 0
-    rate = number(cell, "rate_offered_per_s") or number(cell, "rate_per_s")
-    share = number(cell, "rate_share")
+def key_of(cell: StoredCell) -> CellKey:
+    """Return the key of a measured cell."""
     return CellKey(
-        scenario=str(cell.get("scenario")),
-        connections=int(connections),
-        active=int(number(cell, "active") or 0),
-        payload_bytes=int(number(cell, "payload_bytes") or 0),
-        depth=int(number(cell, "depth") or 1),
-        rate_offered_per_s=None if share else rate,
-        rate_share=share,
-        closing=str(closing) if (closing := cell.get("closing")) else None,
+        scenario=str(cell.scenario),
+        connections=int(cell.connections_requested or 0),
+        active=int(cell.active or 0),
+        payload_bytes=int(cell.payload_bytes or 0),
+        depth=int(cell.depth or 1),
+        rate_offered_per_s=None if cell.rate_share else cell.rate_offered_per_s,
+        rate_share=cell.rate_share,
+        closing=cell.closing or None,
     )
 
 
-def planned_cells(campaign: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], CellKey]]:
-    """Each `(trial of the plan, key)` of `campaign.json`, in the order of the plan."""
-    for trial in campaign.get("plan") or ():
-        for step in trial.get("steps") or ():
-            for cell in step.get("cells") or ():
-                yield trial, key_of(cell)
+def planned_key(cell: StoredPlannedCell | trial_spec.Cell) -> CellKey:
+    """Return the key of a cell of a plan."""
+    return CellKey(
+        scenario=str(cell.scenario),
+        connections=int(cell.connections or 0),
+        active=int(cell.active or 0),
+        payload_bytes=int(cell.payload_bytes or 0),
+        depth=int(cell.depth or 1),
+        rate_offered_per_s=None if cell.rate_share else cell.rate_per_s,
+        rate_share=cell.rate_share,
+        closing=cell.closing or None,
+    )
 
 
-def profile_name(campaign: Mapping[str, Any]) -> str:
-    """The profile's name; of one that was given as a file, the file's, without its directory."""
-    name = (campaign.get("profile") or {}).get("name")
-    return PurePath(str(name)).stem if name else "unnamed"
+def planned_keys(head: StoredHead) -> set[CellKey]:
+    """Return the keys of all planned cells."""
+    return {planned_key(cell) for trial in head.plan for cell in trial.cells}
 
 
-def _variants(campaign: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return campaign.get("variants") or ()
-
-
-def _row(record: Record, facts: VariantFacts) -> dict[str, Any]:
-    cell = StoredCell.of(record)
+def _row(cell: StoredCell, facts: VariantFacts, *, is_used: bool) -> Row:
     verdict = judge(cell, facts)
-    ramp = record.get("ramp") or {}
-    row: dict[str, Any] = {
-        "variant": str(record.get("variant")),
-        "block": int(number(record, "block") or 0),
-        "wave": int(number(record, "wave") or 0),
-        "trial": trial_of(record),
-        "attempt": attempt_of(record),
-        "key": key_of(record),
-        "status": verdict.status,
-        "reasons": verdict.reasons,
-        "is_void_by_host": is_void_by_host(cell, {code for code, _ in verdict.reasons}),
-        "histogram": record.get("histogram"),
-        "timeline": tuple((float(ms), float(n)) for ms, n in ramp.get("timeline") or ()),
-        # Where connections come and go, how many there were at the lowest says nothing.
-        "held": None if cell.closing else cell.connections_established_min,
-    }
-    row |= {name: read(cell) for name, read in NUMBERS.items()}
-    return row | _derived(cell)
+    return Row(
+        variant=cell.variant,
+        block=cell.block,
+        wave=cell.wave,
+        trial=cell.trial,
+        attempt=cell.attempt,
+        key=key_of(cell),
+        is_used=is_used,
+        status=verdict.status,
+        reasons=verdict.reasons,
+        is_void_by_host=is_void_by_host(cell, {code for code, _ in verdict.reasons}),
+        histogram=cell.histogram,
+        timeline=cell.ramp.timeline,
+        numbers={name: read(cell) for name, read in NUMBERS.items()} | _derived(cell),
+    )
 
 
 def _derived(cell: StoredCell) -> dict[str, float | None]:
@@ -149,13 +162,16 @@ def _derived(cell: StoredCell) -> dict[str, float | None]:
         "efficiency": echoes_per_cpu_s,
         "cpu_us_per_echo": 1e6 / echoes_per_cpu_s if echoes_per_cpu_s else None,
         "generator_busy": load_busy(cell),
+        # With churn, the lowest count of connections means nothing.
+        "held": None if cell.closing else cell.connections_established_min,
         **echo_costs.columns(cell),
     }
     for kind in MEMORY_COLUMNS:
         used = cell.server.memory_bytes.get(kind)
         baseline = cell.server.memory_baseline_bytes.get(kind)
-        known = used is not None and baseline is not None and connections
-        derived[kind] = (used - baseline) / connections if known else None  # type: ignore[operator]
+        derived[kind] = None
+        if used is not None and baseline is not None and connections:
+            derived[kind] = (used - baseline) / connections
     return derived
 
 
@@ -180,51 +196,42 @@ def _echoes_per_cpu_s(record: StoredCell) -> float | None:
 
 
 def _missing(
-    campaign: Mapping[str, Any],
-    measured: Mapping[tuple[str, int, CellKey], dict[str, Any]],
-    outcomes: Sequence[Record],
+    head: StoredHead,
+    measured: Mapping[tuple[str, int, CellKey], Row],
+    outcomes: Sequence[StoredOutcome],
     attempts: Attempts,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     capped = {
-        (row["trial"], row["attempt"], row["key"].connections): row["reasons"]
+        (row.trial, row.attempt, row.key.connections): row.reasons
         for row in measured.values()
-        if row["status"] == CellStatus.CAPPED
+        if row.status == CellStatus.CAPPED
     }
-    ended = {(trial_of(line), attempt_of(line)): line for line in outcomes}
-    default = NOT_MEASURED.get(str(campaign.get("state")), "no record of it")
-    for trial, number_of_cell, key in _numbered_cells(campaign):
-        name = trial_of(trial)
-        attempt = attempts.at(name, number_of_cell)
-        if (name, attempt, key) in measured:
-            continue
-        above = capped.get((name, attempt, key.connections))
-        text = _why_missing(ended.get((name, attempt)), NO_CAPACITY if key.rate_share else default)
-        yield {
-            "variant": str(trial.get("variant")),
-            "block": int(number(trial, "block") or 0),
-            "wave": int(number(trial, "wave") or 0),
-            "trial": name,
-            "attempt": attempt,
-            "key": key,
-            "is_used": True,
-            "status": CellStatus.CAPPED if above else CellStatus.MISSING,
-            "reasons": above or ((CellStatus.MISSING, text),),
-        }
+    ended = {(line.trial, line.attempt): line for line in outcomes}
+    default = NOT_MEASURED.get(head.state, "no record of it")
+    for trial in head.plan:
+        for number, cell in enumerate(trial.cells):
+            key, attempt = planned_key(cell), attempts.at(trial.id, number)
+            if (trial.id, attempt, key) in measured:
+                continue
+            above = capped.get((trial.id, attempt, key.connections))
+            text = _why_missing(
+                ended.get((trial.id, attempt)), NO_CAPACITY if key.rate_share else default
+            )
+            yield Row(
+                variant=trial.variant,
+                block=trial.block,
+                wave=trial.wave,
+                trial=trial.id,
+                attempt=attempt,
+                key=key,
+                is_used=True,
+                status=CellStatus.CAPPED if above else CellStatus.MISSING,
+                reasons=above or ((CellStatus.MISSING, text),),
+            )
 
 
-def _numbered_cells(
-    campaign: Mapping[str, Any],
-) -> Iterator[tuple[Mapping[str, Any], int, CellKey]]:
-    """The planned cells, each with its number in its trial."""
-    place: tuple[str, int] = ("", -1)
-    for trial, key in planned_cells(campaign):
-        name = trial_of(trial)
-        place = (name, place[1] + 1 if place[0] == name else 0)
-        yield trial, place[1], key
-
-
-def _why_missing(outcome: Record | None, default: str) -> str:
-    if outcome is None or outcome.get("outcome") != TrialEnd.FAILED:
+def _why_missing(outcome: StoredOutcome | None, default: str) -> str:
+    if outcome is None or outcome.outcome != TrialEnd.FAILED:
         return default
-    text = outcome.get("text") or outcome.get("code") or "without a word"
+    text = outcome.text or outcome.code or "without a word"
     return f"the trial failed before it: {text}"

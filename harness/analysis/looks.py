@@ -19,15 +19,13 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.analysis.intervals import CONFIDENCE, Comparison, Interval, compare, outcome_of
 from harness.analysis.series import Series
-from harness.contract.record import Record, number
+from harness.contract.stored_campaign import StoredHead, StoredOutcome
 from harness.gates import student_t
-from harness.gates.attempts import trial_of
 from harness.plan.profiles.profile import LOOK_STEP
-from harness.plan.trial_plan import CALIBRATION_BLOCK, blocks_of
+from harness.plan.trial_plan import CALIBRATION_BLOCK
 
 ALPHA = 1 - CONFIDENCE
 # A pair that none of so many later looks would settle lies near the bound between two outcomes.
@@ -95,18 +93,16 @@ class Looks:
         return (look := self.at(blocks)) is not None and look.blocks == blocks
 
 
-def of_campaign(campaign: Mapping[str, Any], outcomes: Sequence[Record]) -> Looks:
+def of_campaign(head: StoredHead, outcomes: Sequence[StoredOutcome]) -> Looks:
     """Where the campaign of `campaign.json` with those lines of `outcomes.jsonl` is."""
-    plan = campaign.get("plan") or ()
     blocks: dict[int, set[str]] = defaultdict(set)
-    for trial in plan:
-        blocks[int(number(trial, "block") or 0)].add(trial_of(trial))
+    for trial in head.plan:
+        blocks[trial.block].add(trial.id)
     blocks.pop(CALIBRATION_BLOCK, None)
-    ended = {trial_of(line) for line in outcomes}
+    ended = {line.trial for line in outcomes}
     complete = itertools.takewhile(lambda block: blocks[block] <= ended, sorted(blocks))
-    planned = blocks_of(plan)
-    first = number(campaign.get("profile") or {}, "trials")
-    return Looks(int(first or planned), planned, max(complete, default=0))
+    planned = max(blocks, default=0)
+    return Looks(head.profile.trials or planned, planned, max(complete, default=0))
 
 
 def compare_all(

@@ -7,11 +7,9 @@ Rule 2: latencies of a block whose latency part is not proven are not there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
+from harness.contract.stored_campaign import StoredHead
 from harness.gates import USABLE, proof_coverage
 
 # All columns that hold a time of a message or of connect(): the histogram is one as well.
@@ -24,15 +22,15 @@ LATENCIES = (
 )
 
 
-def proven(campaign: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+def proven(head: StoredHead, frame: pd.DataFrame) -> pd.DataFrame:
     """The frame without what is not vouched for; the rows stay."""
     blocks = sorted(set(map(int, frame["block"])))
-    unranked = proof_coverage.without(campaign, "ranking", blocks)
-    untimed = proof_coverage.without(campaign, "latency", blocks)
+    unranked = proof_coverage.without(head, "ranking", blocks)
+    untimed = proof_coverage.without(head, "latency", blocks)
     if not unranked and not untimed:
         return frame
     found = frame.copy()
-    if not proof_coverage.why_none(campaign, "ranking"):
+    if not proof_coverage.why_none(head, "ranking"):
         usable = found["status"].isin(USABLE) & found["block"].isin(list(unranked))
         found.loc[usable, "status"] = proof_coverage.UNPROVEN
         found["reasons"] = [

@@ -11,18 +11,16 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from harness.analysis.frame import planned_cells, profile_name
+from harness.analysis.frame import planned_keys
 from harness.analysis.intervals import TRIALS_MIN, Comparison, compare
 from harness.analysis.looks import Look, Looks, compare_all
 from harness.analysis.places import Place, places
 from harness.analysis.results import Cell, CellKey, Contrast, Headline, Pair, RankGroup, Row
 from harness.analysis.series import Series
-from harness.contract.record import is_nonconforming
 from harness.contract.statuses import CellStatus, FailureCode
+from harness.contract.stored_campaign import StoredHead, StoredVariant
 from harness.gates import proof_coverage
-from harness.plan.trial_plan import CALIBRATION_BLOCK
 
 # The headline: many connections, of which few are active, as the C10K problem has it.
 HEADLINE_SCENARIO = "idle"
@@ -70,20 +68,20 @@ class _Context:
         )
 
 
-def barred(campaign: Mapping[str, Any]) -> dict[str, str]:
+def barred(head: StoredHead) -> dict[str, str]:
     """Servers that are never ranked, whatever is measured: `experimental` or `nonconforming`."""
     bars = {}
-    for variant in campaign.get("variants") or ():
-        if variant.get("status") == "experimental":
-            bars[str(variant.get("name"))] = "experimental"
-        elif is_nonconforming(variant):
-            bars[str(variant.get("name"))] = FailureCode.NONCONFORMING
+    for variant in head.variants:
+        if variant.status == "experimental":
+            bars[variant.name] = "experimental"
+        elif variant.is_nonconforming:
+            bars[variant.name] = FailureCode.NONCONFORMING
     return bars
 
 
-def headline(campaign: Mapping[str, Any], cells: Sequence[Cell]) -> Headline:
+def headline(head: StoredHead, cells: Sequence[Cell]) -> Headline:
     """The cell that ranks, or else the largest `idle` cell and why it does not rank."""
-    planned = {key for _, key in planned_cells(campaign)} | {cell.key for cell in cells}
+    planned = planned_keys(head) | {cell.key for cell in cells}
     idle = sorted(
         (key for key in planned if key.scenario == HEADLINE_SCENARIO), key=lambda key: key.order
     )
@@ -94,21 +92,20 @@ def headline(campaign: Mapping[str, Any], cells: Sequence[Cell]) -> Headline:
         for key in idle
         if (key.connections, key.active) == (HEADLINE_CONNECTIONS, HEADLINE_ACTIVE)
     ]
-    code, why_not, advice = _why_not(campaign, is_exact=bool(exact))
+    code, why_not, advice = _why_not(head, is_exact=bool(exact))
     return Headline((exact or idle[-1:])[0], not why_not, why_not, code, advice)
 
 
-def _why_not(campaign: Mapping[str, Any], *, is_exact: bool) -> tuple[str, str, str]:
+def _why_not(head: StoredHead, *, is_exact: bool) -> tuple[str, str, str]:
     """Why this campaign cannot rank: code, reason and advice; empty when it can."""
-    profile = campaign.get("profile") or {}
-    if profile.get("ranked") is False:
-        why = f"profile {profile_name(campaign)} is never ranked"
+    if not head.profile.ranked:
+        why = f"profile {head.profile.title} is never ranked"
         return "profile", why, "Run one that ranks, such as `c10k run --profile quick`"
-    if because := proof_coverage.why_none(campaign, "ranking"):
-        return proof_coverage.CODE, because, proof_coverage.advice(campaign)
+    if because := proof_coverage.why_none(head, "ranking"):
+        return proof_coverage.CODE, because, proof_coverage.advice(head)
     if not is_exact:
         return "headline", f"the plan has no idle cell with {HEADLINE}", PLAN_IT
-    blocks = {trial.get("block") for trial in campaign.get("plan") or ()} - {CALIBRATION_BLOCK}
+    blocks = head.planned_blocks
     if blocks and len(blocks) < TRIALS_MIN:
         why = f"ranking needs {TRIALS_MIN} trials, the plan has {len(blocks)}"
         return "trials", why, f"Run with `trials = {TRIALS_MIN}` or more in the profile"
@@ -116,7 +113,7 @@ def _why_not(campaign: Mapping[str, Any], *, is_exact: bool) -> tuple[str, str, 
 
 
 def rank(
-    campaign: Mapping[str, Any], chosen: Headline, cells: Sequence[Cell], looks: Looks
+    head: StoredHead, chosen: Headline, cells: Sequence[Cell], looks: Looks
 ) -> tuple[RankGroup, ...]:
     """Rank the variants of the campaign in groups of the same width."""
     at_headline = {cell.variant: cell for cell in cells if cell.key == chosen.key}
@@ -130,9 +127,9 @@ def rank(
         ),
         switches_ratios=_to_median(at_headline, lambda cell: cell.switches_per_echo),
     )
-    widths: dict[str, list[Mapping[str, Any]]] = {}
-    for variant in _variants(campaign, at_headline):
-        widths.setdefault(str(variant.get("workers") or 1), []).append(variant)
+    widths: dict[str, list[StoredVariant]] = {}
+    for variant in _variants(head, at_headline):
+        widths.setdefault(variant.workers, []).append(variant)
     return tuple(_group(workers, widths[workers], context) for workers in sorted(widths))
 
 
@@ -146,7 +143,7 @@ def before_the_first_look(looks: Looks) -> str:
 
 
 def contrasts(
-    campaign: Mapping[str, Any],
+    head: StoredHead,
     chosen: Headline,
     groups: Sequence[RankGroup],
     cells: Sequence[Cell],
@@ -159,7 +156,7 @@ def contrasts(
     """
     if look is None:
         return ()
-    bars = barred(campaign)
+    bars = barred(head)
     found: list[Contrast] = []
     keys = sorted({cell.key for cell in cells if cell.efficiency}, key=lambda key: key.order)
     for group in groups:
@@ -212,21 +209,17 @@ def _to_median(
     return {name: value / middle for name, value in known.items()}
 
 
-def _variants(
-    campaign: Mapping[str, Any], at_headline: Mapping[str, Cell]
-) -> list[Mapping[str, Any]]:
+def _variants(head: StoredHead, at_headline: Mapping[str, Cell]) -> list[StoredVariant]:
     """The campaign's variants, and those that only the records know."""
-    entries = campaign.get("variants") or ()
-    declared = [entry for entry in entries if entry.get("name") and not entry.get("same_as")]
-    names = {variant["name"] for variant in declared}
-    return [*declared, *({"name": name} for name in sorted(set(at_headline) - names))]
+    declared = [one for one in head.variants if one.name and not one.same_as]
+    names = {variant.name for variant in declared}
+    return [*declared, *(StoredVariant(name=name) for name in sorted(set(at_headline) - names))]
 
 
-def _group(workers: str, variants: Sequence[Mapping[str, Any]], context: _Context) -> RankGroup:
+def _group(workers: str, variants: Sequence[StoredVariant], context: _Context) -> RankGroup:
     chosen, at_headline, look = context.chosen, context.at_headline, context.looks.last
     notes = {
-        str(variant["name"]): _note(variant, chosen, at_headline.get(str(variant["name"])))
-        for variant in variants
+        variant.name: _note(variant, chosen, at_headline.get(variant.name)) for variant in variants
     }
     rankable = [at_headline[name] for name, note in notes.items() if not note]
     best, against, pairs = _compared(rankable, look) if chosen.is_ranked else (None, {}, ())
@@ -266,7 +259,7 @@ def _level(series: Series) -> float:
     return statistics.geometric_mean((series.levelled or series.by_block).values())
 
 
-def _note(variant: Mapping[str, Any], chosen: Headline, cell: Cell | None) -> str:
+def _note(variant: StoredVariant, chosen: Headline, cell: Cell | None) -> str:
     """Why the variant cannot be ranked; empty when it can."""
     if cell is None:
         return "not measured"
@@ -274,9 +267,9 @@ def _note(variant: Mapping[str, Any], chosen: Headline, cell: Cell | None) -> st
         reason = cell.reasons[0].text if cell.reasons else ""
         words = "not measured" if cell.status == CellStatus.MISSING else cell.status
         return f"{words}: {reason}" if reason else words
-    if variant.get("status") == "experimental":
+    if variant.status == "experimental":
         return "experimental: never ranked"
-    if is_nonconforming(variant):
+    if variant.is_nonconforming:
         return NONCONFORMING
     return chosen.why_not
 

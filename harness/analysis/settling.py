@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from harness.analysis.looks import Look
 from harness.analysis.results import Analysis, Pair, Row
 from harness.contract.statuses import CampaignState
+from harness.contract.stored_campaign import StoredHead
 from harness.plan.profiles.profile import LOOK_STEP
 
 UNLIKELY = "more blocks are unlikely to settle"
@@ -65,11 +65,11 @@ def forecast(row: Row) -> str:
     return f"{UNLIKELY} it" if more is None else f"about {more} more blocks"
 
 
-def advice(analysis: Analysis, campaign: Mapping[str, Any]) -> str:
+def advice(analysis: Analysis, head: StoredHead) -> str:
     """What would settle the ranking, without a full stop; empty where it is settled.
 
     Args:
-        campaign: `campaign.json`.
+        head: `campaign.json`.
     """
     rows = [row for row in analysis.rows if row.places and not row.is_settled]
     if not rows or analysis.looks.last is None:
@@ -80,12 +80,12 @@ def advice(analysis: Analysis, campaign: Mapping[str, Any]) -> str:
         return f"not settled: {names} ({UNLIKELY} them)"
     some = "them" if len(known) == len(rows) else "some of them"
     words = f"about {max(known)} more blocks would settle {some}"
-    if campaign.get("state") == CampaignState.RUNNING:
+    if head.state == CampaignState.RUNNING:
         return f"not settled: {names} ({words})"
     # The plan may have blocks beyond the last look: those need no `--blocks`.
     more = analysis.looks.last.blocks + max(known) - analysis.looks.planned
     added = f" --blocks +{more}" if more > 0 else ""
-    command = f"`c10k run --resume {campaign.get('campaign') or 'CAMPAIGN'}{added}`"
+    command = f"`c10k run --resume {head.campaign or 'CAMPAIGN'}{added}`"
     return f"not settled: {names} ({words}: {command})"
 
 

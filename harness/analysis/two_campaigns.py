@@ -1,41 +1,39 @@
-"""Two campaigns: by how much did a variant change? Pure arithmetic on their cells.
+"""Compute by how much each server changed from one campaign to another. Pure.
 
-The trials of two campaigns share no block, so nothing can be paired: the ratio of the geometric
+The trials of two campaigns share no block, so they cannot be paired. The ratio of the geometric
 means gets Welch's interval, whose degrees of freedom allow for unequal spread (Welch 1947,
-Satterthwaite 1946). The three outcomes are those of a ranking. There is one look, at all
-trials, and the compared servers share its error evenly (Bonferroni), as the pairs of a ranking do.
+Satterthwaite 1946). The three outcomes are those of a ranking. There is one look, at all trials.
+The compared servers share its error evenly (Bonferroni), as the pairs of a ranking do.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.analysis.intervals import CONFIDENCE, TRIALS_MIN, Comparison, Interval, outcome_of
 from harness.analysis.results import Analysis, CellKey
+from harness.contract.stored_campaign import StoredHead, StoredProfile, StoredVariant
 from harness.gates import student_t
 from harness.plan.profiles.profile import ScenarioUse
 
-# What has to be the same for a difference to mean the server. Changed code, images or kernels
-# are what a comparison is for: they are shown, not refused.
-PLAN_KEYS = ("trials", "server_cpus", "side_by_side", "timing", "traffic", "scenarios")
-# What a campaign means that is older than the key
-PLAN_DEFAULTS = {"side_by_side": False}
+# What a scenario means in a campaign from before one of its keys.
 SCENARIO_DEFAULTS = {
     name: list(field.default) if isinstance(field.default, tuple) else field.default
     for name, field in ScenarioUse.model_fields.items()
     if not field.is_required()
 }
-RUN_KEYS = ("workers", "isolated")
+# Facts of the host that must be the same. `environment` has any other facts, too.
 HOST_KEYS = ("machine", "cpu_model", "cpus_server", "cpus_load", "backend")
+
+Named = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One variant in one cell, before and after.
+    """One server in one cell, before and after.
 
     Attributes:
         before: median echoes per second of server CPU in the first campaign; None: not measured.
@@ -51,72 +49,100 @@ class Change:
 
     @property
     def change(self) -> float | None:
-        """Relative change: −0.03 is 3 % less than before; None where it cannot be told."""
+        """Relative change: −0.03 is 3 % less than before; None without a comparison."""
         return self.comparison.ratio - 1 if self.comparison else None
 
 
 @dataclass(frozen=True, slots=True)
 class Unlike:
-    """Something of plan or host that differs between two campaigns."""
+    """A value of the plan or the host that differs between two campaigns."""
 
     name: str
-    before: Any
-    after: Any
+    before: object
+    after: object
 
 
-def unlike(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Unlike, ...]:
-    """What forbids to compare two `campaign.json`: another plan, or another class of host."""
-    found = [*_differing("", RUN_KEYS, before, after)]
-    found += _differing("profile.", PLAN_KEYS, _plan(before), _plan(after))
-    found += _differing(
-        "environment.", HOST_KEYS, before.get("environment") or {}, after.get("environment") or {}
-    )
+def unlike(before: StoredHead, after: StoredHead) -> tuple[Unlike, ...]:
+    """Return what forbids a comparison: another plan, or another class of host.
+
+    Changed code, images or kernels forbid nothing: comparisons exist to show their effect.
+    """
+    found = _differing("", _run(before), _run(after))
+    found += _differing("profile.", _plan(before.profile), _plan(after.profile))
+    found += _differing("environment.", _host(before.environment), _host(after.environment))
     return tuple(found)
 
 
-def _plan(campaign: Mapping[str, Any]) -> dict[str, Any]:
-    """A campaign's profile with every key that profiles have today."""
-    profile = campaign.get("profile") or {}
-    scenarios = [{**SCENARIO_DEFAULTS, **one} for one in profile.get("scenarios") or ()]
-    return {**PLAN_DEFAULTS, **profile, "scenarios": scenarios}
+def _run(head: StoredHead) -> Named:
+    return {"workers": head.workers, "isolated": head.isolated}
 
 
-def environment_difference(
-    before: Mapping[str, Any], after: Mapping[str, Any]
-) -> tuple[Unlike, ...]:
-    """Facts of the environments and sources that differ, for the table above the figures."""
-    one, other = before.get("environment") or {}, after.get("environment") or {}
-    found = [*_differing("", sorted({*one, *other}), one, other)]
-    for key, words in (("digest", "sources of "), ("image", "image of "), ("build", "build of ")):
-        first, second = _digests(before, key), _digests(after, key)
-        found += _differing(words, sorted({*first} & {*second}), first, second)
-    return tuple(found)
-
-
-def _digests(campaign: Mapping[str, Any], key: str) -> dict[str, str]:
-    """Name → what a person needs of a digest to tell it from another."""
+def _plan(profile: StoredProfile) -> Named:
+    """Return what a profile measures, with every key that scenarios have today."""
     return {
-        str(variant.get("name")): _told(key, str(variant.get(key) or ""))
-        for variant in campaign.get("variants") or ()
+        "trials": profile.trials,
+        "server_cpus": profile.server_cpus,
+        "side_by_side": profile.side_by_side,
+        "timing": profile.timing,
+        "traffic": profile.traffic,
+        "scenarios": [{**SCENARIO_DEFAULTS, **one} for one in profile.scenarios],
     }
 
 
-def _told(key: str, text: str) -> str:
-    return text if key == "build" else text.removeprefix("sha256:")[:12]
+def _host(environment: Named) -> Named:
+    return {key: environment.get(key) for key in HOST_KEYS}
 
 
-def _differing(
-    prefix: str, keys: Sequence[str], before: Mapping[str, Any], after: Mapping[str, Any]
-) -> list[Unlike]:
+def environment_difference(before: StoredHead, after: StoredHead) -> tuple[Unlike, ...]:
+    """Return facts of the environments and sources that differ, for the table above the figures."""
+    one, other = before.environment, after.environment
+    found = _differing("", _all(one, sorted({*one, *other})), other)
+    for read, words in (
+        (_sources, "sources of "),
+        (_image, "image of "),
+        (_build, "build of "),
+    ):
+        first, second = (_of_variants(head, read) for head in (before, after))
+        found += _differing(words, _all(first, sorted({*first} & {*second})), second)
+    return tuple(found)
+
+
+def _of_variants(head: StoredHead, read: Callable[[StoredVariant], str]) -> Named:
+    return {variant.name: read(variant) for variant in head.variants}
+
+
+def _sources(variant: StoredVariant) -> str:
+    return _short(variant.digest)
+
+
+def _image(variant: StoredVariant) -> str:
+    return _short(variant.image)
+
+
+def _build(variant: StoredVariant) -> str:
+    return variant.build
+
+
+def _short(digest: str) -> str:
+    """Return as much of a digest as a person needs to distinguish it from another."""
+    return digest.removeprefix("sha256:")[:12]
+
+
+def _all(values: Named, keys: Iterable[str]) -> Named:
+    return {key: values.get(key) for key in keys}
+
+
+def _differing(prefix: str, before: Named, after: Named) -> list[Unlike]:
+    """Return the keys of `before` whose values differ."""
     return [
-        Unlike(f"{prefix}{key}", before.get(key), after.get(key))
-        for key in keys
-        if before.get(key) != after.get(key)
+        Unlike(f"{prefix}{key}", value, after.get(key))
+        for key, value in before.items()
+        if value != after.get(key)
     ]
 
 
 def changes(before: Analysis, after: Analysis, key: CellKey | None) -> tuple[Change, ...]:
-    """Compare every variant of either campaign in the cell `key`, as one family."""
+    """Compare every server of either campaign in the cell `key`, as one family."""
     if key is None:
         return ()
     names = sorted({cell.variant for side in (before, after) for cell in side.cells})
@@ -138,7 +164,10 @@ def changes(before: Analysis, after: Analysis, key: CellKey | None) -> tuple[Cha
 def compare_unpaired(
     pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]],
 ) -> dict[str, Comparison]:
-    """Ratio second / first of each pair of samples: positive values, three or more on each side."""
+    """Return the ratio second / first of each pair of samples.
+
+    Values are positive, three or more on each side.
+    """
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(pairs))
     compared = {}
     for name, pair in pairs.items():
@@ -152,7 +181,7 @@ def compare_unpaired(
 def welch(
     first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE
 ) -> tuple[float, Interval]:
-    """Ratio of geometric means second / first, and its interval."""
+    """Return the ratio of geometric means second / first, and its interval."""
     one = [math.log(value) for value in first]
     other = [math.log(value) for value in second]
     middle = statistics.fmean(other) - statistics.fmean(one)

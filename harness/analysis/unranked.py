@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from harness.analysis.intervals import TRIALS_MIN
 from harness.analysis.looks import Looks
 from harness.analysis.ranking import barred, before_the_first_look
 from harness.analysis.results import Cell, Headline, RankGroup, Row, Unranked
 from harness.contract.statuses import CampaignState, CellStatus, FailureCode
+from harness.contract.stored_campaign import StoredHead
 from harness.gates import GATES, proof_coverage
 
 # What to do about the gates that most often void a whole campaign; `c10k explain` has the others.
@@ -42,7 +42,7 @@ Reason = tuple[str, str, str]  # code, why, advice
 
 
 def why(
-    campaign: Mapping[str, Any],
+    head: StoredHead,
     chosen: Headline,
     groups: Sequence[RankGroup],
     cells: Sequence[Cell],
@@ -53,25 +53,25 @@ def why(
         return None
     if chosen.why_not:
         return Unranked(chosen.code, chosen.why_not, chosen.advice)
-    bars = barred(campaign)
+    bars = barred(head)
     able = [[row for row in group.rows if row.variant not in bars] for group in groups]
     found = (
-        _nothing(campaign, cells)
+        _nothing(head, cells)
         or _servers(able, bars)
-        or _unproven(campaign, [row for group in able for row in group])
-        or _unusable(campaign, [row for group in able for row in group])
-        or _before_the_first_look(campaign, looks)
-        or _usable(campaign, able)
+        or _unproven(head, [row for group in able for row in group])
+        or _unusable(head, [row for group in able for row in group])
+        or _before_the_first_look(head, looks)
+        or _usable(head, able)
     )
-    return Unranked(*found, waits=campaign.get("state") == CampaignState.RUNNING)
+    return Unranked(*found, waits=head.state == CampaignState.RUNNING)
 
 
-def _nothing(campaign: Mapping[str, Any], cells: Sequence[Cell]) -> Reason | None:
+def _nothing(head: StoredHead, cells: Sequence[Cell]) -> Reason | None:
     left_out = (CellStatus.VOID, CellStatus.UNPROVEN)
     if any(cell.rate or cell.ramp or any(map(cell.count, left_out)) for cell in cells):
         return None
-    yet = "" if campaign.get("state") in (CampaignState.DONE, CampaignState.FAILED) else " yet"
-    return "nothing-measured", f"nothing is measured{yet}", _go_on(campaign)
+    yet = "" if head.state in (CampaignState.DONE, CampaignState.FAILED) else " yet"
+    return "nothing-measured", f"nothing is measured{yet}", _go_on(head)
 
 
 def _servers(able: Sequence[Sequence[Row]], bars: Mapping[str, str]) -> Reason | None:
@@ -108,7 +108,7 @@ def _servers(able: Sequence[Sequence[Row]], bars: Mapping[str, str]) -> Reason |
     return None
 
 
-def _unproven(campaign: Mapping[str, Any], rows: Sequence[Row]) -> Reason | None:
+def _unproven(head: StoredHead, rows: Sequence[Row]) -> Reason | None:
     """Trials without a passed self-test next to them are what some server lacks."""
     for row in rows:
         lost = row.cell.count(proof_coverage.UNPROVEN) if row.cell else 0
@@ -119,12 +119,12 @@ def _unproven(campaign: Mapping[str, Any], rows: Sequence[Row]) -> Reason | None
                 proof_coverage.CODE,
                 f"ranking needs {TRIALS_MIN} usable trials of the headline cell, and of "
                 f"{row.variant} {lost} {trials} are left out ({text})",
-                proof_coverage.advice(campaign),
+                proof_coverage.advice(head),
             )
     return None
 
 
-def _unusable(campaign: Mapping[str, Any], rows: Sequence[Row]) -> Reason | None:
+def _unusable(head: StoredHead, rows: Sequence[Row]) -> Reason | None:
     """No server has a figure at the headline."""
     cells = [row.cell for row in rows if row.cell]
     if any(cell.efficiency for cell in cells):
@@ -149,18 +149,18 @@ def _unusable(campaign: Mapping[str, Any], rows: Sequence[Row]) -> Reason | None
     return (
         CellStatus.MISSING,
         f"no server has a figure of the headline cell{because}",
-        _go_on(campaign),
+        _go_on(head),
     )
 
 
-def _before_the_first_look(campaign: Mapping[str, Any], looks: Looks) -> Reason | None:
+def _before_the_first_look(head: StoredHead, looks: Looks) -> Reason | None:
     """Verdicts come at looks only: what a ranking says in between could be chance."""
     if looks.last is not None:
         return None
-    return "first-look", before_the_first_look(looks), _go_on(campaign)
+    return "first-look", before_the_first_look(looks), _go_on(head)
 
 
-def _usable(campaign: Mapping[str, Any], able: Sequence[Sequence[Row]]) -> Reason:
+def _usable(head: StoredHead, able: Sequence[Sequence[Row]]) -> Reason:
     """Some servers have figures at the headline, but no two of them can be compared."""
     enough = max(([row for row in group if _blocks(row) >= TRIALS_MIN] for group in able), key=len)
     if len(enough) >= 2:
@@ -179,7 +179,7 @@ def _usable(campaign: Mapping[str, Any], able: Sequence[Sequence[Row]]) -> Reaso
         "usable-trials",
         f"ranking needs {TRIALS_MIN} usable trials of the headline cell from two servers{width}, "
         f"and {has}{because}",
-        _mend(code) if code else _go_on(campaign),
+        _mend(code) if code else _go_on(head),
     )
 
 
@@ -209,14 +209,14 @@ def _mend(code: str) -> str:
     )
 
 
-def _go_on(campaign: Mapping[str, Any]) -> str:
+def _go_on(head: StoredHead) -> str:
     """What to do where trials are missing."""
-    if campaign.get("state") == CampaignState.RUNNING:
+    if head.state == CampaignState.RUNNING:
         return "Wait for the campaign to end"
-    if campaign.get("state") in (
+    if head.state in (
         CampaignState.INTERRUPTED,
         CampaignState.STOPPED,
         CampaignState.FAILED,
     ):
-        return f"Finish it with `c10k run --resume {campaign.get('campaign') or 'CAMPAIGN'}`"
+        return f"Finish it with `c10k run --resume {head.campaign or 'CAMPAIGN'}`"
     return "The report lists the failures with their last log lines: mend the cause, then run again"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.analysis.results import Cell
-from harness.contract.record import Record, number
+from harness.contract.stored_campaign import StoredXray
 
 # Calls that do nothing but wait for descriptors, and the one in which a ring does both.
 WAITS = frozenset(
@@ -25,32 +25,32 @@ LOCKS = frozenset({"futex"})
 SCENARIOS = ("idle", "active", "paced")
 
 
-def with_calls(cells: Iterable[Cell], xrays: Sequence[Record]) -> tuple[Cell, ...]:
+def with_calls(cells: Iterable[Cell], xrays: Sequence[StoredXray]) -> tuple[Cell, ...]:
     """The cells of one message at a time, each with its variant's calls per echo at its N."""
     known = {
-        (str(line.get("variant")), int(number(line, "connections_requested") or 0)): line
+        (line.variant, int(line.connections_requested or 0)): line
         for line in xrays
-        if line.get("syscalls") and number(line, "echoes")
+        if line.syscalls and line.echoes
     }
     return tuple(_with_calls(cell, known) for cell in cells)
 
 
-def calls_per_echo(line: Record) -> tuple[float, float]:
+def calls_per_echo(line: StoredXray) -> tuple[float, float]:
     """`(calls that move data, calls that wait)` per echo of an x-ray; locks are neither."""
-    echoes = number(line, "echoes") or 1.0
-    calls = {str(name): int(count) for name, count in line["syscalls"].items() if name not in LOCKS}
+    echoes = line.echoes or 1.0
+    calls = {name: count for name, count in line.syscalls.items() if name not in LOCKS}
     waits = sum(count for name, count in calls.items() if name in WAITS)
     return (sum(calls.values()) - waits) / echoes, waits / echoes
 
 
-def _with_calls(cell: Cell, known: dict[tuple[str, int], Record]) -> Cell:
+def _with_calls(cell: Cell, known: dict[tuple[str, int], StoredXray]) -> Cell:
     line = known.get((cell.variant, cell.key.connections))
     if line is None or cell.key.scenario not in SCENARIOS or cell.key.depth > 1:
         return cell
-    if cell.key.payload_bytes != number(line, "payload_bytes"):
+    if cell.key.payload_bytes != line.payload_bytes:
         return cell
     moving, waiting = calls_per_echo(line)
     if waiting and cell.waits_per_echo is None:
         return cell
     total = moving + (cell.waits_per_echo or 0.0)
-    return replace(cell, syscalls_per_echo=total, syscalls_tool=line["tool"])
+    return replace(cell, syscalls_per_echo=total, syscalls_tool=line.tool)

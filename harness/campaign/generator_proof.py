@@ -15,6 +15,7 @@ from harness.backends.base import Backend, LoadSilent, Prepared
 from harness.campaign.progress import Progress
 from harness.contract.errors import C10kError, Unproven
 from harness.contract.selftest_spec import SelftestSpec
+from harness.contract.stored_campaign import StoredHead, StoredSelftest
 from harness.contract.trial_spec import Tree
 from harness.gates import generator_fitness, proof_coverage
 from harness.gates.generator_fitness import PARTS, Selftest
@@ -118,16 +119,16 @@ class Prover:
             attempt = self._take(max(0, block - 1))
             taken += 1
             now_s = time.monotonic()
-            if attempt["passed"] or now_s - started_s + (now_s - begun_s) > START_S_MAX:
+            if attempt.passed or now_s - started_s + (now_s - begun_s) > START_S_MAX:
                 break
         because = generator_fitness.why_not(attempt, "ranking")
         # What earlier blocks proved stays proven
-        if because and proof_coverage.why_none(self._campaign.head(), "ranking"):
+        if because and proof_coverage.why_none(StoredHead.of(self._campaign.head()), "ranking"):
             self._require_consent(f"{because}, {_times(taken)} in {now_s - started_s:.0f} s")
 
     def after(self, block: int) -> None:
         """Take it behind a block that no pass is next to yet; once in a run."""
-        attempts = self._attempts()
+        attempts = generator_fitness.attempts(self._kept())
         if block not in self._places and not all(
             proof_coverage.is_vouched(attempts, part, block) for part in PARTS
         ):
@@ -145,20 +146,21 @@ class Prover:
             "without a ranking.",
         )
 
-    def _take(self, place: int) -> dict[str, Any]:
+    def _take(self, place: int) -> StoredSelftest:
         """One attempt, kept with the block after which it ran."""
         self._places.add(place)
         where = f" after block {place}" if place else ""
         self._progress.say(f"proving the load generator{where}")
-        attempts = self._attempts()
         # What the kernel's listener does is no check of the generator: one look is enough
-        known = generator_fitness.backlog(self._campaign.head().get("selftest"))
-        skip = (generator_fitness.BACKLOG,) if known else ()
+        skip = (generator_fitness.BACKLOG,) if generator_fitness.backlog(self._kept()) else ()
         name = self._campaign.name
         proved = prove(self._backend, self._split, name, spin=self._spin, skip=skip)
-        attempt = {proof_coverage.AFTER_BLOCK: place, **proved.as_json()}
-        kept = {**attempt, "earlier": attempts}
-        self._campaign.write_head({**self._campaign.head(), "selftest": kept})
+        head = self._campaign.head()
+        last = dict(head.get("selftest") or {})
+        earlier = [*last.pop("earlier", ()), *([last] if last else ())]
+        kept = {"after_block": place, **proved.as_json(), "earlier": earlier}
+        self._campaign.write_head({**head, "selftest": kept})
+        attempt = StoredSelftest.of(kept)
         for part in PARTS:
             if because := generator_fitness.why_not(attempt, part):
                 self._progress.say(f"  {part}: {because}")
@@ -168,8 +170,9 @@ class Prover:
             )
         return attempt
 
-    def _attempts(self) -> list[dict[str, Any]]:
-        return generator_fitness.attempts(self._campaign.head().get("selftest"))
+    def _kept(self) -> StoredSelftest | None:
+        kept = self._campaign.head().get("selftest")
+        return StoredSelftest.of(kept) if kept else None
 
 
 def prove(

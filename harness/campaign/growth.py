@@ -7,11 +7,13 @@ The plan of more blocks begins with that of fewer, so everything that is stored 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.campaign.progress import Progress
 from harness.contract.errors import UsageError
+from harness.contract.stored_campaign import StoredHead, StoredOutcome
+from harness.contract.stored_cell import StoredCell
 from harness.plan.profiles.profile import LOOK_STEP
 from harness.store.campaign_store import Campaign
 
@@ -109,13 +111,17 @@ def require_headline(campaign: Campaign, request: Request, after: int) -> None:
 
 def _measures(request: Request, after: int, key: CellKey | None) -> bool:
     """Whether a block behind `after` has the cell: a scenario with `blocks` ends with `trials`."""
-    from harness.analysis.frame import key_of
+    from harness.analysis.frame import planned_key
 
     added = (trial for trial in request.trials if trial.block > after)
-    return any(key_of(asdict(cell)) == key for trial in added for cell in trial.cells)
+    return any(planned_key(cell) == key for trial in added for cell in trial.cells)
 
 
 def _analysis(campaign: Campaign) -> Analysis:
     from harness.analysis import analyse  # takes a while to import, and few campaigns come here
 
-    return analyse(campaign.head(), campaign.cells(), campaign.outcomes())
+    return analyse(
+        StoredHead.of(campaign.head()),
+        [StoredCell.of(line) for line in campaign.cells()],
+        [StoredOutcome.of(line) for line in campaign.outcomes()],
+    )

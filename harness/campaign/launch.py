@@ -24,6 +24,7 @@ from harness.campaign.other_programs_watch import Watching
 from harness.campaign.progress import Progress
 from harness.contract.errors import C10kError, Exit, Interrupted, UsageError
 from harness.contract.statuses import CampaignState
+from harness.contract.stored_campaign import StoredHead
 from harness.doctor import UNLIMITED
 from harness.doctor.room import of_host
 from harness.gates import proof_coverage
@@ -236,7 +237,10 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
             raise
         with shielded():
             drawn = _finish(campaign, progress)
-        unproven = bool(proof_coverage.why_none(campaign.head(), "ranking")) or drawn.unproven
+        unproven = (
+            bool(proof_coverage.why_none(StoredHead.of(campaign.head()), "ranking"))
+            or drawn.unproven
+        )
         return Exit.GATE_FAILED if code is Exit.OK and (drawn.ranked_void or unproven) else code
 
 

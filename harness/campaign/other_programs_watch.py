@@ -13,6 +13,8 @@ from typing import Any
 from harness.campaign import other_programs_read
 from harness.campaign.campaign_run import update
 from harness.campaign.progress import Layer, Progress
+from harness.contract.stored_campaign import StoredOthers
+from harness.contract.stored_cell import StoredCell
 from harness.gates import other_programs
 from harness.gates.other_programs import Snapshot, Used
 from harness.store.campaign_store import Campaign
@@ -46,15 +48,22 @@ class Watching(Layer):
 
     def finish(self) -> None:
         """Say at the end of the campaign what used the CPUs beside it."""
-        used = Used.of(self._campaign.head())
+        used = self._kept()
         if used is None:
             return
-        used = replace(used, server_share=other_programs.server_share(self._campaign.cells()))
+        used = replace(used, server_share=other_programs.server_share(self._cells()))
         update(self._campaign, others=used.as_json())
         if sentence := other_programs.sentence(used):
             self.say(sentence[0].upper() + sentence[1:])
 
     def _note(self, used: Used) -> None:
-        known = Used.of(self._campaign.head())
+        known = self._kept()
         update(self._campaign, others=(known.plus(used) if known else used).as_json())
         self._told = other_programs.listed(used)
+
+    def _kept(self) -> Used | None:
+        kept = self._campaign.head().get("others")
+        return Used.of(StoredOthers.of(kept)) if kept else None
+
+    def _cells(self) -> list[StoredCell]:
+        return [StoredCell.of(line) for line in self._campaign.cells()]

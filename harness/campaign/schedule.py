@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,14 @@ from harness.campaign.progress import Progress
 from harness.campaign.trial_run import Outcome, TrialRun, in_turns
 from harness.contract.campaign_lines import OutcomeRecord
 from harness.contract.statuses import TrialEnd
+from harness.contract.stored_campaign import StoredOutcome
+from harness.contract.stored_cell import StoredCell
 from harness.gates import attempts, calibration
 from harness.host.interrupt import shielded
 from harness.plan import trial_plan
 from harness.plan.capacity import Capacity
 from harness.plan.limits import Asked
+from harness.plan.scenarios import CALIBRATION
 from harness.store.campaign_store import Campaign
 
 if TYPE_CHECKING:
@@ -196,6 +199,14 @@ class Rounds:
         facts = {"outcome": outcome.outcome, "code": outcome.code, "text": outcome.text}
         self._progress.event("outcome", **_identity(trial), **facts)
 
+    def _outcomes(self) -> list[StoredOutcome]:
+        return [StoredOutcome.of(line) for line in self._campaign.outcomes()]
+
+    def _cells(self, trials: Iterable[trial_plan.Trial]) -> list[StoredCell]:
+        """The records of some trials."""
+        ids = {trial.id for trial in trials}
+        return [StoredCell.of(line) for line in self._campaign.cells() if line["trial"] in ids]
+
     def _together(self, trials: Sequence[trial_plan.Trial]) -> list[list[trial_plan.Trial]]:
         return trial_plan.together(trials, side_by_side=self._request.profile.side_by_side)
 
@@ -205,10 +216,7 @@ class Rounds:
         return beside and trial.block != trial_plan.CALIBRATION_BLOCK
 
     def _has_ended(self, trial: trial_plan.Trial) -> bool:
-        return any(
-            line["trial"] == trial.id and attempts.is_result(line)
-            for line in self._campaign.outcomes()
-        )
+        return any(line.trial == trial.id and attempts.is_result(line) for line in self._outcomes())
 
     def _left_out(self, rated: trial_plan.Trial) -> list[int]:
         """Which of these cells at shares of a capacity were not measured, since it was unknown."""
@@ -219,18 +227,17 @@ class Rounds:
         ]
         if not shares:
             return []
-        records, outcomes = self._campaign.cells(), self._campaign.outcomes()
-        return attempts.left_out(records, outcomes, rated.id, shares)
+        return attempts.left_out(self._cells([rated]), self._outcomes(), rated.id, shares)
 
     def _cells_to_repeat(self, group: Sequence[trial_plan.Trial]) -> list[int]:
         """What to measure again of trials that ran together, in all of them, as long as the bounds
         allow."""
-        outcomes = self._campaign.outcomes()
-        again = Counter(line["trial"] for line in outcomes if attempts.repeats(line))
+        outcomes = self._outcomes()
+        again = Counter(line.trial for line in outcomes if line.repeats)
         profile = self._request.profile
         if not group or any(again[trial.id] >= profile.repeats_max for trial in group):
             return []
-        records = self._campaign.cells()
+        records = self._cells(group)
         noisy = profile.repeat_noisy
         found = (attempts.to_repeat(records, outcomes, one.id, noisy=noisy) for one in group)
         again_cells = sorted({cell for cells in found for cell in cells})
@@ -242,7 +249,7 @@ class Rounds:
         """Whether the campaign's bounds allow one more attempt at these trials or parts of them."""
         return trial_plan.may_repeat(
             self._request.trials,
-            attempts.spent(self._campaign.outcomes()),
+            attempts.spent(self._outcomes()),
             trials[0].block,
             len(trials),
             least=least,
@@ -258,14 +265,13 @@ class Rounds:
     def _to_come(self, last: trial_plan.Trial) -> list[trial_plan.Trial]:
         """The planned trials behind `last` that have no result."""
         trials = self._request.trials
-        ended = {line["trial"] for line in self._campaign.outcomes() if attempts.is_result(line)}
+        ended = {line.trial for line in self._outcomes() if attempts.is_result(line)}
         place = next(place for place, trial in enumerate(trials) if trial.id == last.id)
         return [trial for trial in trials[place + 1 :] if trial.id not in ended]
 
     def _disturbed(self, group: Sequence[trial_plan.Trial]) -> list[trial_plan.Trial]:
         """Those whose server others disturbed before it was ready, as far as the bounds allow."""
-        outcomes = self._campaign.outcomes()
-        tried = Counter(line["trial"] for line in outcomes if attempts.was_disturbed(line))
+        tried = Counter(line.trial for line in self._outcomes() if attempts.was_disturbed(line))
         late = [
             trial
             for trial in group
@@ -276,7 +282,7 @@ class Rounds:
 
     def _sound(self, group: Sequence[trial_plan.Trial]) -> list[trial_plan.Trial]:
         """Those that came to their end and not to a server's fault."""
-        last = {line["trial"]: line["outcome"] for line in self._campaign.outcomes()}
+        last = {line.trial: line.outcome for line in self._outcomes()}
         return [trial for trial in group if last.get(trial.id) == TrialEnd.DONE]
 
     def _begun(self, trial: trial_plan.Trial) -> int:
@@ -285,7 +291,8 @@ class Rounds:
         return max((line["attempt"] for line in lines if line["trial"] == trial.id), default=0)
 
     def _capacities(self) -> dict[str, list[Capacity]]:
-        return calibration.of_records(self._campaign.cells())
+        lines = (line for line in self._campaign.cells() if line["scenario"] == CALIBRATION)
+        return calibration.of_cells(map(StoredCell.of, lines))
 
     def _note_capacities(self) -> None:
         """Keep them in `campaign.json` as well, where people look for what a campaign was."""

@@ -30,18 +30,6 @@ class VariantFacts:
     unseen: bool = False
 
 
-def facts_of(variant: Mapping[str, Any]) -> VariantFacts:
-    """The facts in one entry of `campaign.json`'s `variants`."""
-    limits = variant.get("limits") or {}
-    return VariantFacts(limits.get("connections_max"), str(limits.get("reason") or ""))
-
-
-def is_nonconforming(variant: Mapping[str, Any]) -> bool:
-    """Whether the variant of an entry of `campaign.json`'s `variants` did not pass every check."""
-    found = variant.get("conformance") or {}
-    return bool(found.get("failures") or found.get("undecided"))
-
-
 def number(record: Record, *path: str) -> float | None:
     """The number at `path` inside `record`, or None when it, or a part of the path, is missing."""
     value: Any = record

@@ -6,12 +6,14 @@ not observed: it is None, and of a table all members are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from harness.contract.statuses import FailureCode
+
+PAIR = 2
 
 
 def _number(value: object) -> float | None:
@@ -48,18 +50,56 @@ def _flag(value: object) -> bool:
     return value is True
 
 
+def _name(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(value: object) -> int:
+    return int(_number(value) or 0)
+
+
+def _ordinal(value: object) -> int:
+    return int(_number(value) or 1)
+
+
+def _pairs(value: object) -> list[Sequence[object]]:
+    rows = value if isinstance(value, list | tuple) else ()
+    return [one for one in rows if isinstance(one, list | tuple) and len(one) == PAIR]
+
+
+def _reasons(value: object) -> tuple[tuple[str, str], ...]:
+    return tuple((str(code), str(text)) for code, text in _pairs(value))
+
+
+def _points(value: object) -> tuple[tuple[float, float], ...]:
+    known = ((_number(x), _number(y)) for x, y in _pairs(value))
+    return tuple((x, y) for x, y in known if x is not None and y is not None)
+
+
 Number = Annotated[float | None, BeforeValidator(_number)]
 Text = Annotated[str | None, BeforeValidator(_text)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Numbers = Annotated[dict[str, float], BeforeValidator(_numbers)]
 Rates = Annotated[tuple[float, ...] | None, BeforeValidator(_rates)]
+Name = Annotated[str, BeforeValidator(_name)]
+# From 0 and from 1; these are what a missing one counts as.
+Count = Annotated[int, BeforeValidator(_count)]
+Ordinal = Annotated[int, BeforeValidator(_ordinal)]
+Reasons = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_reasons)]
+Points = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_points)]
 AsTable = BeforeValidator(_table)
+AsTableOrNone = BeforeValidator(_table_or_none)
 
 
 class Stored(BaseModel):
     """A table of a line. Other keys than these may be anything."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @classmethod
+    def of(cls, document: Mapping[str, object]) -> Self:
+        """Read a line of a file, or a table of one."""
+        return cls.model_validate(document)
 
 
 class StoredPercentiles(Stored):
@@ -138,6 +178,7 @@ class StoredRamp(Stored):
     established: Number = None
     failed: Number = None
     time_to_n_s: Number = None
+    timeline: Points = ()
 
 
 class StoredChurn(Stored):
@@ -174,8 +215,18 @@ class StoredWait(Stored):
 
 
 class StoredCell(Stored):
-    """One cell, as far as gates and the analysis ask."""
+    """One cell, as far as gates and the analysis ask.
 
+    Attributes:
+        status, reasons: the verdict of the version that measured it.
+    """
+
+    variant: Name = ""
+    block: Count = 0
+    wave: Count = 0
+    trial: Name = ""
+    attempt: Ordinal = 1
+    cell: Count = 0
     scenario: Text = None
     connections_requested: Number = None
     connections_established_min: Number = None
@@ -183,6 +234,7 @@ class StoredCell(Stored):
     payload_bytes: Number = None
     depth: Number = None
     rate_offered_per_s: Number = None
+    rate_share: Number = None
     turns: Number = None
     closing: Text = None
     window_s: Number = None
@@ -194,6 +246,7 @@ class StoredCell(Stored):
     errors: Numbers = {}
     latency_us: Annotated[StoredPercentiles, AsTable] = StoredPercentiles()
     self_delay_us: Annotated[StoredPercentiles, AsTable] = StoredPercentiles()
+    histogram: Text = None
     connect_us: Annotated[StoredPercentiles, AsTable] = StoredPercentiles()
     hello_us: Annotated[StoredPercentiles, AsTable] = StoredPercentiles()
     ramp: Annotated[StoredRamp, AsTable] = StoredRamp()
@@ -203,12 +256,9 @@ class StoredCell(Stored):
     tcp: Numbers = {}
     host: Annotated[StoredHost, AsTable] = StoredHost()
     wait: Annotated[StoredWait, AsTable] = StoredWait()
-    failure: Annotated[StoredFailure | None, BeforeValidator(_table_or_none)] = None
-
-    @classmethod
-    def of(cls, line: Mapping[str, Any]) -> Self:
-        """Read a line of `trials.jsonl`."""
-        return cls.model_validate(line)
+    failure: Annotated[StoredFailure | None, AsTableOrNone] = None
+    status: Text = None
+    reasons: Reasons = ()
 
     @property
     def failure_code(self) -> str | None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from harness.contract.record import (
     VariantFacts,
@@ -20,7 +19,7 @@ from harness.contract.record import (
     is_ramp,
     load_busy,
 )
-from harness.contract.stored_cell import StoredCell
+from harness.contract.stored_cell import StoredCell, StoredSide
 from harness.gates import student_t
 from harness.gates.cpu_checks import ticks
 
@@ -69,6 +68,8 @@ CEILING_HELD_SHARE_MIN = 0.90
 NOISE_COUNTERS = ("RetransSegs", "ListenOverflows", "softnet_dropped")
 
 Check = Callable[[StoredCell, VariantFacts], str | None]
+# A key of a record, as its document spells it, and its value.
+Named = tuple[str, float | None]
 
 
 def capped(record: StoredCell, facts: VariantFacts) -> str | None:
@@ -93,16 +94,32 @@ def failure(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def evidence(record: StoredCell, facts: VariantFacts) -> str | None:
-    counts = ("connections_requested", "connections_established_min", "corrupt_bytes", "lost")
-    needed: list[tuple[str, ...]] = [(name,) for name in counts]
+    needed: list[Named] = [
+        ("connections_requested", record.connections_requested),
+        ("connections_established_min", record.connections_established_min),
+        ("corrupt_bytes", record.corrupt_bytes),
+        ("lost", record.lost),
+    ]
     if has_traffic(record):
-        needed += [("window_s",), ("echoes",), ("echoes_per_s",), ("latency_us", "mean")]
+        needed += [
+            ("window_s", record.window_s),
+            ("echoes", record.echoes),
+            ("echoes_per_s", record.echoes_per_s),
+            ("latency_us.mean", record.latency_us.mean),
+        ]
     if has_traffic(record) and not facts.unseen:
-        needed += [("server", "cpu_ns"), ("server", "cpu_busy")]
+        needed += [
+            ("server.cpu_ns", record.server.cpu_ns),
+            ("server.cpu_busy", record.server.cpu_busy),
+        ]
     if is_open_loop(record):
-        needed += [("generator", "cpu_busy")]
-        needed += [("generator", "send_lag_us", name) for name in ("count", "p99")]
-    return _missing(record, needed)
+        lag = record.generator.send_lag_us
+        needed += [
+            ("generator.cpu_busy", record.generator.cpu_busy),
+            ("generator.send_lag_us.count", lag.count),
+            ("generator.send_lag_us.p99", lag.p99),
+        ]
+    return _missing(needed)
 
 
 def established(record: StoredCell, facts: VariantFacts) -> str | None:
@@ -239,14 +256,17 @@ def clock_step(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def counters(record: StoredCell, facts: VariantFacts) -> str | None:
-    needed: list[tuple[str, ...]] = [("tcp", name) for name in NOISE_COUNTERS]
+    needed: list[Named] = [(f"tcp.{name}", record.tcp.get(name)) for name in NOISE_COUNTERS]
     if not has_traffic(record):
-        return _missing(record, needed)
-    side = "generator" if facts.unseen else "server"
-    missing = _missing(record, [*needed, (side, "stat_ticks", "steal")])
-    # A sandbox may show a /proc/stat of its own, in which nothing moves: nor would steal
-    if missing is None and not sum(ticks(getattr(record, side)).values()):
-        return f"not observed: {side}.stat_ticks, which stood still"
+        return _missing(needed)
+    side: tuple[str, StoredSide] = ("server", record.server)
+    if facts.unseen:
+        side = ("generator", record.generator)
+    name, figures = side
+    missing = _missing([*needed, (f"{name}.stat_ticks.steal", figures.stat_ticks.get("steal"))])
+    # A sandbox may show a /proc/stat of its own in which no counter moves, steal included
+    if missing is None and not sum(ticks(figures).values()):
+        return f"not observed: {name}.stat_ticks, which stood still"
     return missing
 
 
@@ -314,13 +334,6 @@ def counted(text: str, read: Callable[[StoredCell], float | None]) -> Check:
     return check
 
 
-def _missing(record: StoredCell, needed: list[tuple[str, ...]]) -> str | None:
-    missing = ", ".join(".".join(path) for path in needed if _observed(record, path) is None)
+def _missing(needed: Sequence[Named]) -> str | None:
+    missing = ", ".join(name for name, value in needed if value is None)
     return f"not observed: {missing}" if missing else None
-
-
-def _observed(record: StoredCell, path: tuple[str, ...]) -> float | None:
-    found: Any = record
-    for name in path:
-        found = found.get(name) if isinstance(found, dict) else getattr(found, name)
-    return None if found is None else float(found)

@@ -55,15 +55,18 @@ class Balance:
 
 def balance(record: StoredCell) -> Balance | None:
     """The balance of a cell whose spans were accounted for; None for any other."""
-    server_ns, busy_ns, span_ns, cpus, exact_ns, busy_exact_ns = (
-        getattr(record.server.charged, name)
-        for name in ("cpu_ns", "busy_ns", "span_ns", "cpus", "exact_ns", "busy_exact_ns")
-    )
-    if server_ns is None or busy_ns is None or not span_ns or not cpus:
+    charged = record.server.charged
+    if charged.cpu_ns is None or charged.busy_ns is None:
         return None
-    exact_ns = (exact_ns or 0.0) + (busy_exact_ns or 0.0)
-    by_ticks = record.server.charged.busy_source == "stat"
-    return Balance(server_ns, busy_ns, span_ns * cpus, exact_ns, by_ticks)
+    if not charged.span_ns or not charged.cpus:
+        return None
+    return Balance(
+        server_ns=charged.cpu_ns,
+        busy_ns=charged.busy_ns,
+        whole_ns=charged.span_ns * charged.cpus,
+        exact_ns=(charged.exact_ns or 0.0) + (charged.busy_exact_ns or 0.0),
+        by_ticks=charged.busy_source == "stat",
+    )
 
 
 def server_cpu_ns(record: StoredCell) -> float | None:

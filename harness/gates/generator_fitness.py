@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from harness.contract.stored_campaign import Part, StoredBacklog, StoredSelftest
 from harness.gates.cell_checks import LITTLE_SHARE_MAX
 
 DISTRIBUTION_SHARE_MAX = 0.01
@@ -30,8 +31,7 @@ CEILING_PER_S_MIN = 10_000.0
 BACKLOG = "backlog"
 
 Figures = Mapping[str, Any]
-Part = Literal["ranking", "latency"]
-PARTS: tuple[Part, ...] = ("ranking", "latency")
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Selftest:
         """Whether the generator may be believed."""
         return all(row.verdict == "pass" for row in self.rows)
 
-    def as_json(self) -> dict[str, Any]:
-        """As `campaign.json` keeps it."""
+    def as_json(self) -> dict[str, object]:
+        """Return it as `campaign.json` stores it; `StoredSelftest` reads it."""
         return {
             "passed": self.passed,
             "duration_s": round(self.duration_s, 3),
@@ -93,45 +93,36 @@ def judge(
     return Selftest(tuple(_rows(figures, failures)), figures, duration_s)
 
 
-def why_not(attempt: Mapping[str, Any] | None, part: Part) -> str:
-    """Why an attempt does not prove a part, from what `campaign.json` keeps; empty: it does.
+def why_not(attempt: StoredSelftest | None, part: Part) -> str:
+    """Return why a stored self-test does not prove a part; empty if it does, or if there is none.
 
-    A campaign that was not asked to prove its generator has nothing here. Rows without `proves` are
-    of campaigns from before parts: what failed then took the ranking away, and nothing else.
+    A check without `proves` counts for the ranking (harness/contract/stored_campaign.py).
     """
-    if not attempt or attempt.get("passed"):
+    if attempt is None or attempt.passed:
         return ""
-    checks = attempt.get("checks") or ()
-    failed = [one for one in checks if one.get("verdict") != "pass"]
+    failed = [one for one in attempt.checks if one.verdict != "pass"]
     if not failed:
         return "the generator's self-test did not come to its end"
-    of_part = [one for one in failed if one.get("proves", "ranking") == part]
+    of_part = [one for one in failed if one.proves == part]
     if not of_part:
         return ""
     first = of_part[0]
     more = f", and {len(of_part) - 1} more" if len(of_part) > 1 else ""
     return (
-        f"the generator failed its self-test ({first.get('title')}: {first.get('observed')}, "
-        f"bound {first.get('bound')}{more})"
+        f"the generator failed its self-test ({first.title}: {first.observed}, "
+        f"bound {first.bound}{more})"
     )
 
 
-def attempts(selftest: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Each self-test of a campaign, in their order, from what `campaign.json` keeps."""
-    if not selftest:
-        return []
-    last = {name: value for name, value in selftest.items() if name != "earlier"}
-    return [*selftest.get("earlier", ()), last]
+def attempts(selftest: StoredSelftest | None) -> list[StoredSelftest]:
+    """Return all self-tests of a campaign, in their order."""
+    return [] if selftest is None else [*selftest.earlier, selftest]
 
 
-def backlog(selftest: Mapping[str, Any] | None) -> Figures:
-    """What the kernel's listener did, of the last attempt that looked; empty when none did."""
-    looks: list[Figures] = [
-        one["figures"][BACKLOG]
-        for one in attempts(selftest)
-        if BACKLOG in (one.get("figures") or {})
-    ]
-    return looks[-1] if looks else {}
+def backlog(selftest: StoredSelftest | None) -> StoredBacklog | None:
+    """Return the figures of the kernel's listener from the last self-test that has them."""
+    looks = [found for one in attempts(selftest) if (found := one.figures.backlog)]
+    return looks[-1] if looks else None
 
 
 def _rows(figures: Mapping[str, Figures], failures: Mapping[str, str]) -> Iterator[Row]:

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
 
-from harness.contract.record import Record
+from harness.contract.stored_campaign import StoredOthers, View
 from harness.contract.stored_cell import StoredCell
 from harness.gates.cpu_checks import OTHERS_SHARE_MAX, balance
-
-# What is visible from here: every process of the host, only its control groups, or neither.
-View = Literal["processes", "groups", "nothing"]
 
 # Programs below this share of one CPU are not named.
 SHARE_NAMED_MIN = 0.03
@@ -72,18 +68,21 @@ class Used:
     server_share: float | None = None
 
     @classmethod
-    def of(cls, head: Mapping[str, Any]) -> Used | None:
-        """What `campaign.json` has of it; None in one that does not say."""
-        members = head.get("others")
-        return cls(**members) if members else None
+    def of(cls, kept: StoredOthers | None) -> Used | None:
+        """Read what `campaign.json` has of it; None in a campaign without it."""
+        if kept is None:
+            return None
+        return cls(kept.view, kept.span_s, kept.cpu_s, kept.server_share)
 
-    def as_json(self) -> dict[str, Any]:
-        """The inverse of `of`."""
+    def as_json(self) -> dict[str, object]:
+        """Return it for `campaign.json`, as `of` reads it."""
         largest = sorted(self.cpu_s.items(), key=lambda item: -item[1])[:KEPT_MAX]
-        rounded = {name: round(cpu_s, 2) for name, cpu_s in largest}
-        share = None if self.server_share is None else round(self.server_share, 4)
-        members = {"span_s": round(self.span_s, 2), "cpu_s": rounded, "server_share": share}
-        return asdict(self) | members
+        return StoredOthers(
+            view=self.view,
+            span_s=round(self.span_s, 2),
+            cpu_s={name: round(cpu_s, 2) for name, cpu_s in largest},
+            server_share=None if self.server_share is None else round(self.server_share, 4),
+        ).model_dump()
 
     def plus(self, more: Used) -> Used:
         """Both spans together; what was visible is what the later one saw."""
@@ -139,9 +138,9 @@ def _inherited_ns(before: Mapping[Key, Program], after: Mapping[Key, Program]) -
     return inherited
 
 
-def server_share(records: Sequence[Record]) -> float | None:
-    """What other processes used of the servers' CPUs, over all cells with an account."""
-    found = [one for record in records if (one := balance(StoredCell.of(record))) is not None]
+def server_share(cells: Sequence[StoredCell]) -> float | None:
+    """Return the share of the servers' CPUs that other processes used; None if no cell shows it."""
+    found = [one for cell in cells if (one := balance(cell)) is not None]
     whole_ns = sum(one.whole_ns for one in found)
     if not whole_ns:
         return None

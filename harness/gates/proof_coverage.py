@@ -1,51 +1,48 @@
-"""Which blocks of a campaign its self-tests vouch for. Pure: `campaign.json` in, reasons out.
+"""Decide which blocks of a campaign its self-tests prove. Pure.
 
-Rule 1: a pass vouches for the blocks next to it, and for no others. `after_block` of an attempt is
-the block after which it ran; 0 is before all blocks. Capacities, which are measured before block 1,
-count as next to the attempts at 0.
-Rule 2: each part has its own proof. Of several attempts at one place the last one counts for the
-block behind it, so that a resume proves the host of now. For the block in front any pass does.
-Rule 3: attempts without `after_block` are of campaigns from before places: the last one speaks for
-all blocks.
+Rule 1: a passed self-test proves the blocks next to it, and no others. `after_block` of a self-test
+is the block after which it ran; 0 is before all blocks. Capacities are measured before block 1, and
+count as next to the self-tests at 0.
+Rule 2: each part has its own proof. Of several self-tests at one place the last one counts for the
+next block, so that a resume proves the host as it now runs. For the block before that place, any
+pass counts.
+Rule 3: self-tests without `after_block` are from campaigns before this key existed. The last one
+counts for all blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from harness.contract.statuses import CampaignState, CellStatus
+from harness.contract.stored_campaign import Part, StoredHead, StoredSelftest
 from harness.gates import generator_fitness
-from harness.gates.generator_fitness import Part
 
-AFTER_BLOCK = "after_block"
-# The status of a cell whose block nothing vouches for, and the code of its reason
+# The status of a cell whose block no self-test proves, and the code of its reason
 UNPROVEN = CellStatus.UNPROVEN
 CODE = "selftest"
 
-Head = Mapping[str, Any]
 
-
-def is_vouched(attempts: Sequence[Head], part: Part, block: int) -> bool:
-    """Whether an attempt next to the block passed the part."""
+def is_vouched(attempts: Sequence[StoredSelftest], part: Part, block: int) -> bool:
+    """Whether a self-test next to the block passed the part."""
     return any(not generator_fitness.why_not(one, part) for one in _next_to(attempts, block))
 
 
-def why_not(campaign: Head, part: Part, block: int) -> str:
-    """Why nothing vouches for a part of a block; empty where something does.
+def why_not(head: StoredHead, part: Part, block: int) -> str:
+    """Return why no self-test proves a part of a block; empty if one does.
 
-    Nothing is missing where no self-test was asked for. While a campaign runs, its latest blocks
-    wait for the next attempt; they count if the one before them passed.
+    Nothing is missing if no self-test was asked for. While a campaign runs, its latest blocks wait
+    for the next self-test; they count if the one before them passed.
     """
-    attempts = generator_fitness.attempts(campaign.get("selftest"))
+    attempts = generator_fitness.attempts(head.selftest)
     if not attempts:
         return ""
     last = attempts[-1]
-    if AFTER_BLOCK not in last:
+    if last.after_block is None:
         return generator_fitness.why_not(last, part)
     if is_vouched(attempts, part, block):
         return ""
-    waits = campaign.get("state") == CampaignState.RUNNING and block > last[AFTER_BLOCK]
+    waits = head.state == CampaignState.RUNNING and block > last.after_block
     if waits and not generator_fitness.why_not(last, part):
         return ""
     because = [
@@ -55,33 +52,32 @@ def why_not(campaign: Head, part: Part, block: int) -> str:
     return f"{found}: {because[-1]}" if because else found
 
 
-def without(campaign: Head, part: Part, blocks: Sequence[int]) -> dict[int, str]:
-    """{block: why nothing vouches for that part of it} of those blocks."""
-    found = {block: why_not(campaign, part, block) for block in sorted(blocks)}
+def without(head: StoredHead, part: Part, blocks: Sequence[int]) -> dict[int, str]:
+    """Return {block: why no self-test proves that part} of those blocks that lack the proof."""
+    found = {block: why_not(head, part, block) for block in sorted(blocks)}
     return {block: why for block, why in found.items() if why}
 
 
-def why_none(campaign: Head, part: Part) -> str:
-    """Why no block of a campaign has that part; empty where one has."""
-    planned = {int(trial.get("block") or 0) for trial in campaign.get("plan") or ()}
-    blocks = planned - {0} or {1}
-    lacking = without(campaign, part, sorted(blocks))
+def why_none(head: StoredHead, part: Part) -> str:
+    """Return why no block of a campaign has that part; empty if one has."""
+    blocks = head.planned_blocks or {1}
+    lacking = without(head, part, sorted(blocks))
     if len(lacking) < len(blocks):
         return ""
-    last = generator_fitness.attempts(campaign.get("selftest"))[-1]
+    last = generator_fitness.attempts(head.selftest)[-1]
     return generator_fitness.why_not(last, part) or lacking[min(blocks)]
 
 
-def advice(campaign: Head) -> str:
-    """What to do where a self-test takes the ranking away, without a full stop."""
+def advice(head: StoredHead) -> str:
+    """Return what to do if a self-test prevents the ranking, without a full stop."""
     again = "run again"
-    if campaign.get("state") in (CampaignState.STOPPED, CampaignState.INTERRUPTED):
-        again = f"go on with `c10k run --resume {campaign.get('campaign') or 'CAMPAIGN'}`"
+    if head.state in (CampaignState.STOPPED, CampaignState.INTERRUPTED):
+        again = f"go on with `c10k run --resume {head.campaign or 'CAMPAIGN'}`"
     return f"End other programs on this host, check it with `c10k selftest`, then {again}"
 
 
-def _next_to(attempts: Sequence[Head], block: int) -> list[Head]:
-    """The attempts that speak for a block: the last one in front of it, and all behind it."""
-    before = [one for one in attempts if one.get(AFTER_BLOCK) == max(0, block - 1)]
-    behind = [one for one in attempts if one.get(AFTER_BLOCK) == block]
+def _next_to(attempts: Sequence[StoredSelftest], block: int) -> list[StoredSelftest]:
+    """Return the self-tests that count for a block: the last one before it, and all after it."""
+    before = [one for one in attempts if one.after_block == max(0, block - 1)]
+    behind = [one for one in attempts if one.after_block == block]
     return [*before[-1:], *(behind if block else ())]

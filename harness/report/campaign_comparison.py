@@ -17,6 +17,7 @@ from harness.analysis.findings import Finding, Name, Part
 from harness.analysis.intervals import EFFECT_MIN, TRIALS_MIN, Comparison
 from harness.analysis.results import Analysis, Cell, CellKey
 from harness.analysis.two_campaigns import Change, Unlike
+from harness.contract.stored_campaign import StoredHead
 from harness.report.model import Model
 from harness.report.sections import tables
 from harness.report.sections.background import flat
@@ -151,8 +152,9 @@ def build(
     one, other = before[1].analysis, after[1].analysis
     key = _key(one, other)
     changes = two_campaigns.changes(one, other, key)
-    unlike = differences(two_campaigns.unlike(before[0], after[0]))
-    planned = {str(variant.get("name")) for variant in after[0].get("variants") or ()}
+    heads = StoredHead.of(before[0]), StoredHead.of(after[0])
+    unlike = differences(two_campaigns.unlike(*heads))
+    planned = {variant.name for variant in heads[1].variants}
     return Compared(
         before=_side(before[1]),
         after=_side(after[1]),
@@ -161,7 +163,7 @@ def build(
         unlike=unlike,
         environment=tuple(
             one
-            for one in differences(two_campaigns.environment_difference(before[0], after[0]))
+            for one in differences(two_campaigns.environment_difference(*heads))
             if f"environment.{one.name}" not in {known.name for known in unlike}
         ),
         caption=_caption(key),

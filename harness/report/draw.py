@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import UsageError
+from harness.contract.stored_campaign import StoredHead
 from harness.gates import proof_coverage
 from harness.host import headroom
 from harness.store.campaign_store import REPORT_FILE, Campaign, written
@@ -88,7 +89,7 @@ def compare(before: Campaign, after: Campaign, *, force: bool) -> Compared:
     from harness.report import campaign_comparison as comparison
 
     heads = before.head(), after.head()
-    unlike = comparison.differences(two_campaigns.unlike(*heads))
+    unlike = comparison.differences(two_campaigns.unlike(*map(StoredHead.of, heads)))
     if unlike and not force:
         told = "; ".join(f"{one.name} is {one.before}, then {one.after}" for one in unlike)
         raise UsageError(

@@ -14,8 +14,9 @@ from harness.analysis import Analysis, analyse, bottlenecks, findings
 from harness.analysis import expected_shapes as shapes
 from harness.analysis.expected_shapes import Row as ShapeRow
 from harness.analysis.findings import Finding
-from harness.analysis.frame import profile_name
 from harness.contract.record import Record
+from harness.contract.stored_campaign import StoredHead, StoredOutcome
+from harness.contract.stored_cell import StoredCell
 from harness.report import history
 from harness.report.charts import figure_data as figures
 from harness.report.charts.figure_data import Figure
@@ -124,20 +125,23 @@ def build(
         records: the lines of `trials.jsonl`.
         outcomes: the lines of `outcomes.jsonl`.
     """
-    analysis = analyse(campaign, records, outcomes)
+    head = StoredHead.of(campaign)
+    measured = [StoredCell.of(line) for line in records]
+    ends = [StoredOutcome.of(line) for line in outcomes]
+    analysis = analyse(head, measured, ends)
     cells = tables.cell_rows(analysis)
-    found = (*findings.find(campaign, analysis), *bottlenecks.find(campaign, analysis))
+    found = (*findings.find(analysis), *bottlenecks.find(head, analysis))
     variants = background.variants(campaign, analysis)
     return Model(
         campaign=str(campaign.get("campaign") or "unnamed"),
         title=background.title(analysis, variants),
         state=str(campaign.get("state") or "unknown"),
         created=background.created(campaign),
-        profile=profile_name(campaign),
+        profile=head.profile.title,
         verdict=findings.verdict(found),
         findings=found,
-        validity=checks.validity(campaign, analysis, found),
-        banners=checks.banners(campaign),
+        validity=checks.validity(campaign, head, analysis, found),
+        banners=checks.banners(campaign, head),
         host=background.host(campaign),
         setting=background.setting(campaign),
         command=background.command(campaign),
@@ -153,9 +157,9 @@ def build(
             *why.figures(analysis, variants),
         ),
         cells=cells,
-        failures=checks.failures(outcomes),
-        checks=checks.checks(campaign, records, outcomes),
-        shapes=shapes.check(campaign, analysis),
+        failures=checks.failures(ends),
+        checks=checks.checks(head, measured, ends),
+        shapes=shapes.check(head, analysis),
         facts=(*background.facts(campaign), *background.accounts(records)),
         limits=background.limits(records),
         fitness=host_fitness.fitness(campaign),
@@ -164,6 +168,6 @@ def build(
         matrices=matrix.matrices(campaign, analysis),
         history=history.told(campaign, analysis),
         analysis=analysis,
-        no_latency=proofs.note(campaign, analysis),
-        attempts=proofs.attempts(campaign),
+        no_latency=proofs.note(head, analysis),
+        attempts=proofs.attempts(head),
     )

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import synthetic
+from lines import analyse
 
-from harness.analysis import Analysis, analyse, findings
+from harness.analysis import Analysis, findings
 from harness.analysis.results import Cell, CellKey
 from harness.engine import histogram
 
@@ -180,7 +181,7 @@ def test_a_generator_that_failed_its_self_test_ranks_nobody(
 
     assert set(ranks(unproved).values()) == {"—"}
     assert "the generator failed its self-test (T: 7" in unproved.headline.why_not
-    verdict = findings.verdict(findings.find(head, unproved))
+    verdict = findings.verdict(findings.find(unproved))
     assert verdict[0].text == "No server is ranked."
     assert ranks(analysed(head | {"selftest": {"passed": True}}, records)) == ranks(
         analysed(head, records)

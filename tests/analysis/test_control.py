@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import synthetic
+from lines import analyse
 
-from harness.analysis import analyse, control
+from harness.analysis import control
+from harness.contract.stored_campaign import StoredHead
 from harness.report import model
 
 ALIAS = "epoll-lt.again"
@@ -85,4 +87,4 @@ def test_a_pair_that_was_never_planned_has_no_floor() -> None:
 
     assert built.analysis.floor == ()
     assert built.validity.noise == ""
-    assert control.names({}) == {}
+    assert control.names(StoredHead()) == {}

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import synthetic
+from lines import analyse
 
-from harness.analysis import analyse, bottlenecks, echo_costs, xrays
+from harness.analysis import bottlenecks, echo_costs, xrays
+from harness.contract.stored_campaign import StoredHead, StoredXray
 from harness.contract.stored_cell import StoredCell
 from harness.report.sections import why
 
@@ -69,13 +71,13 @@ def test_a_server_that_never_waits_has_no_events_per_wake_up() -> None:
 
 
 def test_an_x_ray_tells_calls_that_move_data_from_calls_that_wait() -> None:
-    assert xrays.calls_per_echo(XRAY) == (2.0, 0.8)
+    assert xrays.calls_per_echo(StoredXray.of(XRAY)) == (2.0, 0.8)
 
 
 def test_a_lock_is_neither_a_call_that_moves_data_nor_one_that_waits() -> None:
     calls = XRAY["syscalls"] | {"futex": 9_000}  # type: ignore[operator]
 
-    assert xrays.calls_per_echo(XRAY | {"syscalls": calls}) == (2.0, 0.8)
+    assert xrays.calls_per_echo(StoredXray.of(XRAY | {"syscalls": calls})) == (2.0, 0.8)
 
 
 def campaign_with(*lines: dict[str, Any], counters: Any = RECORD["server"]["counters"]) -> Any:
@@ -152,7 +154,9 @@ def sentences(architecture: str, **columns: float) -> list[str]:
         else replace(cell, voluntary_per_echo=None)
         for cell in analysis.cells
     )
-    return [one.text for one in bottlenecks.find(head, replace(analysis, cells=cells))]
+    return [
+        one.text for one in bottlenecks.find(StoredHead.of(head), replace(analysis, cells=cells))
+    ]
 
 
 @pytest.mark.parametrize(

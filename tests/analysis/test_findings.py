@@ -12,8 +12,9 @@ import pytest
 import synthetic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lines import analyse
 
-from harness.analysis import Analysis, analyse, findings
+from harness.analysis import Analysis, findings
 from harness.analysis.findings import Finding, Name, Quantity, Quote
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -31,7 +32,7 @@ def records(head: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def found_in(head: dict[str, Any], lines: list[dict[str, Any]]) -> tuple[Finding, ...]:
-    return findings.find(head, analyse(head, lines, synthetic.outcomes(head)))
+    return findings.find(analyse(head, lines, synthetic.outcomes(head)))
 
 
 def one(found: tuple[Finding, ...], kind: str) -> str:
@@ -242,7 +243,7 @@ def test_every_number_of_every_sentence_is_in_the_analysis(seed: int, noise: flo
     analysis = analyse(head, lines, synthetic.outcomes(head))
     known = numbers_of(analysis)
 
-    for finding in findings.find(head, analysis):
+    for finding in findings.find(analysis):
         ours = "".join(
             "" if isinstance(part, Name | Quote | Quantity) else part for part in finding.parts
         )

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import synthetic
+from lines import analyse
 
-from harness.analysis import Analysis, analyse
+from harness.analysis import Analysis
 from harness.analysis.histograms import merged_latency
 from harness.engine import histogram
 

@@ -8,15 +8,18 @@ from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
+import lines as typed
 import pytest
 import synthetic
+from lines import analyse
 
-from harness.analysis import Analysis, analyse, settling
+from harness.analysis import Analysis, settling
 from harness.analysis.intervals import Comparison, Interval, Outcome, compare
 from harness.analysis.looks import ALPHA, Look, Looks, blocks_to_settle, compare_all, of_campaign
 from harness.analysis.places import places
 from harness.analysis.results import Pair
 from harness.analysis.series import Series
+from harness.contract.stored_campaign import StoredHead
 from harness.plan.profiles.profile import LOOK_STEP
 from harness.report import model
 from harness.report.plain_data import data
@@ -195,7 +198,9 @@ def test_a_block_is_complete_when_every_trial_of_it_has_ended() -> None:
     head = synthetic.campaign(trials=5)
     outcomes = [line for line in synthetic.outcomes(head) if line["trial"] != "4-poll"]
 
-    assert of_campaign(head, outcomes) == Looks(first=5, planned=5, completed=3)
+    assert of_campaign(StoredHead.of(head), typed.outcomes(outcomes)) == Looks(
+        first=5, planned=5, completed=3
+    )
 
 
 def test_a_campaign_of_an_older_version_has_its_one_look_at_its_trials() -> None:
@@ -332,7 +337,7 @@ def test_the_advice_is_what_can_be_done(spread: float, state: str, said: str) ->
 
     found = analyse(head, lines, synthetic.outcomes(head))
 
-    told = settling.advice(found, head)
+    told = settling.advice(found, StoredHead.of(head))
     more = {row.blocks_to_settle for row in found.rows if row.places}
     assert said.format(f"about {more.pop()}") in told
     assert told.startswith("not settled: epoll-") is bool(said)
@@ -350,4 +355,6 @@ def test_blocks_that_are_planned_already_need_no_option() -> None:
     most = max(row.blocks_to_settle or 0 for row in found.rows)
     assert most >= 4
     added = f" --blocks +{most - 4}" if most > 4 else ""
-    assert f"`c10k run --resume 20260301-140200-quick{added}`" in settling.advice(found, head)
+    assert f"`c10k run --resume 20260301-140200-quick{added}`" in settling.advice(
+        found, StoredHead.of(head)
+    )

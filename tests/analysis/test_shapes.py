@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from lines import analyse
 from synthetic import campaign, outcomes, records
 
-from harness.analysis import analyse, expected_shapes
+from harness.analysis import Analysis, expected_shapes
 from harness.analysis.expected_shapes import Row
 from harness.analysis.intervals import estimate
 from harness.analysis.results import Cell, CellKey, Memory
 from harness.analysis.series import Series
+from harness.contract.stored_campaign import StoredHead
 from harness.report import model
 from harness.report.page import html
 from harness.report.text import report_formats, terminal_text
@@ -23,6 +25,11 @@ IDS = [shape.id for shape in expected_shapes.SHAPES]
 NOTHING = analyse({}, [], [])
 EVENTS = {"poll": "poll", "select": "select", "epoll-lt": "epoll-lt", "epoll-et": "epoll-et"}
 ALL = EVENTS | {"thread-per-connection": "thread-per-connection"}
+
+
+def check(head: dict[str, Any], analysis: Analysis) -> tuple[Row, ...]:
+    """All shapes of a campaign."""
+    return expected_shapes.check(StoredHead.of(head), analysis)
 
 
 def cell(variant: str, scenario: str, connections: int, **figures: Any) -> Cell:
@@ -57,7 +64,7 @@ def judged(name: str, *cells: Cell, **head: Any) -> Row:
         {"name": cell.variant, "architecture": cell.variant, "language": "C++", "family": "C++"}
         for cell in cells
     ]
-    rows = expected_shapes.check({"variants": variants} | head, replace(NOTHING, cells=cells))
+    rows = check({"variants": variants} | head, replace(NOTHING, cells=cells))
     return next(row for row in rows if row.id == name)
 
 
@@ -223,9 +230,7 @@ def test_a_server_that_ran_twice_in_a_block_counts_with_both_runs() -> None:
     ]
     variants[-1]["same_as"] = "epoll-lt"
 
-    rows = expected_shapes.check(
-        {"variants": variants}, replace(NOTHING, cells=(edge, level), control=(again,))
-    )
+    rows = check({"variants": variants}, replace(NOTHING, cells=(edge, level), control=(again,)))
 
     (row,) = (row for row in rows if row.id == "et-lt")
     assert row.observed_text == "epoll-et/epoll-lt, idle 100 1.00 (1.00 to 1.00)"
@@ -329,13 +334,13 @@ def test_a_backlog_admits_one_more_than_its_size(
 def test_servers_of_other_families_are_none_of_these() -> None:
     slow = {"name": "libevent", "architecture": "poll", "language": "C++", "family": "libraries"}
     cells = tuple(cell("libevent", "idle", n, efficiency=100.0) for n in (100, 10_000))
-    rows = expected_shapes.check({"variants": [slow]}, replace(NOTHING, cells=cells))
+    rows = check({"variants": [slow]}, replace(NOTHING, cells=cells))
 
     assert {row.verdict for row in rows} == {"not applicable"}
 
 
 def test_a_campaign_without_figures_passes_nothing_and_says_why() -> None:
-    rows = expected_shapes.check({}, NOTHING)
+    rows = check({}, NOTHING)
 
     assert [row.id for row in rows] == IDS
     assert all(row.verdict == "not applicable" and row.reason for row in rows)
@@ -393,7 +398,7 @@ def test_a_failed_shape_is_named_in_the_conclusion() -> None:
 
 def test_what_the_analysis_hands_on_is_enough() -> None:
     head = campaign(trials=1)
-    rows = by_id(expected_shapes.check(head, analyse(head, records(head), outcomes(head))))
+    rows = by_id(check(head, analyse(head, records(head), outcomes(head))))
 
     assert rows["idle-scan"].verdict == "not applicable"
     assert rows["memory-threads"].verdict == "pass"

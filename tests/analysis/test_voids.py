@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import synthetic
+from lines import analyse
 
-from harness.analysis import analyse
 from harness.contract.stored_cell import StoredCell
 from harness.gates.attempts import is_void_by_host
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import synthetic
+from lines import analyse
 
-from harness.analysis import Analysis, analyse
+from harness.analysis import Analysis
 from harness.analysis.intervals import compare
 from harness.analysis.series import Series
 from harness.report import model

@@ -11,6 +11,7 @@ from command import Finished, commands
 from harness.analysis import echo_costs, xrays
 from harness.backends import images
 from harness.contract.errors import Exit
+from harness.contract.stored_campaign import StoredXray
 from harness.contract.stored_cell import StoredCell
 from harness.doctor.accuracy import PTRACE_SCOPE_MAX
 from harness.gates import generator_fitness
@@ -83,7 +84,7 @@ def calls_per_echo(
     (cell,) = (
         one for one in finished.cells if (one["variant"], one["scenario"]) == (variant, "idle")
     )
-    return *xrays.calls_per_echo(line), echo_costs.columns(StoredCell.of(cell))
+    return *xrays.calls_per_echo(StoredXray.of(line)), echo_costs.columns(StoredCell.of(cell))
 
 
 def test_a_thread_in_a_container_is_seen_to_receive_and_to_send_and_to_do_nothing_else(

@@ -6,33 +6,33 @@ bytes. Which failure stops a campaign is tested in tests/campaign/test_proving.p
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from command import C10k, Finished
 from faulty_servers import echo
 
+from harness.contract.stored_campaign import StoredSelftest
 from harness.gates import generator_fitness, proof_coverage
 
 NO_BYTE_CHECK = ("prlimit", "--nofile=203:203")
 
 
-def kept(done: Finished) -> list[dict[str, Any]]:
-    return generator_fitness.attempts(done.head()["selftest"])
+BYTE_CHECK = "One wrong byte in a million is caught"
 
 
-def failed(attempt: dict[str, Any]) -> set[str]:
-    return {row["id"] for row in attempt["checks"] if row["verdict"] == "fail"}
+def kept(done: Finished) -> list[StoredSelftest]:
+    return generator_fitness.attempts(StoredSelftest.of(done.head()["selftest"]))
+
+
+def failed(attempt: StoredSelftest) -> set[str | None]:
+    return {row.title for row in attempt.checks if row.verdict == "fail"}
 
 
 def taken_again_after(done: Finished) -> list[int]:
     """The blocks after which the self-test ran; those, and only those, had no pass next to them."""
     attempts = kept(done)
-    places = [
-        one[proof_coverage.AFTER_BLOCK] for one in attempts if one[proof_coverage.AFTER_BLOCK]
-    ]
+    places = [one.after_block for one in attempts if one.after_block]
     for block in sorted({cell["block"] for cell in done.cells}):
-        known = [one for one in attempts if one[proof_coverage.AFTER_BLOCK] < block]
+        known = [one for one in attempts if (one.after_block or 0) < block]
         lacks = not all(
             proof_coverage.is_vouched(known, part, block) for part in generator_fitness.PARTS
         )
@@ -54,12 +54,12 @@ def test_a_failing_byte_check_stops_a_campaign_and_a_resume_may_go_on_without_a_
     assert not (stopped.directory / "trials.jsonl").exists()
     assert "nothing can be ranked: the generator failed its self-test" in stopped.out
     assert "--keep-going" in stopped.err
-    assert all("corrupt" in failed(one) for one in kept(stopped))
-    assert [one[proof_coverage.AFTER_BLOCK] for one in kept(stopped)] == [0] * len(kept(stopped))
-    assert sum(one["duration_s"] for one in kept(stopped)) <= 60
+    assert all(BYTE_CHECK in failed(one) for one in kept(stopped))
+    assert [one.after_block for one in kept(stopped)] == [0] * len(kept(stopped))
+    assert sum(one.duration_s or 0 for one in kept(stopped)) <= 60
     page = (stopped.directory / "report.html").read_text()
     assert "The campaign was stopped: its load generator failed the self-test." in page
-    assert "One wrong byte in a million is caught" in page
+    assert BYTE_CHECK in page
     before = len(kept(stopped))
 
     resume = ("--resume", stopped.directory.name)
@@ -68,5 +68,5 @@ def test_a_failing_byte_check_stops_a_campaign_and_a_resume_may_go_on_without_a_
     assert gone_on.code == 5, gone_on.err + gone_on.out
     assert gone_on.head()["state"] == "done"
     assert len(gone_on.cells) == 2
-    assert all("corrupt" in failed(one) for one in kept(gone_on)[before:])
+    assert all(BYTE_CHECK in failed(one) for one in kept(gone_on)[before:])
     assert taken_again_after(gone_on) == [1]

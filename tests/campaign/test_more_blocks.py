@@ -7,8 +7,9 @@ import json
 import pytest
 from command import C10k
 from faulty_servers import echo
+from lines import analyse
 
-from harness.analysis import analyse, settling
+from harness.analysis import settling
 from harness.plan.trial_plan import blocks_of
 
 HEADLINE = """

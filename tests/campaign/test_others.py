@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lines import cells
 
 from harness.campaign import other_programs_read
 from harness.campaign.other_programs_watch import Watching
+from harness.contract.stored_campaign import StoredOthers
 from harness.gates import other_programs
 from harness.gates.other_programs import Key, Program, Snapshot, Used, between, listed, sentence
 from harness.host.cpu_accounting import TICK_NS
@@ -97,10 +99,10 @@ def test_where_no_program_is_visible_only_the_amount_is_told() -> None:
 def test_it_is_written_and_read_the_same_way() -> None:
     found = Used("processes", 12.5, {"chrome": 4.25}, server_share=0.1)
 
-    assert Used.of({"others": found.as_json()}) == found
-    assert Used.of({}) is None
+    assert Used.of(StoredOthers.of(found.as_json())) == found
+    assert Used.of(None) is None
     many = Used("processes", 1.0, {str(number): float(number) for number in range(99)})
-    assert list(many.as_json()["cpu_s"])[:2] == ["98", "97"]
+    assert list(StoredOthers.of(many.as_json()).cpu_s)[:2] == ["98", "97"]
 
 
 def test_spans_add_up() -> None:
@@ -113,8 +115,11 @@ def test_the_share_of_the_servers_cpus_is_that_of_all_cells() -> None:
         times = {"cpu_ns": round(server_s * S), "busy_ns": round(busy_s * S)}
         return {"server": {"charged": times | {"span_ns": S, "cpus": 1}}}
 
-    assert other_programs.server_share([cell(0.5, 0.9), cell(0.5, 0.5), {"server": None}]) == 0.2
-    assert other_programs.server_share([{}]) is None
+    assert (
+        other_programs.server_share(cells([cell(0.5, 0.9), cell(0.5, 0.5), {"server": None}]))
+        == 0.2
+    )
+    assert other_programs.server_share(cells([{}])) is None
 
 
 class Shown:

@@ -10,8 +10,9 @@ import pytest
 from harness.campaign import generator_proof
 from harness.campaign.generator_proof import ATTEMPTS_MAX, Prover
 from harness.contract.errors import Unproven
-from harness.gates import generator_fitness, proof_coverage
-from harness.gates.generator_fitness import Part, Row, Selftest
+from harness.contract.stored_campaign import Part, StoredSelftest
+from harness.gates import generator_fitness
+from harness.gates.generator_fitness import Row, Selftest
 from harness.host.cpus import CpuSplit
 from harness.store.campaign_store import Campaign
 
@@ -52,8 +53,9 @@ class Bench:
     @property
     def places(self) -> list[int]:
         """The blocks after which the self-test ran."""
-        attempts = generator_fitness.attempts(self.campaign.head()["selftest"])
-        return [one[proof_coverage.AFTER_BLOCK] for one in attempts]
+        kept = StoredSelftest.of(self.campaign.head()["selftest"])
+        places = [one.after_block for one in generator_fitness.attempts(kept)]
+        return [place for place in places if place is not None]
 
     def _prove(self, *_: object, **__: object) -> Selftest:
         rows = [

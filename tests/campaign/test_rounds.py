@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lines
 import pytest
 from command import Finished, commands
 from faulty_servers import echo
@@ -97,6 +98,6 @@ def test_noisy_cells_are_measured_again_within_the_bounds_and_every_attempt_stay
         for number, cell in again.items():
             assert cell["scenario"] == first[number]["scenario"]
             assert cell["rate_offered_per_s"] == first[number]["rate_offered_per_s"]
-        used = Attempts(done.cells, done.outcomes)
-        assert all(used.is_used(cell) for cell in again.values())
+        used = Attempts(lines.cells(done.cells), lines.outcomes(done.outcomes))
+        assert all(used.is_used(cell) for cell in lines.cells(again.values()))
     assert "replaced by later attempts" in done.out

@@ -18,7 +18,7 @@ from harness.conformance.suite_results import (
     undecided,
 )
 from harness.contract.errors import Exit
-from harness.contract.record import is_nonconforming
+from harness.contract.stored_campaign import StoredVariant
 
 OTHERS = "other processes used 48 % of the server's CPU"
 
@@ -47,7 +47,7 @@ def test_what_is_undecided_did_not_pass_and_did_not_fail() -> None:
     assert summary([found]).endswith("0 of 1 runs passed: T2 a name, not decided (1)")
     assert found.as_json()["failures"] == []
     # Nothing proved it right: it is not ranked
-    assert is_nonconforming({"conformance": found.as_json()})
+    assert StoredVariant.of({"conformance": found.as_json()}).is_nonconforming
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lines import judge
+from lines import cells, judge
 from test_gates import PLAIN, changed, measured
 
 from harness.gates.attempts import to_repeat
@@ -150,4 +150,4 @@ def test_time_of_no_known_process_is_measured_again() -> None:
     record |= {"status": verdict.status, "reasons": [list(one) for one in verdict.reasons]}
 
     assert verdict.status == "void"
-    assert to_repeat([record], [], str(record["trial"])) == [3]
+    assert to_repeat(cells([record]), [], str(record["trial"])) == [3]

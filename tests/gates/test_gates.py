@@ -12,7 +12,8 @@ import synthetic
 from lines import judge
 from scipy import stats
 
-from harness.contract.record import VariantFacts, facts_of
+from harness.contract.record import VariantFacts
+from harness.contract.stored_campaign import StoredVariant
 from harness.contract.stored_cell import StoredCell
 from harness.gates import GATES, cell_checks
 
@@ -394,5 +395,5 @@ def test_every_gate_is_tripped_by_a_case_above() -> None:
 
 def test_the_facts_of_a_variant_are_its_declared_limits() -> None:
     entries = [{"name": "x", "limits": limits} for limits in (synthetic.FDSET, None)]
-    assert [facts_of(entry) for entry in entries] == [FDSET, PLAIN]
+    assert [StoredVariant.of(entry).facts for entry in entries] == [FDSET, PLAIN]
     assert judge({}, PLAIN).status == "void"  # an empty record breaks nothing

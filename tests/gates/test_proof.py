@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from harness.contract.stored_campaign import Part, StoredHead
 from harness.gates import proof_coverage
-from harness.gates.generator_fitness import PARTS, Part
+from harness.gates.generator_fitness import PARTS
 
 BLOCKS = (1, 2, 3, 4, 5)
 
@@ -20,13 +21,13 @@ def attempt(after: int, *failed: Part) -> dict[str, Any]:
     return {"after_block": after, "passed": not failed, "checks": checks}
 
 
-def campaign(*attempts: dict[str, Any], state: str = "done", blocks: int = 5) -> dict[str, Any]:
+def campaign(*attempts: dict[str, Any], state: str = "done", blocks: int = 5) -> StoredHead:
     kept = attempts[-1] | {"earlier": list(attempts[:-1])}
     plan = [{"block": block} for block in range(blocks + 1)]
-    return {"selftest": kept, "state": state, "plan": plan}
+    return StoredHead.of({"selftest": kept, "state": state, "plan": plan})
 
 
-def vouched(head: dict[str, Any], part: Part = "ranking") -> list[int]:
+def vouched(head: StoredHead, part: Part = "ranking") -> list[int]:
     lacking = proof_coverage.without(head, part, BLOCKS)
     return [block for block in BLOCKS if block not in lacking]
 
@@ -73,7 +74,7 @@ def test_capacities_are_next_to_what_ran_before_them() -> None:
 
 
 def test_without_a_self_test_nothing_is_missing() -> None:
-    head = {"state": "done", "plan": [{"block": 1}]}
+    head = StoredHead.of({"state": "done", "plan": [{"block": 1}]})
 
     assert [proof_coverage.why_none(head, part) for part in PARTS] == ["", ""]
     assert vouched(head) == [*BLOCKS]

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from harness.contract.stored_campaign import Part, StoredBacklog, StoredSelftest
 from harness.gates import generator_fitness
+from harness.gates.generator_fitness import PARTS
 
 KNOWN_MS = {"p50": 63.1, "p90": 158.0, "p99": 195.0, "mean": 78.0}
 GOOD: dict[str, dict[str, Any]] = {
@@ -46,6 +48,11 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 
 
+def kept(figures: dict[str, Any]) -> StoredSelftest:
+    """What a campaign reads of the self-test with these figures."""
+    return StoredSelftest.of(generator_fitness.judge(figures, {}, 20.0).as_json())
+
+
 def failed(figures: dict[str, Any], failures: dict[str, str] | None = None) -> list[str]:
     judged = generator_fitness.judge(figures, failures or {}, 20.0)
     return [row.id for row in judged.rows if row.verdict == "fail"]
@@ -62,9 +69,7 @@ def test_good_figures_pass_every_check() -> None:
 
     assert judged.passed
     assert [row.verdict for row in judged.rows] == ["pass"] * len(generator_fitness.CHECKS)
-    assert [
-        generator_fitness.why_not(judged.as_json(), part) for part in generator_fitness.PARTS
-    ] == ["", ""]
+    assert [generator_fitness.why_not(kept(GOOD), part) for part in PARTS] == ["", ""]
 
 
 @pytest.mark.parametrize(
@@ -129,13 +134,12 @@ def test_what_failed_is_the_reason_for_the_part_that_it_proves() -> None:
     figures = changed("stall", "p99_s", 0.25)
     figures["late"]["late_share"] = 0.5
     figures["drop"]["failed"] = 3
-    kept = generator_fitness.judge(figures, {}, 20.0).as_json()
 
-    latency = generator_fitness.why_not(kept, "latency")
+    latency = generator_fitness.why_not(kept(figures), "latency")
     assert "stands still for 0.25 s" in latency
     assert "p99 0.250 s" in latency
     assert "and 1 more" in latency
-    ranking = generator_fitness.why_not(kept, "ranking")
+    ranking = generator_fitness.why_not(kept(figures), "ranking")
     assert "dropped connection" in ranking
     assert "more" not in ranking
 
@@ -155,46 +159,41 @@ def test_what_failed_is_the_reason_for_the_part_that_it_proves() -> None:
     ],
 )
 def test_a_failed_check_takes_away_the_part_that_it_proves_and_not_the_other(
-    scene: str, key: str, bad: Any, part: generator_fitness.Part
+    scene: str, key: str, bad: Any, part: Part
 ) -> None:
-    kept = generator_fitness.judge(changed(scene, key, bad), {}, 20.0).as_json()
+    found = kept(changed(scene, key, bad))
 
-    assert [one for one in generator_fitness.PARTS if generator_fitness.why_not(kept, one)] == [
-        part
-    ]
+    assert [one for one in PARTS if generator_fitness.why_not(found, one)] == [part]
 
 
 def test_an_attempt_without_an_end_proves_nothing_and_none_at_all_takes_nothing_away() -> None:
-    for part in generator_fitness.PARTS:
+    for part in PARTS:
         assert generator_fitness.why_not(None, part) == ""
-        assert generator_fitness.why_not({"passed": False}, part) != ""
+        assert generator_fitness.why_not(StoredSelftest(), part) != ""
 
 
 def test_what_failed_before_there_were_parts_takes_away_the_ranking_alone() -> None:
-    kept = generator_fitness.judge(changed("stall", "p99_s", 0.25), {}, 20.0).as_json()
-    for row in kept["checks"]:
+    told: Any = generator_fitness.judge(changed("stall", "p99_s", 0.25), {}, 20.0).as_json()
+    for row in told["checks"]:
         del row["proves"]
 
-    assert generator_fitness.why_not(kept, "ranking") != ""
-    assert generator_fitness.why_not(kept, "latency") == ""
+    assert generator_fitness.why_not(StoredSelftest.of(told), "ranking") != ""
+    assert generator_fitness.why_not(StoredSelftest.of(told), "latency") == ""
 
 
 def test_the_listener_is_that_of_the_last_attempt_that_looked() -> None:
     first = {"passed": False, "figures": {"backlog": {"admitted": 17}}}
     last = {"passed": True, "figures": {}}
+    again = StoredSelftest.of(last | {"earlier": [first, last]})
 
-    assert generator_fitness.backlog(None) == {}
-    assert generator_fitness.backlog(last) == {}
-    assert generator_fitness.backlog(last | {"earlier": [first, last]}) == {"admitted": 17}
+    assert generator_fitness.backlog(None) is None
+    assert generator_fitness.backlog(StoredSelftest.of(last)) is None
+    assert generator_fitness.backlog(again) == StoredBacklog(admitted=17)
 
 
 def test_what_a_campaign_keeps_are_its_attempts_in_their_order() -> None:
     failed, passed = {"passed": False, "checks": []}, {"passed": True, "checks": []}
+    all_three = StoredSelftest.of(passed | {"earlier": [failed, failed]})
 
     assert generator_fitness.attempts(None) == []
-    assert generator_fitness.attempts(failed) == [failed]
-    assert generator_fitness.attempts(passed | {"earlier": [failed, failed]}) == [
-        failed,
-        failed,
-        passed,
-    ]
+    assert [one.passed for one in generator_fitness.attempts(all_three)] == [False, False, True]

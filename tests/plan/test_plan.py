@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lines import cells
 
 from harness.contract.errors import UsageError
+from harness.contract.stored_cell import StoredCell
 from harness.gates import calibration
 from harness.plan import trial_plan
 from harness.plan.capacity import Capacity
@@ -301,10 +303,10 @@ def test_a_capacity_is_extrapolated_where_the_server_was_not_full(
     record = {"status": "noisy", "echoes_per_s": 950.0, "server": {"cpu_busy": cpu_busy}}
     record |= {"connections_requested": 10, "payload_bytes": 64, "depth": 1}
 
-    found = calibration.of_record(record)
+    found = calibration.of_cell(StoredCell.of(record))
 
     assert found == Capacity(10, 64, 1, echoes_per_s, extrapolated, 950.0, cpu_busy)
-    assert calibration.of_record(record | {"status": "void"}) is None
+    assert calibration.of_cell(StoredCell.of(record | {"status": "void"})) is None
 
 
 def test_of_several_looks_at_a_capacity_the_last_with_a_figure_counts() -> None:
@@ -319,7 +321,7 @@ def test_of_several_looks_at_a_capacity_the_last_with_a_figure_counts() -> None:
     other = look(1, "valid", 9.0, cell=1)
     idle = look(4, "valid", 8.0) | {"scenario": "idle"}
 
-    found = calibration.of_records([*looks, idle, other])
+    found = calibration.of_cells(cells([*looks, idle, other]))
 
     assert [one.echoes_per_s for one in found["poll"]] == [6.0, 9.0]
-    assert calibration.of_records([look(1, "void", 7.0)]) == {}
+    assert calibration.of_cells(cells([look(1, "void", 7.0)])) == {}

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from harness.analysis.two_campaigns import compare_unpaired, unlike, welch
 from harness.cli import main
 from harness.contract.errors import Exit, UsageError
+from harness.contract.stored_campaign import StoredHead
 from harness.report import campaign_comparison, draw, model
 from harness.report.campaign_comparison import Compared
 from harness.report.text import compare_formats
@@ -324,8 +325,9 @@ def test_a_campaign_older_than_a_key_of_profiles_is_no_other_plan() -> None:
     }
     beside = {"profile": now["profile"] | {"side_by_side": True}}
 
-    assert unlike(old, now) == ()
-    assert [one.name for one in unlike(old, beside)] == ["profile.side_by_side"]
+    first = StoredHead.of(old)
+    assert unlike(first, StoredHead.of(now)) == ()
+    assert [one.name for one in unlike(first, StoredHead.of(beside))] == ["profile.side_by_side"]
 
 
 def test_a_regression_is_exit_code_5_only_where_it_is_asked_for(

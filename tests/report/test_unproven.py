@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import synthetic
 
-from harness.gates.generator_fitness import Part
+from harness.contract.stored_campaign import Part
 from harness.report import draw, model
 from harness.report.model import Model
 from harness.report.page import html

@@ -1,15 +1,35 @@
-"""What tests do with a made-up line of `trials.jsonl`."""
+"""Read made-up lines and heads of a campaign, and hand them to gates and analysis."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from harness import gates
+from harness import analysis, gates
+from harness.analysis import Analysis
 from harness.contract.record import VariantFacts
+from harness.contract.stored_campaign import StoredHead, StoredOutcome
 from harness.contract.stored_cell import StoredCell
 from harness.gates import Verdict
+
+
+def cells(lines: Iterable[dict[str, Any]]) -> list[StoredCell]:
+    """Lines of `trials.jsonl` as the harness reads them."""
+    return [StoredCell.of(line) for line in lines]
+
+
+def outcomes(lines: Iterable[dict[str, Any]]) -> list[StoredOutcome]:
+    """Lines of `outcomes.jsonl` as the harness reads them."""
+    return [StoredOutcome.of(line) for line in lines]
+
+
+def analyse(
+    head: dict[str, Any], records: Iterable[dict[str, Any]], ends: Iterable[dict[str, Any]]
+) -> Analysis:
+    """The analysis of a campaign."""
+    return analysis.analyse(StoredHead.of(head), cells(records), outcomes(ends))
 
 
 def judge(line: dict[str, Any], facts: VariantFacts) -> Verdict:

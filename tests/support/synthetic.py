@@ -14,7 +14,7 @@ from hdrh.histogram import HdrHistogram
 from lines import require_known
 
 from harness.contract.cell_record import CellRecord
-from harness.contract.record import facts_of
+from harness.contract.stored_campaign import StoredHead
 from harness.contract.stored_cell import StoredCell
 from harness.gates import judge
 
@@ -120,7 +120,7 @@ def campaign(
 def records(head: dict[str, Any], seed: int = 1) -> list[dict[str, Any]]:
     """The cells of all trials of the plan, judged like real ones."""
     dice = random.Random(seed)  # noqa: S311 (figures to repeat, not secrets)
-    facts = {variant["name"]: facts_of(variant) for variant in head["variants"]}
+    facts = StoredHead.of(head).facts
     blocks = sorted({trial["block"] for trial in head["plan"]})
     drifts = {block: dice.gauss(1, 0.01) for block in blocks}
     lines = []

@@ -11,7 +11,7 @@ from harness.analysis.intervals import TRIALS_MIN, compare
 from harness.analysis.results import Cell, CellKey
 from harness.analysis.series import Series
 from harness.analysis.wording import significant
-from harness.contract.record import number
+from harness.contract.stored_campaign import StoredBacklog
 
 THREADS, SCANS, EPOLLS = ("thread-per-connection",), ("poll", "select"), ("epoll-lt", "epoll-et")
 EVENTS = (*SCANS, *EPOLLS)
@@ -200,12 +200,11 @@ def _bytes(cell: Cell, value: float, holds: bool) -> Observed:
 
 def backlog(view: View) -> Iterator[Observed]:
     """The queue of a listener that does not accept."""
-    size, tried, admitted, late, waited_s = (
-        number(view.backlog, name) for name in ("backlog", "tried", "admitted", "late", "waited_s")
-    )
+    seen = view.backlog or StoredBacklog()
+    size, tried, admitted, late = seen.backlog, seen.tried, seen.admitted, seen.late
     if size is None or tried is None or admitted is None or late is None:
         return
-    rest, waited_s = tried - admitted, waited_s or 0.0  # None where nobody came
+    rest, waited_s = tried - admitted, seen.waited_s or 0.0  # None: none of the rest came
     yield Observed(
         f"of a backlog of {size:.0f}",
         admitted,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from harness.analysis import control
 from harness.analysis.expected_shapes import judges
@@ -18,6 +17,7 @@ from harness.analysis.expected_shapes.judges import (
 from harness.analysis.expected_shapes.view import Row, Shape, Verdict, View
 from harness.analysis.intervals import TRIALS_MIN
 from harness.analysis.results import Analysis
+from harness.contract.stored_campaign import StoredHead
 from harness.gates import generator_fitness
 
 # The servers that the sources speak of: one thread that waits, or one per connection, in C.
@@ -124,19 +124,15 @@ SHAPES = (
 )
 
 
-def check(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Row, ...]:
+def check(head: StoredHead, analysis: Analysis) -> tuple[Row, ...]:
     """Judge all shapes."""
-    declared = campaign.get("variants") or ()
-    view = View(
-        {
-            str(one.get("name")): str(one.get("architecture"))
-            for one in declared
-            if (one.get("family") or one.get("language")) == FAMILY
-        },
-        control.names(campaign),
-        analysis,
-        generator_fitness.backlog(campaign.get("selftest")),
-    )
+    architectures = {
+        variant.name: variant.architecture
+        for variant in head.variants
+        if (variant.family or variant.language) == FAMILY
+    }
+    backlog = generator_fitness.backlog(head.selftest)
+    view = View(architectures, control.names(head), analysis, backlog)
     return tuple(_row(shape, view) for shape in SHAPES)
 
 

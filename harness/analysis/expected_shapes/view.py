@@ -6,11 +6,12 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from harness.analysis.intervals import Interval
 from harness.analysis.results import Analysis, Cell
 from harness.analysis.series import Series
+from harness.contract.stored_campaign import StoredBacklog
 
 # "not settled": the 95 % interval of a ratio contains its bound, so more blocks may tell.
 Judged = Literal["pass", "fail", "not settled"]
@@ -77,10 +78,10 @@ class View:
         backlog: what the self-test saw of a listener that does not accept.
     """
 
-    architectures: Mapping[str, str]
+    architectures: Mapping[str, str | None]
     second: Mapping[str, str]
     analysis: Analysis
-    backlog: Mapping[str, Any]
+    backlog: StoredBacklog | None
 
     def cells(self, *architectures: str) -> Iterator[Cell]:
         """The cells of servers of those architectures, in the order of the analysis."""

@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from harness.analysis.frame import profile_name
 from harness.analysis.results import Analysis
 from harness.contract.record import Record, number
+from harness.contract.stored_campaign import StoredProfile
 from harness.plan.trial_plan import blocks_of
 from harness.plan.waves import Waves
 
@@ -178,7 +178,7 @@ def setting(campaign: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _method(campaign: Mapping[str, Any]) -> str:
     profile = campaign.get("profile") or {}
-    name = profile_name(campaign)
+    name = StoredProfile.of(profile).title
     trials = blocks_of(campaign.get("plan") or ()) or number(profile, "trials")
     window_s = number(profile, "timing", "window_s")
     warmup_s = number(profile, "timing", "warmup_s")

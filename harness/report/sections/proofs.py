@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harness.analysis.results import Analysis
+from harness.contract.stored_campaign import StoredHead, StoredSelftest
 from harness.gates import generator_fitness, proof_coverage
 from harness.report.sections.tables import NONE
 
@@ -27,20 +26,18 @@ class Attempt:
     took: str
 
 
-def attempts(campaign: Mapping[str, Any]) -> tuple[Attempt, ...]:
+def attempts(head: StoredHead) -> tuple[Attempt, ...]:
     """Return all self-tests of a campaign; none if its profile asks for none."""
-    return tuple(_attempt(one) for one in generator_fitness.attempts(campaign.get("selftest")))
+    return tuple(_attempt(one) for one in generator_fitness.attempts(head.selftest))
 
 
-def _attempt(kept: Mapping[str, Any]) -> Attempt:
-    block, took_s = kept.get(proof_coverage.AFTER_BLOCK), kept.get("duration_s")
+def _attempt(kept: StoredSelftest) -> Attempt:
+    block, took_s = kept.after_block, kept.duration_s
     return Attempt(
         f"after block {block}" if block else "at the start",
         generator_fitness.why_not(kept, "ranking") or "passed",
         # Attempts without a place are from versions that had no parts
-        "passed"
-        if kept.get("passed")
-        else generator_fitness.why_not(kept, "latency") or _untold(block),
+        "passed" if kept.passed else generator_fitness.why_not(kept, "latency") or _untold(block),
         f"{took_s:.0f} s" if took_s is not None else NONE,
     )
 
@@ -49,26 +46,25 @@ def _untold(block: int | None) -> str:
     return NONE if block is None else "passed"
 
 
-def hidden(campaign: Mapping[str, Any]) -> str:
+def hidden(head: StoredHead) -> str:
     """Return why no latency is shown, without a full stop; empty if latencies are shown."""
-    because = proof_coverage.why_none(campaign, "latency")
+    because = proof_coverage.why_none(head, "latency")
     return f"Latencies are not shown: {because}" if because else ""
 
 
-def note(campaign: Mapping[str, Any], analysis: Analysis) -> str:
+def note(head: StoredHead, analysis: Analysis) -> str:
     """Return the sentences that replace latencies; empty if they are shown."""
-    because = hidden(campaign)
+    because = hidden(head)
     if not because:
         return ""
     return f"{because}. {BATCHES}." if analysis.unranked is None else f"{because}."
 
 
-def caveats(campaign: Mapping[str, Any]) -> list[str]:
+def caveats(head: StoredHead) -> list[str]:
     """Return the caveats about latencies that are hidden, in all blocks or in some."""
-    if hidden(campaign):
+    if hidden(head):
         return ["latencies are not shown"]
-    blocks = {int(trial.get("block") or 0) for trial in campaign.get("plan") or ()} - {0}
-    lacking = proof_coverage.without(campaign, "latency", sorted(blocks))
+    lacking = proof_coverage.without(head, "latency", sorted(head.planned_blocks))
     if not lacking:
         return []
     numbers = ", ".join(map(str, lacking))

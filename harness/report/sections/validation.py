@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from harness.analysis import settling
 from harness.analysis.findings import Finding
-from harness.analysis.frame import profile_name
 from harness.analysis.results import STATUSES, Analysis
-from harness.contract.record import Record, VariantFacts, facts_of, number
+from harness.contract.record import VariantFacts, number
 from harness.contract.statuses import CampaignState, CellStatus, TrialEnd
+from harness.contract.stored_campaign import StoredHead, StoredOutcome
 from harness.contract.stored_cell import StoredCell
 from harness.gates import GATES, judge, proof_coverage
-from harness.gates.attempts import Attempts, attempt_of, trial_of
+from harness.gates.attempts import Attempts
 from harness.gates.other_programs import Used, sentence
 from harness.host import cpus
 from harness.plan.waves import Waves
@@ -128,12 +128,14 @@ class Failure:
     log_tail: str
 
 
-def validity(campaign: Mapping[str, Any], analysis: Analysis, found: Sequence[Finding]) -> Validity:
+def validity(
+    campaign: Mapping[str, Any], head: StoredHead, analysis: Analysis, found: Sequence[Finding]
+) -> Validity:
     """Weigh state, isolation, statuses and limits into one line."""
     counted: Counter[str] = Counter()
     for cell in (*analysis.cells, *analysis.control):
         counted.update(dict(cell.counts))
-    caveats = [*_caveats(campaign, analysis, counted), *_generator(found)]
+    caveats = [*_caveats(campaign, head, analysis, counted), *_generator(found)]
     because = advice = ""
     if unranked := analysis.unranked:
         level, headline = "warn", unranked.title
@@ -156,17 +158,17 @@ def validity(campaign: Mapping[str, Any], analysis: Analysis, found: Sequence[Fi
         headline,
         tuple(caveats),
         counts,
-        _watermark(campaign),
+        _watermark(head),
         noise,
         because,
         advice,
     )
 
 
-def banners(campaign: Mapping[str, Any]) -> tuple[Banner, ...]:
+def banners(campaign: Mapping[str, Any], head: StoredHead) -> tuple[Banner, ...]:
     """Return what a reader must know before the figures."""
     found: list[Banner] = []
-    watermark = _watermark(campaign)
+    watermark = _watermark(head)
     if watermark:
         found.append(Banner("bad", watermark[0].upper() + watermark[1:] + "."))
     state = str(campaign.get("state"))
@@ -179,14 +181,17 @@ def banners(campaign: Mapping[str, Any]) -> tuple[Banner, ...]:
     return tuple(found)
 
 
-def _watermark(campaign: Mapping[str, Any]) -> str:
-    if (campaign.get("profile") or {}).get("ranked") is False:
-        return f"{profile_name(campaign)}: not a benchmark result"
+def _watermark(head: StoredHead) -> str:
+    if not head.profile.ranked:
+        return f"{head.profile.title}: not a benchmark result"
     return ""
 
 
 def _caveats(
-    campaign: Mapping[str, Any], analysis: Analysis, counted: Mapping[str, int]
+    campaign: Mapping[str, Any],
+    head: StoredHead,
+    analysis: Analysis,
+    counted: Mapping[str, int],
 ) -> list[str]:
     caveats = []
     state = str(campaign.get("state"))
@@ -201,16 +206,16 @@ def _caveats(
     if counted.get(proof_coverage.UNPROVEN):
         cells = _many(counted[proof_coverage.UNPROVEN], "cell")
         caveats.append(f"{cells} unproven: no passed self-test next to their block")
-    caveats += proofs.caveats(campaign)
+    caveats += proofs.caveats(head)
     if analysis.superseded:
         cells = _many(analysis.superseded, "cell")
         caveats.append(f"{cells} replaced by later attempts")
-    used = Used.of(campaign)
+    used = Used.of(head.others)
     if used and (told := sentence(used)):
         caveats.append(told)
     caveats += _of_cpus(campaign)
     caveats += _waves(campaign, analysis)
-    if unsettled := settling.advice(analysis, campaign):
+    if unsettled := settling.advice(analysis, head):
         caveats.append(unsettled)
     return caveats
 
@@ -271,33 +276,32 @@ def _generator(found: Sequence[Finding]) -> list[str]:
     ]
 
 
-def failures(outcomes: Sequence[Record]) -> tuple[Failure, ...]:
+def failures(outcomes: Sequence[StoredOutcome]) -> tuple[Failure, ...]:
     """Return the trials that failed, in the order in which they ended."""
     return tuple(
         Failure(
-            trial=trial_of(line),
-            variant=str(line.get("variant")),
-            attempt=attempt_of(line),
-            code=str(line.get("code") or ""),
-            text=str(line.get("text") or ""),
-            log_tail=str(line.get("log_tail") or ""),
+            trial=line.trial,
+            variant=line.variant,
+            attempt=line.attempt,
+            code=line.code,
+            text=line.text,
+            log_tail=line.log_tail,
         )
         for line in outcomes
-        if line.get("outcome") == TrialEnd.FAILED
+        if line.outcome == TrialEnd.FAILED
     )
 
 
 def checks(
-    campaign: Mapping[str, Any], records: Sequence[Record], outcomes: Sequence[Record]
+    head: StoredHead, records: Sequence[StoredCell], outcomes: Sequence[StoredOutcome]
 ) -> tuple[Check, ...]:
     """Return every gate with the number of cells that it judged and that failed it."""
-    facts = {str(entry.get("name")): facts_of(entry) for entry in campaign.get("variants") or ()}
+    facts, plain = head.facts, VariantFacts()
     asked: Counter[str] = Counter()
     failed: Counter[str] = Counter()
-    for record in Attempts(records, outcomes).used(records):
-        cell = StoredCell.of(record)
+    for cell in Attempts(records, outcomes).used(records):
         asked.update(gate.code for gate in GATES if gate.applies(cell))
-        verdict = judge(cell, facts.get(str(record.get("variant")), VariantFacts()))
+        verdict = judge(cell, facts.get(cell.variant, plain))
         failed.update(code for code, _ in verdict.reasons)
     return tuple(
         Check(
