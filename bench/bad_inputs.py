@@ -65,7 +65,6 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "compare": ("--force", "--format", "--fail-on-regression", "--reports"),
     "clean": ("--reports",),
     "selftest": ("--json",),
-    "version": ("--json",),
 }
 FLAGS = {"--list-checks", "--json", "--include-nonconforming", "--i-own-this-host"}
 FLAGS |= {"--quick", "--force"}

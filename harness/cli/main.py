@@ -35,21 +35,30 @@ from harness.host import headroom
 
 # Each is in the module of its name in harness/cli/commands, which is imported when the command is
 # called: `c10k --help` must not wait for all of these imports.
-COMMANDS = {
-    "check": "Check that servers keep the contract",
-    "clean": "Remove what a killed campaign left behind",
-    "compare": "Show what changed between two campaigns",
-    "doctor": "Check whether this host holds N connections",
-    "drive": "Measure an echo server that already runs",
-    "explain": "Explain a code and what to do about it",
-    "launch": "Start a command in a container of its own, as Compose does",
-    "new": "Make a server of your own from one that works",
-    "report": "Draw a report again, or print it",
-    "run": "Run a campaign and draw its report",
-    "selftest": "Check the load generator on this host",
-    "servers": "List the servers and their groups",
-    "version": "Print the version",
+SECTIONS = {
+    "Measure": {
+        "doctor": "Check whether this host holds N connections",
+        "selftest": "Check the load generator on this host",
+        "run": "Run a campaign and draw its report",
+        "drive": "Measure an echo server that already runs",
+        "clean": "Remove what a killed campaign left behind",
+    },
+    "Inspect": {
+        "report": "Draw a report again, or print it",
+        "compare": "Show what changed between two campaigns",
+        "explain": "Explain a code or a term",
+    },
+    "Extend": {
+        "servers": "List the servers and their groups",
+        "new": "Make your own server from one that works",
+        "check": "Check that servers keep the contract",
+    },
+    "Set up": {
+        "launch": "Start a command as Docker Compose does",
+    },
 }
+COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
+PROGRAM = "c10k"
 EXIT_CODES = "Exit codes: " + " · ".join(
     f"{code.value} {meaning}" for code, meaning in EXIT_MEANINGS.items()
 )
@@ -71,17 +80,35 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        """Write the commands by section, without importing them."""
+        width = max(map(len, COMMANDS))
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:{width}}", text) for name, text in section.items()])
 
 
 # Commands that neither load NumPy nor start a process: they work under any limit.
-FRUGAL = frozenset({"clean", "doctor", "explain", "launch", "servers", "version"})
+FRUGAL = frozenset({"clean", "doctor", "explain", "launch", "servers"})
+
+
+def _print_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"{PROGRAM} {version(PROGRAM)}")
+        context.exit()
 
 
 @click.group(
     cls=Commands, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
 )
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -116,7 +143,7 @@ def main() -> NoReturn:
     Compose only "exited with code 4".
     """
     output.make_safe()
-    code = _exit_code(functools.partial(cli.main, standalone_mode=False))
+    code = _exit_code(functools.partial(cli.main, prog_name=PROGRAM, standalone_mode=False))
     early.end_at_once()
     if (lost := output.lost()) and not code:
         _complain(

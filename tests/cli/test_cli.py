@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -194,11 +195,21 @@ def test_help_shows_examples_and_the_exit_codes() -> None:
         assert str(code.value) in shown
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_help_groups_the_commands_and_cuts_no_summary(width: int) -> None:
+    shown = CliRunner().invoke(main.cli, ["--help"], terminal_width=width).output
+    words = " ".join(shown.split())
+
+    assert [title for title in main.SECTIONS if f"{title}:\n" in shown] == list(main.SECTIONS)
+    assert [text for text in main.COMMANDS.values() if text not in words] == []
+    assert "..." not in shown.replace("[ARGS]...", "")
+
+
 def test_version_is_the_packages() -> None:
-    assert json.loads(c10k("version", "--json").stdout)["version"] in c10k("version").stdout
+    assert c10k("--version").stdout == f"c10k {version('c10k')}\n"
 
 
-@pytest.mark.parametrize("command", ["doctor --backend process", "version", "report kept"])
+@pytest.mark.parametrize("command", ["doctor --backend process", "servers", "report kept"])
 def test_a_current_directory_that_is_gone_is_named(tmp_path: Path, command: str) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -48,7 +48,7 @@ def test_sigint_during_the_imports_ends_with_130_and_no_traceback(
 
 def test_where_sigint_is_ignored_the_command_runs() -> None:
     done = subprocess.run(
-        ["env", "--ignore-signal=INT", sys.executable, "-m", "harness.cli", "version"],
+        ["env", "--ignore-signal=INT", sys.executable, "-m", "harness.cli", "--version"],
         capture_output=True,
         timeout=60,
     )

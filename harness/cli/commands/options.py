@@ -62,7 +62,9 @@ def backend(command: Command) -> Command:
 
 def json(command: Command) -> Command:
     """Add `--json`: data for programs instead of text."""
-    return click.option("--json", "as_json", is_flag=True, help="Print data for programs.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(
+        command
+    )
 
 
 def output_format(*kinds: str, written: str) -> Callable[[Command], Command]:
