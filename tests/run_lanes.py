@@ -8,6 +8,7 @@ failure. The run fails if a third of them fail, or any other test, or if a test 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -30,6 +31,7 @@ MOVED = ("drive", "full_disk", "process", "sweep")
 NO_TESTS = ("bad_servers", "foreign_servers", "data", "support", "__pycache__")
 PASSED, FAILED, NONE_SELECTED = 0, 1, 5  # of pytest; the others mean that it broke off
 INTERRUPTED = 130
+TEAR_DOWN_S = 60.0  # a campaign of a test ends in some seconds
 ONCE_MORE_MAX = 1 / 3
 SECOND = "others"
 LOCK = "C10K_LOCK"
@@ -71,6 +73,7 @@ def start(
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=out,
+        start_new_session=True,  # a Ctrl-C is for this process, which passes it on once
     )
 
 
@@ -112,15 +115,27 @@ def verdict(codes: Mapping[str, int], tallies: Mapping[str, Tally | None]) -> tu
 
 
 def ended(running: dict[str, subprocess.Popen[bytes]]) -> dict[str, int]:
-    """Wait for processes; their exit codes. A signal to this one ends them."""
+    """Wait for processes; their exit codes. A signal ends them with all that they started."""
     try:
         return {name: process.wait() for name, process in running.items()}
     finally:
-        for process in running.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-        for process in running.values():
-            process.wait()
+        left = [process for process in running.values() if process.poll() is None]
+        try:
+            for process in left:
+                process.send_signal(signal.SIGINT)  # pytest then tears down what its tests made
+            for process in left:
+                process.wait(TEAR_DOWN_S)
+        finally:
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def interruptible() -> None:
+    """Have SIGTERM and SIGHUP end the run as Ctrl-C does."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
 
 
 def both(work: Path, options: list[str]) -> dict[str, int]:
@@ -141,7 +156,7 @@ def both(work: Path, options: list[str]) -> dict[str, int]:
 
 def main() -> int:
     """Run both lanes, then what may run once more; the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruptible()
     with tempfile.TemporaryDirectory(prefix="lanes-") as directory:
         work = Path(directory)
         os.environ[LANES] = str(work / "lock")
@@ -164,5 +179,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         raise SystemExit(main())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
         raise SystemExit(INTERRUPTED) from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import run_lanes
 from lanes import LANES, TALLY, Tally
 from run_lanes import ROOT, lanes, tally_of, unfinished, verdict
+from serving import until
 
 
 def files(arguments: list[str]) -> set[Path]:
@@ -160,3 +163,52 @@ def test_a_process_that_a_test_ends_with_0_has_broken_off(
 
     assert done.returncode == run_lanes.PASSED
     assert "broke off" in unfinished({"one": done.returncode}, {"one": tally})
+
+
+SLEEPS = """
+import pathlib, time
+
+def test_sleeps():
+    pathlib.Path("begun").touch()
+    for _ in range(2):
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            with open("signals", "a") as file:
+                file.write("SIGINT ")
+            time.sleep(0.5)  # in which a second one would come
+            raise
+"""
+RUNS = """
+import pathlib, run_lanes
+run_lanes.ROOT = pathlib.Path.cwd()
+run_lanes.interruptible()
+try:
+    run_lanes.ended({"one": run_lanes.start("one", ["test_sleeps.py"], pathlib.Path.cwd())})
+except KeyboardInterrupt:
+    raise SystemExit(run_lanes.INTERRUPTED)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_terminals_group_reaches_each_process_once(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_sleeps.py").write_text(SLEEPS)
+    runner = subprocess.Popen(
+        [sys.executable, "-c", RUNS],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        assert until((tmp_path / "begun").exists)
+        os.killpg(runner.pid, number)
+
+        assert runner.wait(60) == run_lanes.INTERRUPTED
+    finally:
+        runner.kill()
+    assert (tmp_path / "signals").read_text() == "SIGINT "
