@@ -84,5 +84,6 @@ class Tally:
         if not path.exists():
             return None
         told = json.loads(path.read_text())
-        ids = {name: set(told.pop(name)) for name in ("begun", "timing", "failed")}
-        return cls(**told, **ids)
+        for name in ("begun", "timing", "failed"):
+            told[name] = set(told[name])
+        return cls(**told)

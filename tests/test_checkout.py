@@ -70,7 +70,7 @@ def install(directory: Path, interpreter: Path | str) -> str:
 
 def run(directory: Path) -> str:
     """What the installed command prints."""
-    command = ["sh", directory / ".venv/bin/c10k"]
+    command = ["sh", str(directory / ".venv/bin/c10k")]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 

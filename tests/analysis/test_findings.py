@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from lines import analyse
 
 from harness.analysis import Analysis, findings
-from harness.analysis.findings import Finding, Name, Quantity, Quote
+from harness.analysis.findings import Finding, Name, Quote
+from harness.analysis.wording import Quantity
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
@@ -51,7 +52,7 @@ def numbers_of(analysis: Analysis) -> set[float]:
         elif isinstance(value, int | float):
             yield float(value)
 
-    totals = {cell.memory.total for cell in analysis.cells if cell.memory}
+    totals = {cell.memory.total for cell in analysis.cells if cell.memory and cell.memory.total}
     return set(walk(asdict(analysis))) | totals
 
 

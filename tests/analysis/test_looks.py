@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -78,7 +78,7 @@ def paired(outcome: Outcome, ratio: float) -> Comparison:
     return Comparison(ratio, Interval(ratio, ratio), 0.95, outcome, 8)
 
 
-def ranks(names: str, outcomes: dict[str, Outcome]) -> dict[str, str]:
+def ranks(names: str, outcomes: Mapping[str, Outcome]) -> dict[str, str]:
     """Ranks of servers, the best first, of which pairs such as "ab" have these outcomes."""
     ratios = {"different": 1.2, "equivalent": 1.01, "inconclusive": 1.05}
     pairs = [
@@ -89,17 +89,17 @@ def ranks(names: str, outcomes: dict[str, Outcome]) -> dict[str, str]:
 
 
 def test_a_place_of_its_own_a_shared_rank_and_a_range() -> None:
-    apart = dict.fromkeys(("ab", "ac", "ad", "bc", "bd"), "different")
+    apart: dict[str, Outcome] = dict.fromkeys(("ab", "ac", "ad", "bc", "bd"), "different")
 
     assert ranks("abcd", apart | {"cd": "different"}) == {"a": "1", "b": "2", "c": "3", "d": "4"}
     assert ranks("abcd", apart | {"cd": "equivalent"}) == {"a": "1", "b": "2", "c": "3=", "d": "3="}
-    open_pair = apart | {"cd": "inconclusive"}
+    open_pair: dict[str, Outcome] = apart | {"cd": "inconclusive"}
     assert ranks("abcd", open_pair) == {"a": "1", "b": "2", "c": "3–4", "d": "3–4"}
 
 
 def test_servers_share_a_rank_only_where_every_pair_is_equivalent() -> None:
     """a is within 5 % of b and b of c, but a and c are not shown to be within 5 %."""
-    chain = {"ab": "equivalent", "bc": "equivalent"}
+    chain: dict[str, Outcome] = {"ab": "equivalent", "bc": "equivalent"}
 
     assert ranks("abc", chain | {"ac": "inconclusive"}) == dict.fromkeys("abc", "1–3")
     assert ranks("abc", chain | {"ac": "different"}) == {"a": "1–2", "b": "1–3", "c": "2–3"}
@@ -150,7 +150,7 @@ def test_how_many_more_blocks_would_settle_a_pair(ratio: float, sd: float, more:
         assert again is not None
         assert again.ratio == pytest.approx(same.ratio)
         decided += [4 * (look - 1)] if again.outcome != "inconclusive" else []
-    assert (decided or [None])[0] == more
+    assert (decided[0] if decided else None) == more
 
 
 def analysed(
@@ -191,7 +191,8 @@ def test_between_two_looks_no_verdict_changes() -> None:
     assert after.groups[0].pairs != between.groups[0].pairs
     pair = between.groups[0].pairs[0].comparison
     assert pair is not None
-    assert (pair.blocks, pair.confidence) == (8, pytest.approx(1 - 0.05 / 6 / 10))
+    assert pair.blocks == 8
+    assert pair.confidence == pytest.approx(1 - 0.05 / 6 / 10)
 
 
 def test_a_block_is_complete_when_every_trial_of_it_has_ended() -> None:
@@ -218,9 +219,10 @@ def test_the_pairs_of_another_cell_are_the_family_of_that_cell() -> None:
 
     assert levels["idle", 10_000] == pytest.approx(1 - 0.025 / 10)
     assert levels["idle", 100] == pytest.approx(1 - 0.025 / 15)
+    assert found.headline.key is not None
     assert found.contrast("poll", found.headline.key) is not None
     row = next(row for row in found.rows if row.variant == "poll")
-    assert (one := found.contrast("poll", found.headline.key))  # type: ignore[arg-type]
+    assert (one := found.contrast("poll", found.headline.key))
     assert one.comparison == row.comparison
 
 

@@ -27,7 +27,8 @@ S = 1_000_000_000
 
 
 def at(second: float, **programs: Program) -> Snapshot:
-    return Snapshot(round(second * S), "processes", dict(programs))
+    keyed: dict[tuple[int, int] | str, Program] = dict(programs.items())
+    return Snapshot(round(second * S), "processes", keyed)
 
 
 def used(before: Snapshot, after: Snapshot) -> dict[str, float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from discovering import discover
@@ -39,7 +39,7 @@ def subject(variant: Variant) -> Subject:
 SHIPPED = [v for v in select(discover(ROOT / "servers"), []) if v.file.process is not None]
 
 
-def case(variant: Variant, checks: str) -> Any:
+def case(variant: Variant, checks: Literal["quick", "full"]) -> Any:
     """A server as a parameter of the test, marked when it cannot be built or started here."""
     process = variant.file.process
     assert process is not None

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from echo_server import (
@@ -51,7 +52,10 @@ def test_a_connection_that_only_sits_in_the_backlog_is_not_established(bench: Be
     engine = bench.engine(address)
     for _ in range(5):
         engine.open()
-    connected = lambda: merge([engine.status()["ramp"]["connect_histogram"]])  # noqa: E731
+
+    def connected() -> Any:
+        return merge([engine.status()["ramp"]["connect_histogram"]])
+
     until(lambda: connected().get_total_count() == 5, "five connects")
 
     assert engine.status()["established"] == 0
@@ -246,7 +250,7 @@ engine.shutdown()
 
 def test_running_out_of_files_fails_the_rest_by_name(bench: Bench) -> None:
     address, _ = bench.serve(EchoServer)
-    directory = str(Path(__file__).parent)
+    directory = str(Path(__file__).parents[1] / "support")
     done = subprocess.run(
         [sys.executable, "-c", OPEN_WITH_FEW_FILES, directory, address],
         capture_output=True,

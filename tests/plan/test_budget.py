@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from harness.backends.process import ProcessBackend
 from harness.campaign import campaign_run, launch, resuming
+from harness.campaign.campaign_run import Request
 from harness.contract.errors import UsageError
 from harness.plan import budget, trial_plan
 from harness.plan.budget import BLOCKS_MAX
@@ -22,7 +23,7 @@ from harness.plan.profiles import profile as profiles
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def request(profile: str, servers: list[str], budget_s: float | None) -> launch.Request:
+def request(profile: str, servers: list[str], budget_s: float | None) -> Request:
     return launch.request_of(
         profile=profile,
         servers=servers,

@@ -64,7 +64,9 @@ def campaign(
 
     `others` adds payload, depth and churn there.
     """
-    steps = [{"connections": n, "cells": [_plan(*cell) for cell in _cells(n)]} for n in connections]
+    steps: list[dict[str, Any]] = [
+        {"connections": n, "cells": [_plan(*cell) for cell in _cells(n)]} for n in connections
+    ]
     if paced:
         steps[1]["cells"] += _paced_cells()
     if others:
@@ -185,8 +187,8 @@ def multiplied(
 
 def failed_cell(line: dict[str, Any], code: str, text: str) -> dict[str, Any]:
     """What is left of a cell that failed: who it was, and why."""
-    kept = ("schema", "campaign", "variant", "block", "trial", "attempt", "cell", "scenario")
-    kept += ("connections_requested", "active", "payload_bytes", "depth", "rate_offered_per_s")
+    who = ("schema", "campaign", "variant", "block", "trial", "attempt", "cell", "scenario")
+    kept = (*who, "connections_requested", "active", "payload_bytes", "depth", "rate_offered_per_s")
     return {name: line[name] for name in kept} | {"failure": {"code": code, "text": text}}
 
 
@@ -233,11 +235,11 @@ def _record(
     name: str, cell: dict[str, Any], dice: random.Random, drift: float
 ) -> dict[str, Any] | None:
     toy, connections = TOYS[name], cell["connections"]
-    ceiling = toy.limits["connections_max"] if toy.limits else None
+    ceiling: int | None = toy.limits["connections_max"] if toy.limits else None
     is_capped = ceiling is not None and connections > ceiling
     if is_capped and cell["scenario"] != "ramp":
         return None
-    held = ceiling if is_capped else connections
+    held = ceiling if is_capped and ceiling else connections
     line: dict[str, Any] = {
         "scenario": cell["scenario"],
         "connections_requested": connections,
