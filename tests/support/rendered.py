@@ -24,7 +24,7 @@ STORED = DATA / "rendered"
 DIGESTS = STORED / "digests.json"
 # Campaigns as they lie on the disk (`first-…`: of the first edition, whose profiles were cut to one
 # block of two servers), and one that is made up.
-ON_DISK = ("kept", "short", "first-quick", "first-standard")
+ON_DISK = ("kept", "short", "first-quick", "first-standard", "first-full")
 TOYS = "toys"
 CAMPAIGNS = (*ON_DISK, TOYS)
 COMPARED = (("kept", "short", "text"), ("kept", "short", "json"), (TOYS, TOYS, "md"))
