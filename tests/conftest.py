@@ -93,6 +93,8 @@ def pytest_runtest_makereport(
     """Count what passed or failed; a test that is skipped, also from inside, is neither."""
     report = yield
     tally.begun.add(item.nodeid)
+    file = item.nodeid.partition("::")[0]
+    tally.spent_s[file] = tally.spent_s.get(file, 0.0) + call.duration
     if report.failed or (report.when == "call" and not report.skipped):
         tally.count(item.nodeid, is_timing=_is_timing(item), is_failed=report.failed)
     return report

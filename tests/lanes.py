@@ -58,6 +58,7 @@ class Tally:
         timing: ids of those marked `timing` that passed or failed.
         failed: ids of those that failed, at whatever stage or stages.
         waited_s: time that this process waited for tests of other processes.
+        spent_s: {file of tests: time that its tests took, with their fixtures}.
     """
 
     collected: int = 0
@@ -65,6 +66,7 @@ class Tally:
     timing: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     waited_s: float = 0.0
+    spent_s: dict[str, float] = field(default_factory=dict)
 
     def count(self, name: str, *, is_timing: bool, is_failed: bool) -> None:
         """Add what a test came to: a pass or a failure."""

@@ -31,6 +31,7 @@ MOVED = ("drive", "full_disk", "process", "sweep")
 NO_TESTS = ("bad_servers", "foreign_servers", "data", "support", "__pycache__")
 PASSED, FAILED, NONE_SELECTED = 0, 1, 5  # of pytest; the others mean that it broke off
 INTERRUPTED = 130
+LONG_S = 15.0
 TEAR_DOWN_S = 60.0  # a campaign of a test ends in some seconds
 ONCE_MORE_MAX = 1 / 3
 SECOND = "others"
@@ -154,6 +155,21 @@ def both(work: Path, options: list[str]) -> dict[str, int]:
             sys.stdout.write((work / "second.log").read_text(errors="replace"))
 
 
+def longest(tallies: Mapping[str, Tally | None]) -> list[str]:
+    """Lines that tell where the time went: each lane, and its files that took long. Pure."""
+    told = []
+    for name, tally in tallies.items():
+        if tally is None:
+            continue
+        spent = sorted(tally.spent_s.items(), key=lambda one: -one[1])
+        told.append(
+            f"{name}: {sum(tally.spent_s.values()):.0f} s of tests, and {tally.waited_s:.0f} s "
+            "waited for tests that run alone"
+        )
+        told += [f"  {spent_s:4.0f} s  {file}" for file, spent_s in spent if spent_s >= LONG_S]
+    return told
+
+
 def main() -> int:
     """Run both lanes, then what may run once more; the exit code."""
     interruptible()
@@ -162,9 +178,7 @@ def main() -> int:
         os.environ[LANES] = str(work / "lock")
         codes = both(work, sys.argv[1:])
         tallies = {name: tally_of(name, work) for name in codes}
-        for name, tally in tallies.items():
-            if tally:
-                print(f"{name}: waited {tally.waited_s:.0f} s for tests that run alone")
+        print(*longest(tallies), sep="\n")
         again, why = verdict(codes, tallies)
         print(f"tests that run once more: {len(again)}", *again, sep="\n  ", flush=True)
         if again:

@@ -130,6 +130,18 @@ def names(ids: set[str]) -> list[str]:
     return sorted(name.partition("::")[2] for name in ids)
 
 
+def test_the_files_that_took_long_are_told_the_longest_first() -> None:
+    spent_s = {"tests/a.py": 20.4, "tests/b.py": 3.0, "tests/c.py": 100.0}
+
+    told = run_lanes.longest({"one": Tally(waited_s=7.0, spent_s=spent_s), "two": None})
+
+    assert told == [
+        "one: 123 s of tests, and 7 s waited for tests that run alone",
+        "   100 s  tests/c.py",
+        "    20 s  tests/a.py",
+    ]
+
+
 @pytest.mark.parametrize("slow", ["", "1"])
 def test_a_process_counts_each_test_that_passed_or_failed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str
