@@ -59,6 +59,7 @@ class Request:
     long a run of it may take, builds not included; without it nothing bounds that. `keep_going`:
     also where the self-test says that nothing can be ranked. `waves`: how the servers of a block
     are divided; all are up at once without it. `servers_per_wave`: the most of them in a wave.
+    `uncut`: the profile before its blocks were cut to the budget.
     """
 
     profile_name: str
@@ -75,6 +76,7 @@ class Request:
     servers_per_wave: int | None = None
     keep_going: bool = False
     waves: Waves | None = None
+    uncut: profiles.Profile | None = None
 
     @property
     def split(self) -> cpus.CpuSplit:

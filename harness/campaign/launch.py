@@ -143,7 +143,19 @@ def request_of(
         servers_per_wave=servers_per_wave or loaded.servers_per_wave,
         keep_going=keep_going,
     )
-    return _within_budget(_in_waves(request, room))
+    return planned(request, room)
+
+
+def planned(request: Request, room: waves.Amount) -> Request:
+    """The request in the waves that the room has, with the blocks that its budget has time for.
+
+    It may be planned again for another room: the blocks are those of the uncut profile.
+
+    Raises:
+        UsageError: the budget has no time for the blocks that a ranking needs.
+    """
+    uncut = request.uncut or request.profile
+    return _within_budget(_in_waves(replace(request, profile=uncut, uncut=uncut), room))
 
 
 def _in_waves(request: Request, room: waves.Amount) -> Request:
@@ -206,7 +218,7 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
         if resume is None and request.waves is not None:
             # What a killed campaign left had its part of the host when the waves were planned
             room = of_host(survey.limits(), backend.name)
-            request = _within_budget(_in_waves(request, room))
+            request = planned(request, room)
         answer = _examine(request, backend, progress)
         if resume is None:
             campaign = campaigns.create(request, backend)

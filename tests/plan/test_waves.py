@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -228,6 +229,19 @@ def test_what_is_planned_for_a_host_of_8_gb_passes_its_doctor_and_all_at_once_do
     assert apart.waves is not None
     assert apart.waves.because == ("memory", "open files", "epoll watches", "threads")
     assert 2 <= len(apart.waves.members) <= 4
+
+
+def test_a_plan_for_more_room_has_the_blocks_that_it_would_have_had_at_once() -> None:
+    of_host = room.of_host(SMALL, "process")
+    tight, roomy = replace(of_host, files=45_000), of_host
+    options: dict[str, Any] = {"servers": "@classic", "budget_s": 360.0}
+
+    narrow = requested(**options, room=tight)
+    wide = requested(**options, room=roomy)
+
+    assert narrow.profile.trials < wide.profile.trials
+    assert launch.planned(narrow, roomy) == wide
+    assert launch.planned(wide, tight) == narrow
 
 
 def test_budget_and_estimate_reckon_with_the_trials_of_the_anchor() -> None:
