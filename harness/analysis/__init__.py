@@ -1,4 +1,4 @@
-"""Trials → medians, intervals and ranks. Pure: records in, frozen values out."""
+"""Compute medians, intervals and ranks from the records of a campaign. Pure."""
 
 from __future__ import annotations
 

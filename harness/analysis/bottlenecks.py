@@ -1,4 +1,4 @@
-"""What limited each server in the headline cell, with the counts behind the sentence. Pure."""
+"""Find what limited each server in the headline cell, with the counts behind it. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from harness.analysis.findings import SWITCHES_MIN, Finding, Name, Part
 from harness.analysis.results import Analysis, Cell
 from harness.contract.stored_campaign import StoredHead
 
-# These ask every descriptor at each call, ready or not.
+# These calls examine every descriptor, ready or not.
 SCANNING = ("select", "poll")
 
 
 def find(head: StoredHead, analysis: Analysis) -> Iterator[Finding]:
-    """One finding per server whose counters tell."""
+    """Yield one finding per server whose counters show its limit."""
     architectures = {variant.name: variant.architecture for variant in head.variants}
     for cell in analysis.cells:
         if cell.key == analysis.headline.key and cell.efficiency:

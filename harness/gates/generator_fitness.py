@@ -1,11 +1,12 @@
-"""Is the generator fit to measure? Pure: figures of the scenes in, one row per check out.
+"""Judge whether the load generator is fit to measure. Pure: it makes one row per check.
 
 The scenes run where a trial's load runs (harness/load/selftest), against a server in the engine
-whose every fault is known. A check compares what was observed with what is true.
+whose faults are all known. A check compares the observed figures with the true ones.
 
-Rule 1: each check proves one part of a report, and says why. `ranking`: bytes, replies and messages
-in flight are counted right, and the generator loads a server as it was built to. `latency`: a time
-is measured right. A failed check takes away its part (harness/gates/proof_coverage.py).
+Rule 1: each check proves one part of a report, and a comment gives the reason. `ranking`: bytes,
+replies and messages in flight are counted correctly, and the generator reaches its full load.
+`latency`: times are measured correctly. A failed check removes its part from the report
+(harness/gates/proof_coverage.py).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from harness.gates.cell_checks import LITTLE_SHARE_MAX
 DISTRIBUTION_SHARE_MAX = 0.01
 STALL_SHARE_MAX = 0.03
 LATE_SHARE_MAX = 0.10
-# The engine reads the clock about three times per echo, which costs it 5 µs or more: 250 ns are
-# the most that leave it 85 % of its time. A clock that is not in the vDSO takes longer than that.
+# The engine reads the clock about three times per echo, which costs it 5 µs or more in all. Up to
+# 250 ns a read leave it 85 % of its time. A clock outside the vDSO takes longer.
 CLOCK_NS_MAX = 250.0
-# A message may leave this late before a cell of an open loop is refused (harness/gates).
+# A gate rejects a cell of an open loop whose messages leave later than this (harness/gates).
 LAG_US_MAX = 100.0
-# Far below what any host does; a generator that does not reach it is not the one that was built.
+# Far below the rate on any host; a generator that does not reach it is broken.
 CEILING_PER_S_MIN = 10_000.0
-# The scene of the kernel's listener, which no check is held against: an expected shape is.
+# The scene of the kernel's listener. No check judges it; an expected shape does.
 BACKLOG = "backlog"
 
 Figures = Mapping[str, Any]
@@ -36,9 +37,9 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One check: what was observed, what bound it is held to, and where that comes from.
+    """One check: what was observed, its bound, and the source of the bound.
 
-    `proves` is the part of a report that stands on it.
+    `proves` is the part of a report that depends on it.
     """
 
     id: str
@@ -52,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Selftest:
-    """All checks of one run, and the figures that they were made from."""
+    """All checks of one run, and the figures behind them."""
 
     rows: tuple[Row, ...]
     figures: Mapping[str, Figures]
@@ -60,7 +61,7 @@ class Selftest:
 
     @property
     def passed(self) -> bool:
-        """Whether the generator may be believed."""
+        """Whether all checks passed."""
         return all(row.verdict == "pass" for row in self.rows)
 
     def as_json(self) -> dict[str, object]:
@@ -89,7 +90,7 @@ class _Check:
 def judge(
     figures: Mapping[str, Figures], failures: Mapping[str, str], duration_s: float
 ) -> Selftest:
-    """Hold every check against the figures of its scene; a scene without figures fails them."""
+    """Judge every check by the figures of its scene; without figures it fails."""
     return Selftest(tuple(_rows(figures, failures)), figures, duration_s)
 
 
@@ -140,7 +141,7 @@ def _little(seen: Figures) -> tuple[str, bool]:
     product = seen["rate_times_latency"]
     held = abs(outstanding / active - 1) <= LITTLE_SHARE_MAX
     held &= abs(product / active - 1) <= LITTLE_SHARE_MAX + seen["edge_share"]
-    said = f"{active:,} messages: {outstanding:,.1f} under way, rate × latency {product:,.1f}"
+    said = f"{active:,} messages: {outstanding:,.1f} in flight, rate × latency {product:,.1f}"
     return said, held
 
 
@@ -190,7 +191,7 @@ def _distribution(seen: Figures) -> tuple[str, bool]:
 
 
 def _stall(seen: Figures) -> tuple[str, bool]:
-    # Of messages that are due at a fixed rate 1 % of the window's waited longer than this
+    # Of the messages due at a fixed rate, 1 % of the window's wait longer than this
     p99_s = seen["stall_s"] - seen["window_s"] / 100
     off = (seen["p99_s"] / p99_s - 1, seen["max_s"] / seen["stall_s"] - 1)
     said = f"p99 {seen['p99_s']:.3f} s, max {seen['max_s']:.3f} s"
@@ -198,22 +199,22 @@ def _stall(seen: Figures) -> tuple[str, bool]:
 
 
 CHECKS: Sequence[_Check] = (
-    # Messages in flight and the rate are counts: echoes per CPU second is made of the same counts
+    # Messages in flight and the rate are counts, which echoes per CPU second is computed from
     _Check(
         "little",
         "ceiling",
         "ranking",
         "Little's law holds",
-        f"both within {LITTLE_SHARE_MAX:.0%}, and the window's edges for the second",
+        f"both within {LITTLE_SHARE_MAX:.0%}; for the second, plus the window's edges",
         "Little 1961: L = λ·W",
         _little,
     ),
-    # The stall's messages are all counted, whatever their times: only the times are at stake
+    # The stall's messages are all counted, whatever their times; only the times can be wrong
     _Check(
         "stall",
         "stall",
         "latency",
-        "A server that stands still for 0.25 s of 2.5 s is seen by every message",
+        "Every message shows that a server stands still for 0.25 s of 2.5 s",
         f"p99 0.225 s and max 0.25 s, each ± {STALL_SHARE_MAX:.0%}",
         "Tene: latency counts from the intended send (coordinated omission)",
         _stall,
@@ -223,9 +224,9 @@ CHECKS: Sequence[_Check] = (
         "distribution",
         "distribution",
         "latency",
-        "A known distribution of latencies comes back",
+        "A known distribution of latencies is measured",
         f"± {DISTRIBUTION_SHARE_MAX:.0%}",
-        "each reply held back 20 to 200 ms by the null server",
+        "the null server delays each reply by 20 to 200 ms",
         _distribution,
     ),
     # An echo counts only if its bytes are right
@@ -234,11 +235,11 @@ CHECKS: Sequence[_Check] = (
         "corrupt",
         "ranking",
         "One wrong byte in a million is caught",
-        "each of them, and its connection given up",
+        "each of them, and its connection is closed",
         "counted by the null server that flipped them",
         _corrupt,
     ),
-    # A connection that ended must not be one that was held or served
+    # A connection that ended must not count as held or served
     _Check(
         "drop",
         "drop",
@@ -248,17 +249,17 @@ CHECKS: Sequence[_Check] = (
         "counted by the null server that dropped them",
         _drop,
     ),
-    # Their times alone show which replies are late; no reply is lost
+    # Only their times show which replies are late; no reply is lost
     _Check(
         "late",
         "late",
         "latency",
         "One late reply in a hundred is caught",
         f"1 % ± {LATE_SHARE_MAX:.0%} of it, and the others are not late",
-        "each hundredth held back by the null server",
+        "the null server delays each hundredth reply",
         _late,
     ),
-    # Servers are ranked under the load of the generator that was built, which does far more
+    # Servers are ranked under the generator's full load, which is far higher
     _Check(
         "ceiling",
         "ceiling",
@@ -273,19 +274,19 @@ CHECKS: Sequence[_Check] = (
         "clock",
         "overhead",
         "latency",
-        "A look at the clock",
+        "Reading the clock",
         f"≤ {CLOCK_NS_MAX:.0f} ns",
         "clock_gettime, 200,000 times",
         _clock,
     ),
-    # A message that leaves late is timed from when it was due; it is counted all the same
+    # A message that leaves late is timed from when it was due, and is counted in any case
     _Check(
         "wake-up",
         "overhead",
         "latency",
         "A timed wait ends in time",
         f"p50 ≤ {LAG_US_MAX:.0f} µs",
-        "500 waits of 0.4 ms, as late as the gate lets a message leave",
+        "500 waits of 0.4 ms; the bound is that of the gate for late messages",
         _lag,
     ),
 )
