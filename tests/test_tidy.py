@@ -36,8 +36,8 @@ VAGUE_NAMES = {"util", "utils", "helper", "helpers", "misc"}
 # Files whose prose is plain English: whoever rewrites more adds it here. docs/data.md is made from
 # harness/contract.
 PLAIN = re.compile(
-    r"(harness/(contract|host|backends|variants|plan|store|doctor|conformance|cli|report)|bench)/"
-    r".*\.py|README\.md|docs/.*\.md"
+    r"(harness/(contract|host|backends|variants|plan|store|gates|analysis|doctor|conformance|cli"
+    r"|report)|bench)/.*\.py|README\.md|docs/.*\.md"
 )
 # Words for people that texts used for machines, old-fashioned ones, and riddles.
 NOT_PLAIN = re.compile(

@@ -1,4 +1,4 @@
-"""Trials → means, intervals and ranks. Pure: records in, frozen values out."""
+"""Compute means, intervals and ranks from the records of a campaign. Pure."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from harness.analysis.findings import SWITCHES_MIN, Finding, Name, Part, fill
 from harness.analysis.results import Analysis, Cell
 from harness.contract.stored_campaign import StoredHead
 
-# These ask every descriptor at each call, ready or not.
+# These calls examine every descriptor, ready or not.
 SCANNING = ("select", "poll")
 # Less is not worth words
 SOFTIRQ_MIN = 0.01

@@ -1,4 +1,4 @@
-"""The data frame → one `Cell` per variant and point, over its trials."""
+"""Aggregate the data frame to one `Cell` per server and point, over its trials."""
 
 from __future__ import annotations
 
@@ -30,9 +30,10 @@ from harness.gates.calibration import SATURATED_BUSY_MIN
 
 
 def cells(frame: pd.DataFrame, anchor: str | None = None) -> tuple[Cell, ...]:
-    """Aggregate the used rows per variant and key, sorted by key and variant.
+    """Aggregate the used rows per server and key, sorted by key and server.
 
-    `anchor`: the server that is in every wave; None where the campaign has no waves.
+    Args:
+        anchor: the server that is in every wave; None if the campaign has no waves.
     """
     used = frame[frame["is_used"].astype(bool)]
     anchored = used[(used["variant"] == anchor) & used["status"].isin(USABLE)]
@@ -73,13 +74,13 @@ def _cell(variant: str, key: CellKey, rows: pd.DataFrame, anchor: Mapping[Place,
         self_delay_p99_us=_median(usable, "self_delay_p99_us"),
         connect_p50_us=_median(usable, "churn_connect_p50_us"),
         connect_p99_us=_estimate(usable, "churn_connect_p99_us"),
-        syscalls_tool=None,  # a text: mypy takes any field that is left for one of COLUMNS
+        syscalls_tool=None,  # a text: mypy takes any field that is missing here for one of COLUMNS
         **{name: _median(usable, name) for name in echo_costs.COLUMNS},
     )
 
 
 def _status(statuses: set[str]) -> str:
-    """A ceiling is a result; else what the usable trials are; else what stopped them."""
+    """Return the first status of the list below that a trial has."""
     for status in (
         CellStatus.CAPPED,
         CellStatus.NOISY,
@@ -132,7 +133,7 @@ def _by_place(rows: pd.DataFrame, column: str) -> dict[Place, float]:
 
 
 def _median(rows: pd.DataFrame, column: str) -> float | None:
-    # In lists: a cell has few rows and many columns, and each step of pandas costs 0.1 ms
+    # Lists, because a cell has few rows and many columns, and each step of pandas costs 0.1 ms
     known = [float(value) for value in rows[column].tolist() if _is_known(value)]
     return statistics.median(known) if known else None
 
@@ -152,7 +153,7 @@ def _latency(key: CellKey, rows: pd.DataFrame) -> Latency | None:
 def _memory(rows: pd.DataFrame) -> Memory | None:
     found = {kind: _median(rows, kind) for kind in MEMORY_KINDS}
     slab = _median(rows, "slab")
-    # No endpoint is free: others gave back more slab meanwhile than the connections took
+    # A connection always takes slab, so other processes must have released more than it took
     if slab is not None and slab <= 0:
         found["kernel"] = None
     memory = Memory(**found)
@@ -173,7 +174,7 @@ def _ramp(rows: pd.DataFrame) -> Ramp | None:
 
 
 def _timeline(rows: pd.DataFrame) -> tuple[tuple[float, float], ...]:
-    """Of the trial nearest to the median time, which stands for all: curves have no average."""
+    """Return the curve of the trial nearest to the median time; curves cannot be averaged."""
     drawn = [
         (seconds, line)
         for seconds, line in zip(rows["time_to_n_s"], rows["timeline"], strict=True)

@@ -1,8 +1,7 @@
-"""The A/A pair: one variant that ran twice in each block, against itself.
+"""Compare a server that ran twice in each block with itself (A/A).
 
-Whatever differs between the two is no difference of servers, so their ratio is the noise floor of
-the campaign: what the method makes of nothing. A pair that comes out different says that it makes
-too much of it.
+Nothing differs between the two but noise, so their ratio is the noise floor of the campaign. If the
+pair comes out as different, the method finds differences that do not exist.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from harness.contract.stored_campaign import StoredHead
 
 
 def names(head: StoredHead) -> dict[str, str]:
-    """{second name: the variant that it is} of `campaign.json`."""
+    """Return {second name: server} of a server that ran twice."""
     return {variant.name: variant.same_as for variant in head.variants if variant.same_as}
 
 
 def apart(head: StoredHead, cells: Sequence[Cell]) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
-    """The cells of the variants, and those of the second run of one of them."""
+    """Return the cells of the servers, and those of the second run of one of them."""
     second = names(head)
     return (
         tuple(cell for cell in cells if cell.variant not in second),
@@ -37,9 +36,9 @@ def distance(found: Comparison) -> float:
 def floor(
     head: StoredHead, cells: Sequence[Cell], control: Sequence[Cell], look: Look | None
 ) -> tuple[Contrast, ...]:
-    """The variant over itself at each cell with a figure in both, one family; none before a look.
+    """Compare the server with itself at each cell with a figure in both, as one family.
 
-    The same rule as that of a ranking: it is the rule that the pair is to test.
+    It uses the rule of a ranking, because the pair tests this rule. Empty before the first look.
     """
     if look is None:
         return ()

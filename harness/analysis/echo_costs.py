@@ -1,4 +1,4 @@
-"""What an echo of one cell was made of, from the raw counters of its record. Pure."""
+"""Compute the costs of an echo in one cell from the raw counters of its record. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from harness.contract.stored_cell import StoredCell, StoredSwitches
 
-# Of the time that the server's CPUs were not idle; steal is time that they did not have.
+# Kinds of ticks in which the server's CPUs were busy; during steal they did not run.
 BUSY_TICKS = ("user", "nice", "system", "irq", "softirq")
 COLUMNS = (
     "switches_per_echo",
@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 def columns(record: StoredCell) -> dict[str, float | None]:
-    """The columns of one record; None where a reading that it takes is missing."""
+    """Return the columns of one record; None if a counter that a column needs is missing."""
     voluntary = _switches(record, lambda switches: switches.voluntary)
     involuntary = _switches(record, lambda switches: switches.involuntary)
     known = voluntary is not None and involuntary is not None
@@ -35,7 +35,7 @@ def columns(record: StoredCell) -> dict[str, float | None]:
 
 
 def _waits(record: StoredCell) -> dict[str, float | None]:
-    """Echoes are those that the server read itself, between the same two moments as its waits."""
+    """Divide by the echoes that the server read between the same two moments as its waits."""
     waits, events, size = map(record.server.counters.get, ("waits", "events", "bytes_in"))
     echoes = size / record.payload_bytes if size and record.payload_bytes else None
     return {
@@ -45,7 +45,7 @@ def _waits(record: StoredCell) -> dict[str, float | None]:
 
 
 def _switches(record: StoredCell, kind: Callable[[StoredSwitches], float | None]) -> float | None:
-    if record.closing:  # the switches of a thread end with it, and with its connection
+    if record.closing:  # with its connection a thread ends, and its count of switches is lost
         return None
     rate, switches = record.echoes_per_s, record.server.switches
     count = kind(switches)

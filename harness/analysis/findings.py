@@ -1,8 +1,8 @@
-"""Sentences that the analysis supports, each with the numbers it is made of. Pure.
+"""Write sentences that the analysis supports, each with its numbers. Pure.
 
-Rule 1: a number enters a sentence as a `Quantity` taken from the analysis, never as text, so a
-test can prove that every number in a verdict occurs in the data.
-Rule 2: no finding without its comparison: what was not told apart is not ordered.
+Rule 1: a number enters a sentence as a `Quantity` from the analysis, never as text. So a test can
+prove that every number in a verdict occurs in the data.
+Rule 2: every order of servers in a finding has a comparison that supports it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ FIRST_NAMED_MAX = 4
 # A resource is worth a sentence where it costs twice the usual.
 OUTLIER_RATIO_MIN = 2.0
 OUTLIER_VARIANTS_MIN = 3
-# A loop that sleeps once for several events stays below; a thread per connection sleeps after each.
+# A loop that sleeps once for several events stays below. A thread per connection sleeps after each.
 SWITCHES_MIN = 0.5
-# A crossover is worth a sentence where the ratio to the best at least doubles with N.
+# A crossover gets a sentence if the ratio to the best at least doubles with N.
 GROWTH_MIN = 2.0
 
 Kind = Literal[
@@ -45,14 +45,14 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A variant, as it is written in a sentence."""
+    """The name of a server in a sentence."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Words that somebody else wrote: their numbers are not ours."""
+    """Words from another source, whose numbers are not from the analysis."""
 
     text: str
 
@@ -62,7 +62,7 @@ Part = str | Name | Quote | Quantity
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence, in parts, so that the report can set names apart."""
+    """One sentence, in parts, so that the report can emphasise names."""
 
     kind: Kind
     parts: tuple[Part, ...]
@@ -79,7 +79,7 @@ class Finding:
 
 
 def find(analysis: Analysis) -> tuple[Finding, ...]:
-    """All findings of a campaign, the most important first."""
+    """Return all findings of a campaign, the most important first."""
     found = [
         *_winners(analysis),
         *_growth(analysis),
@@ -125,7 +125,7 @@ def _winners(analysis: Analysis) -> Iterable[Finding]:
 
 
 def _contenders(group: RankGroup) -> list[Row]:
-    """All that may be first; where that is the best alone, and others may be as good, they too."""
+    """Return all that may be first; if only the best may, also those that do not differ from it."""
     ranked = [row for row in group.rows if row.places]
     first = [row for row in ranked if row.is_best or (row.places and row.places[0] == 1)]
     if len(first) > 1 or first[0].places == (1, 1):
@@ -136,7 +136,7 @@ def _contenders(group: RankGroup) -> list[Row]:
 
 
 def _unranked(analysis: Analysis) -> Finding:
-    """The reason is in the validity line alone."""
+    """Say that nothing is ranked. Only the validity line gives the reason."""
     yet = " yet" if analysis.unranked and analysis.unranked.waits else ""
     return Finding("unranked", (f"No server is ranked{yet}.",))
 
@@ -180,7 +180,7 @@ def _alone(group: RankGroup, key: CellKey, width: tuple[Part, ...]) -> Finding:
 
 
 def _growth(analysis: Analysis) -> Iterable[Finding]:
-    """Variants whose distance to the best grows from the smallest N to the headline's."""
+    """Yield servers whose distance to the best grows from the smallest N to the headline's."""
     key = analysis.headline.key
     if key is None:
         return
@@ -203,7 +203,7 @@ def _growth(analysis: Analysis) -> Iterable[Finding]:
 
 
 def _smallest(analysis: Analysis, variant: str, key: CellKey) -> Contrast | None:
-    """The contrast at the smallest N of the headline's scenario, when that is not the headline."""
+    """Return the contrast at the smallest N of the headline's scenario, below the headline's."""
     smaller = [
         one
         for one in analysis.contrasts
@@ -239,7 +239,7 @@ def _ceilings(analysis: Analysis) -> Iterable[Finding]:
 
 
 def _outliers(analysis: Analysis) -> Iterable[Finding]:
-    """Of each resource the variant that uses most, where that is worth a sentence."""
+    """Yield, for each resource, the server that uses far more than the median."""
     if most := _most(analysis, lambda row: row.memory_ratio):
         cell, ratio = most
         if cell.memory and (total := cell.memory.total) is not None:
@@ -275,7 +275,7 @@ def _generator(analysis: Analysis) -> Iterable[Finding]:
 
 
 def _noise(analysis: Analysis) -> Iterable[Finding]:
-    """The variant that ran twice: its worst cell where that differs, else the headline's."""
+    """Describe the server that ran twice: a cell where it differs from itself, or the headline."""
     differing = [one for one in analysis.floor if one.comparison.outcome == "different"]
     shown = differing or [one for one in analysis.floor if one.key == analysis.headline.key]
     shown = shown or list(analysis.floor)
@@ -296,7 +296,7 @@ def _noise(analysis: Analysis) -> Iterable[Finding]:
 
 
 def _joined(findings: Sequence[Finding]) -> Finding:
-    """Two sentences as one, with a semicolon."""
+    """Join sentences with semicolons."""
     parts: list[Part] = []
     for position, finding in enumerate(findings):
         is_last = position == len(findings) - 1

@@ -155,7 +155,7 @@ def _row(cell: StoredCell, facts: VariantFacts, *, is_used: bool) -> Row:
 
 
 def _derived(cell: StoredCell) -> dict[str, float | None]:
-    """Figures from raw counters, never from what the record derived itself."""
+    """Compute figures from raw counters, never from figures of the record."""
     echoes_per_cpu_s = _echoes_per_cpu_s(cell)
     connections = cell.connections_requested or 0.0
     derived: dict[str, float | None] = {
@@ -176,12 +176,11 @@ def _derived(cell: StoredCell) -> dict[str, float | None]:
 
 
 def _echoes_per_cpu_s(record: StoredCell) -> float | None:
-    """Echoes per second of server CPU. Too little CPU time is no figure; in a closed loop a gate
-    then voids the cell.
+    """Return echoes per second of server CPU; None with too little CPU time.
 
-    What the kernel charged and the echoes are of the same spans. Records from before that was read
-    have the run time of known processes, just outside the window's edges, hence over an interval
-    of its own.
+    In a closed loop a gate then voids the cell. The kernel's charge and the echoes cover the same
+    spans. Older records have the run time of known processes instead, over an interval of its own
+    just outside the window's edges.
     """
     cpu_ns = server_cpu_ns(record)
     if not cpu_ns or cpu_ns < SERVER_CPU_MS_MIN * 1e6:
@@ -233,5 +232,5 @@ def _missing(
 def _why_missing(outcome: StoredOutcome | None, default: str) -> str:
     if outcome is None or outcome.outcome != TrialEnd.FAILED:
         return default
-    text = outcome.text or outcome.code or "without a word"
+    text = outcome.text or outcome.code or "no reason given"
     return f"the trial failed before it: {text}"

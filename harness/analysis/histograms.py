@@ -1,4 +1,4 @@
-"""Merge the histograms of a cell's trials: percentiles are never averaged."""
+"""Merge the histograms of a cell's trials, because percentiles cannot be averaged."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from harness.engine import histogram
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 # Points of the percentile curve per factor of ten in 1 / (1 - p).
 CURVE_STEPS = 6
-# A percentile stands on the values beyond it: ten of them, as p99.9 takes 10,000 values.
+# Values that must lie beyond a percentile of the curve: as p99.9 needs 10,000 values.
 BEYOND_MIN = 10
 
 
 def merged_latency(encoded: Sequence[str], *, with_curve: bool = False) -> Latency | None:
-    """Merge histograms in the standard compressed encoding (base64); None when there is none.
+    """Merge histograms in the standard compressed encoding (base64); None without a value.
 
-    The package's mean walks every bucket in Python, 0.03 s for each cell; no mean is asked for.
+    It computes no mean: the package's mean visits every bucket in Python, 0.03 s for each cell.
     """
     merged = histogram.merge([])
     for text in encoded:

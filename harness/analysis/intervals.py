@@ -1,9 +1,8 @@
-"""Intervals, paired ratios and the three outcomes of a comparison. Pure arithmetic.
+"""Compute intervals, paired ratios and the three outcomes of a comparison. Pure arithmetic.
 
-Rule 1: the trial is the unit of repetition. n is a number of fresh server processes, never a
-number of requests.
-Rule 2: rates and times are compared as ratios, so means and intervals live on the log scale: the
-mean is the geometric one, and an interval is multiplicative.
+Rule 1: the trial is the unit of repetition. n counts fresh server processes, never requests.
+Rule 2: rates and times are compared as ratios, so means and intervals use the log scale. The mean
+is geometric, and an interval is multiplicative.
 Rule 3: fewer than three trials give no interval and no comparison.
 """
 
@@ -18,7 +17,7 @@ from typing import Literal
 from harness.analysis.series import Series
 from harness.gates import student_t
 
-# With two, a t interval is 12.7 standard errors either way, and next to nothing can be told.
+# With two, a t interval is ± 12.7 standard errors, too wide to be useful.
 TRIALS_MIN = 3
 CONFIDENCE = 0.95
 # The smallest effect of interest, for `different` and `equivalent` alike.
@@ -29,13 +28,13 @@ Outcome = Literal["different", "equivalent", "inconclusive"]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A confidence interval, in the unit of what it belongs to."""
+    """A confidence interval, in the unit of its quantity."""
 
     low: float
     high: float
 
     def contains(self, value: float) -> bool:
-        """Whether the value lies in it, its ends included."""
+        """Whether the value lies in it, ends included."""
         return self.low <= value <= self.high
 
 
@@ -43,7 +42,7 @@ class Interval:
 class Estimate:
     """One quantity over the trials of a cell.
 
-    The anchor of waves has several trials in a block: their geometric mean is its value there.
+    The anchor of waves has several trials in a block. Their geometric mean is its value there.
 
     Attributes:
         mean: geometric mean over the blocks, which the ratios of servers are made of.
@@ -78,11 +77,12 @@ class Comparison:
     """One server against another, over the blocks that have both.
 
     Attributes:
-        ratio: geometric mean of the first over the second: how many times slower the second is.
+        ratio: geometric mean of the first over the second: the factor by which the second is
+            slower.
         interval: of the ratio, at `confidence`.
         confidence: 1 − α of this comparison, which shares the error of its family.
         outcome: the verdict; "inconclusive" is printed as "not settled".
-        blocks: how many pairs.
+        blocks: number of pairs.
     """
 
     ratio: float
@@ -101,7 +101,7 @@ def estimate(series: Series) -> Estimate | None:
 
 
 def log_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """The t interval of the geometric mean; None with fewer than three values."""
+    """Return the t interval of the geometric mean; None with fewer than three values."""
     if len(values) < TRIALS_MIN:
         return None
     logs = [math.log(value) for value in values]
@@ -126,7 +126,7 @@ def compare(one: Series, other: Series, confidence: float = CONFIDENCE) -> Compa
 
 
 def outcome_of(ratio: float, interval: Interval) -> Outcome:
-    """The verdict on a ratio and its interval."""
+    """Return the verdict on a ratio and its interval."""
     if interval.low >= 1 - EFFECT_MIN and interval.high <= 1 + EFFECT_MIN:
         return "equivalent"
     excludes_one = interval.low > 1 or interval.high < 1

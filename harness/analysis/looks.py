@@ -1,10 +1,10 @@
-"""Looks at a growing campaign: when verdicts are made, and at which confidence. Pure.
+"""Decide when a growing campaign makes verdicts, and at which confidence. Pure.
 
 Rule 1: a campaign has looks at fixed numbers of blocks: the first after the planned ones
 (`trials` of the profile), then one every `LOOK_STEP` blocks. Verdicts use the blocks of the last
-look only; between two looks no verdict changes.
+look only, so no verdict changes between two looks.
 Rule 2: look j spends α / (j (j + 1)) of the error α. The shares of any number of looks add up to
-α at most, so stopping as soon as everything is settled costs nothing: the probability of a false
+α at most. A campaign may therefore stop once it is settled: the probability of a false
 verdict at any look is at most α. This is alpha spending (Lan & DeMets 1983, Biometrika 70, 659)
 with a union bound over the looks, which holds whatever the dependence between them.
 Rule 3: at a look all pairs of a family share its α evenly (Bonferroni). The intervals that a report
@@ -28,7 +28,7 @@ from harness.plan.profiles.profile import LOOK_STEP
 from harness.plan.trial_plan import CALIBRATION_BLOCK
 
 ALPHA = 1 - CONFIDENCE
-# A pair that none of so many later looks would settle lies near the bound between two outcomes.
+# A pair that none of this many later looks would settle lies near the bound of two outcomes.
 FORESEEN_LOOKS = 10
 
 
@@ -41,7 +41,7 @@ class Look:
 
     @property
     def alpha(self) -> float:
-        """The share of the error that it spends."""
+        """The share of the error α that it spends."""
         return ALPHA / (self.number * (self.number + 1))
 
     @property
@@ -50,26 +50,26 @@ class Look:
         return Look(self.number + 1, self.blocks + LOOK_STEP)
 
     def until(self, series: Series) -> Series:
-        """The values of its blocks."""
+        """Return the values of its blocks."""
         return series.until(self.blocks)
 
     def confidence(self, servers: int) -> float:
-        """The confidence of each interval when all pairs of `servers` are compared."""
+        """Return the confidence of each interval if all pairs of `servers` are compared."""
         return self.confidence_of(servers * (servers - 1) // 2)
 
     def confidence_of(self, comparisons: int) -> float:
-        """The confidence of each interval in a family of `comparisons`."""
+        """Return the confidence of each interval in a family of `comparisons`."""
         return 1 - self.alpha / max(1, comparisons)
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """How far a campaign is.
+    """The progress of a campaign.
 
     Attributes:
         first: blocks at the first look; 0 without a plan.
         planned: blocks of the plan.
-        completed: blocks, from the first, each of whose trials has an outcome.
+        completed: blocks from the first on whose trials all have an outcome.
     """
 
     first: int = 0
@@ -82,7 +82,7 @@ class Looks:
         return self.at(self.completed)
 
     def at(self, blocks: int) -> Look | None:
-        """The last look that a campaign of that many completed blocks has had."""
+        """Return the last look of a campaign with that many completed blocks."""
         if self.first < 1 or blocks < self.first:
             return None
         later = (blocks - self.first) // LOOK_STEP
@@ -94,7 +94,7 @@ class Looks:
 
 
 def of_campaign(head: StoredHead, outcomes: Sequence[StoredOutcome]) -> Looks:
-    """Where the campaign of `campaign.json` with those lines of `outcomes.jsonl` is."""
+    """Return the progress of a campaign, by its plan and the trials that ended."""
     blocks: dict[int, set[str]] = defaultdict(set)
     for trial in head.plan:
         blocks[trial.block].add(trial.id)
@@ -108,9 +108,9 @@ def of_campaign(head: StoredHead, outcomes: Sequence[StoredOutcome]) -> Looks:
 def compare_all(
     values: Mapping[str, Series], look: Look
 ) -> dict[tuple[str, str], Comparison | None]:
-    """Compare each pair of servers at a look, the one that comes first in `values` over the other.
+    """Compare each pair of servers at a look: the first in `values` over the other.
 
-    None: the two share fewer than three blocks. Such a pair counts in the family all the same.
+    None: the two share fewer than three blocks. Such a pair also counts in the family.
     """
     confidence = look.confidence(len(values))
     cut = {name: look.until(own) for name, own in values.items()}
@@ -121,10 +121,10 @@ def compare_all(
 
 
 def blocks_to_settle(found: Comparison, look: Look) -> int | None:
-    """How many blocks after those of `look` would settle a pair, if it went on as it did.
+    """Return how many blocks after those of `look` would settle a pair at its present spread.
 
-    None when the pair is settled by none of the next `FORESEEN_LOOKS` looks: its ratio is so close
-    to 1 ± 5 % that no number of blocks is likely to tell on which side it lies.
+    None if none of the next `FORESEEN_LOOKS` looks would settle it. Its ratio is then so close to
+    1 ± 5 % that more blocks are unlikely to show on which side it lies.
     """
     middle = math.log(found.ratio)
     half = math.log(found.interval.high / found.interval.low) / 2

@@ -1,8 +1,8 @@
-"""Ranks that claim no more than was shown: a range of places for each server. Pure.
+"""Compute the range of places of each server that the comparisons support. Pure.
 
-A server's best possible place is behind all that are shown to be better, its worst in front of all
-that are shown to be worse. Equivalence is not transitive: three servers, each within 5 % of the
-next, may be 8 % apart. So servers share a rank only where every pair of them is equivalent.
+A server's best possible place is after all servers that are better, its worst before all that are
+worse. Equivalence is not transitive: of three servers, each within 5 % of the next, the outer two
+may be 8 % apart. So servers share a rank only if every pair of them is equivalent.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from harness.plan.profiles.profile import LOOK_STEP
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one server stands among those that are ranked.
+    """The place of one server among the ranked ones.
 
     Attributes:
         best, worst: its possible places, from 1.
-        rank: "2" for one place, "1=" where it is shared, "1–3" otherwise.
+        rank: "2" for one place, "1=" if it is shared, "1–3" otherwise.
         is_settled: whether every pair with it is different or equivalent.
-        blocks_to_settle: about how many more blocks would settle all of its pairs; None when it is
-            settled, and when more blocks are unlikely to.
+        blocks_to_settle: about how many more blocks would settle all of its pairs; None if it is
+            settled, or if more blocks are unlikely to settle it.
     """
 
     best: int
@@ -35,7 +35,7 @@ class Place:
 
 
 def places(names: Sequence[str], pairs: Sequence[Pair], look: Look) -> dict[str, Place]:
-    """Place each of `names` by the pairs in which both are of them."""
+    """Return the place of each of `names`, by the pairs of these servers."""
     known = set(names)
     among = [pair for pair in pairs if {pair.one, pair.other} <= known]
     ranges = {name: _range(name, among, len(names)) for name in names}
@@ -63,7 +63,7 @@ def _place(
 
 
 def _is_shared(names: set[str], pairs: Sequence[Pair]) -> bool:
-    """Whether several servers are equivalent, every pair of them."""
+    """Whether every pair of several servers is equivalent."""
     among = [pair for pair in pairs if {pair.one, pair.other} <= names]
     return bool(among) and all(
         pair.comparison is not None and pair.comparison.outcome == "equivalent" for pair in among
@@ -71,8 +71,10 @@ def _is_shared(names: set[str], pairs: Sequence[Pair]) -> bool:
 
 
 def _more(pairs: Sequence[Pair], look: Look) -> int | None:
-    """Blocks until the last unsettled pair is settled. One that shares too few blocks to be
-    compared takes one more look at least."""
+    """Return the blocks until the last unsettled pair is settled; None if that is unlikely.
+
+    A pair that shares too few blocks for a comparison takes at least one more look.
+    """
     counts = [
         blocks_to_settle(pair.comparison, look) if pair.comparison else LOOK_STEP
         for pair in pairs

@@ -1,8 +1,8 @@
-"""Take out of the frame what no self-test of the generator vouches for.
+"""Remove from the frame the figures that no self-test of the generator proves.
 
-Rule 1: where some blocks can rank, usable cells of the others are `unproven`: shown with the
-reason, and in no figure. Where no block can, all figures stay and none ranks (ranking.py).
-Rule 2: latencies of a block whose latency part is not proven are not there.
+Rule 1: if some blocks can rank, usable cells of the others become `unproven`. They are shown with
+the reason, and are in no figure. If no block can rank, all figures stay, but no server is ranked.
+Rule 2: latencies of a block whose latency part is not proven are removed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pandas as pd
 from harness.contract.stored_campaign import StoredHead
 from harness.gates import USABLE, proof_coverage
 
-# All columns that hold a time of a message or of connect(): the histogram is one as well.
+# The columns with times of messages or of connect(), but for the histogram.
 LATENCIES = (
     "connect_p99_us",
     "hello_p99_us",
@@ -23,7 +23,7 @@ LATENCIES = (
 
 
 def proven(head: StoredHead, frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame without what is not vouched for; the rows stay."""
+    """Return the frame without unproven figures; the rows stay."""
     blocks = sorted(set(map(int, frame["block"])))
     unranked = proof_coverage.without(head, "ranking", blocks)
     untimed = proof_coverage.without(head, "latency", blocks)

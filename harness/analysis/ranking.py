@@ -3,7 +3,7 @@
 Rule 1: one cell ranks: `idle`, 10,000 open connections, 100 of them active.
 Rule 2: all pairs of the servers that can be ranked are compared, by the paired log-ratio over the
 blocks of the last look (harness/analysis/looks.py).
-Rule 3: what is not comparable is not ranked: other widths, experiments, void cells, ceilings.
+Rule 3: only comparable servers are ranked: of one width, not experimental, and with a usable cell.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.contract.statuses import CellStatus, FailureCode
 from harness.contract.stored_campaign import StoredHead, StoredVariant
 from harness.gates import proof_coverage
 
-# The headline: many connections, of which few are active, as the C10K problem has it.
+# The headline: many connections, few of them active, as in the C10K problem.
 HEADLINE_SCENARIO = "idle"
 HEADLINE_CONNECTIONS = 10_000
 HEADLINE_ACTIVE = 100
@@ -36,7 +36,7 @@ Values = Mapping[str, Series]
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """What the rows of all groups are made from."""
+    """The values that the rows of all groups are made from."""
 
     chosen: Headline
     at_headline: Mapping[str, Cell]
@@ -71,7 +71,7 @@ class _Context:
 
 
 def barred(head: StoredHead) -> dict[str, str]:
-    """Servers that are never ranked, whatever is measured: `experimental` or `nonconforming`."""
+    """Return {server: `experimental` or `nonconforming`} of those that are never ranked."""
     bars = {}
     for variant in head.variants:
         if variant.status == "experimental":
@@ -82,7 +82,7 @@ def barred(head: StoredHead) -> dict[str, str]:
 
 
 def headline(head: StoredHead, cells: Sequence[Cell]) -> Headline:
-    """The cell that ranks, or else the largest `idle` cell and why it does not rank."""
+    """Return the cell that ranks, or else the largest `idle` cell and why it does not rank."""
     planned = planned_keys(head) | {cell.key for cell in cells}
     idle = sorted(
         (key for key in planned if key.scenario == HEADLINE_SCENARIO), key=lambda key: key.order
@@ -99,7 +99,7 @@ def headline(head: StoredHead, cells: Sequence[Cell]) -> Headline:
 
 
 def _why_not(head: StoredHead, *, is_exact: bool) -> tuple[str, str, str]:
-    """Why this campaign cannot rank: code, reason and advice; empty when it can."""
+    """Return why this campaign cannot rank: code, reason and advice; empty if it can."""
     if not head.profile.ranked:
         why = f"profile {head.profile.title} is never ranked"
         return "profile", why, "Run one that ranks, such as `c10k run --profile quick`"
@@ -117,7 +117,7 @@ def _why_not(head: StoredHead, *, is_exact: bool) -> tuple[str, str, str]:
 def rank(
     head: StoredHead, chosen: Headline, cells: Sequence[Cell], looks: Looks
 ) -> tuple[RankGroup, ...]:
-    """Rank the variants of the campaign in groups of the same width."""
+    """Rank the servers of the campaign in groups of the same width."""
     at_headline = {cell.variant: cell for cell in cells if cell.key == chosen.key}
     context = _Context(
         chosen,
@@ -136,7 +136,7 @@ def rank(
 
 
 def before_the_first_look(looks: Looks) -> str:
-    """Why a campaign that has no look yet ranks nothing."""
+    """Return why a campaign before its first look ranks nothing."""
     verb = "is" if looks.completed == 1 else "are"
     return (
         f"{looks.completed} of {looks.planned} blocks {verb} measured, "
@@ -153,8 +153,8 @@ def contrasts(
 ) -> tuple[Contrast, ...]:
     """Compare the best of each group with its others at every cell with traffic.
 
-    The family of a cell is that of the headline's: all pairs of the group's servers that can be
-    ranked. An experimental one is compared at the same confidence, and is outside the family.
+    As at the headline, the family of a cell is all pairs of the group's servers that can rank.
+    An experimental server is compared at the same confidence, and is outside the family.
     """
     if look is None:
         return ()
@@ -182,7 +182,7 @@ def _against(best: str, key: CellKey, values: Values, confidence: float) -> Iter
 
 
 def _values(cells: Iterable[Cell], look: Look) -> dict[str, Series]:
-    """The headline's figure by block, of those that have one in a block of the look."""
+    """Return each server's figure by block; only servers with one in a block of the look."""
     found = {cell.variant: look.until(cell.efficiency.series) for cell in cells if cell.efficiency}
     return {name: series for name, series in found.items() if series.values}
 
@@ -192,7 +192,7 @@ def _is_usable(cell: Cell) -> bool:
 
 
 def _held(chosen: Headline, cells: Sequence[Cell]) -> dict[str, int]:
-    """The connections that each variant held at the headline's N: lowest of all its cells there."""
+    """Return the connections that each server held at the headline's N, the lowest of its cells."""
     held: dict[str, int] = {}
     for cell in cells:
         if chosen.key and cell.key.connections == chosen.key.connections and cell.held is not None:
@@ -203,7 +203,7 @@ def _held(chosen: Headline, cells: Sequence[Cell]) -> dict[str, int]:
 def _to_median(
     cells: Mapping[str, Cell], value_of: Callable[[Cell], float | None]
 ) -> dict[str, float]:
-    """A figure of each cell that has it, over the median of all of them."""
+    """Return a figure of each cell that has it, divided by the median of all of them."""
     values = {name: value_of(cell) for name, cell in cells.items()}
     known = {name: value for name, value in values.items() if value is not None}
     if not known or (middle := statistics.median(known.values())) <= 0:
@@ -212,7 +212,7 @@ def _to_median(
 
 
 def _variants(head: StoredHead, at_headline: Mapping[str, Cell]) -> list[StoredVariant]:
-    """The campaign's variants, and those that only the records know."""
+    """Return the campaign's servers, and those that only the records have."""
     declared = [one for one in head.variants if one.name and not one.same_as]
     names = {variant.name for variant in declared}
     return [*declared, *(StoredVariant(name=name) for name in sorted(set(at_headline) - names))]
@@ -241,7 +241,10 @@ def _group(workers: str, variants: Sequence[StoredVariant], context: _Context) -
 def _compared(
     cells: Sequence[Cell], look: Look | None
 ) -> tuple[str | None, dict[str, Comparison], tuple[Pair, ...]]:
-    """The best of those that share three blocks with another, it over the others, and all pairs."""
+    """Return the best server, its comparisons with the others, and all pairs.
+
+    The best is the first that shares three blocks with another.
+    """
     if look is None:
         return None, {}, ()
     values = _values(cells, look)
@@ -265,12 +268,12 @@ def _at_look(cell: Cell, look: Look | None) -> Estimate | None:
 
 
 def _level(series: Series) -> float:
-    """What servers are put in order by; in waves as they are compared, through the anchor."""
+    """Return the value that sorts the servers; with waves it goes through the anchor."""
     return statistics.geometric_mean((series.levelled or series.by_block).values())
 
 
 def _note(variant: StoredVariant, chosen: Headline, cell: Cell | None) -> str:
-    """Why the variant cannot be ranked; empty when it can."""
+    """Return why the server cannot be ranked; empty if it can."""
     if cell is None:
         return "not measured"
     if cell.status in (CellStatus.CAPPED, CellStatus.UNPROVEN, CellStatus.VOID, CellStatus.MISSING):
@@ -297,6 +300,6 @@ def _thin(best: str | None, cell: Cell, looks: Looks) -> str:
 
 
 def _unranked_order(row: Row) -> tuple[bool, float, str]:
-    """Those with a figure first, the highest on top."""
+    """Sort servers with a figure first, the highest on top."""
     found = row.cell.efficiency if row.cell else None
     return (found is None, -found.mean if found else 0.0, row.variant)

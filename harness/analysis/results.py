@@ -1,4 +1,4 @@
-"""What the analysis hands on: plain frozen values, from which findings and report are made."""
+"""Define the results of the analysis: frozen values that findings and report are made from."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SCENARIO_ORDER = ("ramp", "idle", "active")
 
 @dataclass(frozen=True, slots=True)
 class CellKey:
-    """What was measured, whichever the variant.
+    """A point of measurement, the same for all servers.
 
     Attributes:
-        rate_offered_per_s: of an open loop whose rate all variants share.
-        rate_share: of an open loop whose rate is this share of the variant's own capacity; the
-            rate itself, being each variant's own, is in the cell.
-        closing: how connections end in churn; None where they stay.
+        rate_offered_per_s: of an open loop whose rate all servers share.
+        rate_share: of an open loop whose rate is this share of the server's own capacity; the cell
+            has the rate itself, because each server has its own.
+        closing: how connections end in churn; None if they stay open.
     """
 
     scenario: str
@@ -35,12 +35,12 @@ class CellKey:
 
     @property
     def is_open_loop(self) -> bool:
-        """Whether its messages left at a fixed rate, whatever came back."""
+        """Whether its messages left at a fixed rate."""
         return self.rate_offered_per_s is not None or self.rate_share is not None
 
     @property
     def order(self) -> tuple[int, str, int, int, int, int, float, float, str]:
-        """Sorts scenarios as profiles name them, then by size."""
+        """The key for sorting: scenarios in the order of profiles, then by size."""
         known = self.scenario in SCENARIO_ORDER
         place = SCENARIO_ORDER.index(self.scenario) if known else len(SCENARIO_ORDER)
         return (
@@ -58,7 +58,7 @@ class CellKey:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why cells are not valid: a gate's code, one text of it, and in how many trials it tripped."""
+    """Why cells are not valid: a gate's code, one text of it, and the number of its trials."""
 
     code: str
     text: str
@@ -70,8 +70,8 @@ class Latency:
     """Percentiles in µs of the merged histogram; p999 is None below 10,000 values.
 
     Attributes:
-        curve: `(1 / (1 - p), µs)` from the median outwards, as far as ten values lie beyond; kept
-            of open loops alone, since only theirs is a latency that a client sees.
+        curve: `(1 / (1 - p), µs)` from the median outwards, as far as ten values lie beyond. Only
+            open loops have one, because a client sees only their latency.
     """
 
     p50: float
@@ -85,7 +85,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes per connection above the baseline, by kind; None where it was not observed."""
+    """Bytes per connection above the baseline, by kind; None if it was not observed."""
 
     user: float | None
     stack: float | None
@@ -94,7 +94,7 @@ class Memory:
 
     @property
     def total(self) -> float | None:
-        """Of all kinds; None without user or kernel memory, as a part is no total."""
+        """The sum of all kinds; None without user or kernel memory, because a part is no total."""
         if self.user is None or self.kernel is None:
             return None
         return sum(value for _, value in self.observed)
@@ -108,14 +108,14 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Ramp:
-    """How the connections were opened.
+    """Figures of the opening of the connections.
 
     Attributes:
         time_to_n_s: from the first connect to the last verified hello.
         connect_p99_us: median over trials of the p99 of connect().
         hello_p99_us: median over trials of the p99 of the first echo.
-        failed: connections that were never established, most of all trials.
-        overflows: ListenOverflows, most of all trials.
+        failed: connections that were never established; the maximum of all trials.
+        overflows: ListenOverflows; the maximum of all trials.
         timeline: `(ms since the first connect, established)` of the median trial.
     """
 
@@ -129,7 +129,7 @@ class Ramp:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell of one variant over its trials.
+    """One cell of one server over its trials.
 
     Unproven, void, capped and missing trials are counted and explained, and stay out of every
     figure.
@@ -137,25 +137,26 @@ class Cell:
     Attributes:
         status: valid | noisy | unproven | void | capped | missing.
         counts: trials by status, without the zeros.
-        held: connections established, lowest of all trials that say; None when none does.
+        held: connections established, the lowest of all trials that show it; None if none does.
         efficiency: echoes per second of server CPU time.
         rate: echoes per second.
-        saturated: whether the server's CPUs were busy enough for `rate` to be its capacity.
-        server_busy: share of the server CPUs' time, median.
-        generator_busy: share of the load CPUs' time in which it had something to do, as its gate
-            judges it, median.
+        saturated: whether the server's CPUs were so busy that `rate` is its capacity.
+        server_busy: busy share of the server's CPUs, median.
+        generator_busy: share of the load's CPUs that it used for work, as its gate judges it,
+            median.
         cpu_us_per_echo: server CPU time.
         offered_per_s: the rate of an open loop, median.
-        self_delay_p99_us: p99 of what the generator itself added to a latency of an open loop,
+        self_delay_p99_us: p99 of the time that the generator added to a latency of an open loop,
             median.
         waits_per_echo: calls that only wait, as the server counted them itself.
-        events_per_wake_up: descriptors that such a call reported; None where nothing waits so.
-        syscalls_per_echo: what an x-ray counted besides waits and locks, and the waits of this very
-            cell; None where the server waits and does not count how often.
-        syscalls_tool: what the x-ray counted with.
-        voluntary_per_echo: context switches of threads that went to sleep by themselves.
-        involuntary_per_echo: those of threads that the scheduler put aside.
-        user_share, system_share, softirq_share: of the time that the server's CPUs were busy.
+        events_per_wake_up: descriptors that such a call reported; None if the server has no such
+            call.
+        syscalls_per_echo: calls that an x-ray counted, without waits and locks, plus the waits of
+            this cell; None if the server waits and does not count how often.
+        syscalls_tool: the tool that counted in the x-ray.
+        voluntary_per_echo: context switches of threads that went to sleep.
+        involuntary_per_echo: context switches of threads that the scheduler interrupted.
+        user_share, system_share, softirq_share: of the time in which the server's CPUs were busy.
         connect_p50_us, connect_p99_us: of connect() in churn, over trials.
         void_by_itself: trials that are void for a reason that no busy host causes.
     """
@@ -193,7 +194,7 @@ class Cell:
     void_by_itself: int = 0
 
     def count(self, status: str) -> int:
-        """How many of its trials have that status."""
+        """Return how many of its trials have that status."""
         return dict(self.counts).get(status, 0)
 
 
@@ -202,9 +203,9 @@ class Headline:
     """The one cell that ranks.
 
     Attributes:
-        key: the cell, or None when the plan has no idle cell.
-        is_ranked: whether this campaign can rank at all.
-        why_not: one sentence when it cannot; `advice` says what to do and `code` names the reason.
+        key: the cell, or None if the plan has no idle cell.
+        is_ranked: whether this campaign can rank.
+        why_not: one sentence if it cannot; `advice` says what to do and `code` names the reason.
     """
 
     key: CellKey | None
@@ -241,7 +242,7 @@ class Pair:
     """Two servers that can be ranked, at the headline.
 
     Attributes:
-        comparison: of `one` over `other`, None when they share fewer than three blocks.
+        comparison: of `one` over `other`; None if they share fewer than three blocks.
     """
 
     one: str
@@ -250,26 +251,26 @@ class Pair:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the two are shown to be different, or equivalent."""
+        """Whether the two are different or equivalent."""
         return self.comparison is not None and self.comparison.outcome != "inconclusive"
 
     @property
     def better(self) -> str | None:
-        """The one that is shown to be better; None when neither is."""
+        """The better one; None if neither is."""
         if self.comparison is None or self.comparison.outcome != "different":
             return None
         return self.one if self.comparison.ratio > 1 else self.other
 
     @property
     def worse(self) -> str | None:
-        """The one that is shown to be worse; None when neither is."""
+        """The worse one; None if neither is."""
         better = self.better
         return None if better is None else self.other if better == self.one else self.one
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One variant at the headline.
+    """One server at the headline.
 
     Attributes:
         rank: "2", "1=" where it is shared, "1–3" where it is not settled, "—" without a rank.
@@ -304,7 +305,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RankGroup:
-    """Variants of one width, which alone are comparable; `pairs` are all that can be ranked."""
+    """Servers of one width, which are comparable; `pairs` has all pairs that can be ranked."""
 
     workers: str
     rows: tuple[Row, ...]
@@ -313,9 +314,9 @@ class RankGroup:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A variant against the best of its group, at any cell with traffic.
+    """A server compared with the best of its group, at any cell with traffic.
 
-    The best is the headline's, so its own cells elsewhere may be the slower ones.
+    The best is the one of the headline, so at other cells it may be the slower one.
     """
 
     variant: str
@@ -329,12 +330,12 @@ class Analysis:
     """All that was computed from one campaign.
 
     Attributes:
-        superseded: records of attempts that a later one replaced; in the data, in no figure.
-        ranked_void: whether a cell that was to be ranked is void.
-        looks: how many blocks there are, and which look the verdicts are of.
-        unranked: why nothing is ranked; None when something is.
-        control: cells of the second run of the variant that runs twice; in no figure.
-        floor: that variant against itself, the noise floor; empty without such a pair.
+        superseded: number of records that a later attempt replaced; they are in no figure.
+        ranked_void: whether a cell that the ranking needs is void.
+        looks: the progress of the campaign, which gives the look of the verdicts.
+        unranked: why nothing is ranked; None if a server is.
+        control: cells of the second run of the server that runs twice; in no figure.
+        floor: that server compared with itself, the noise floor; empty without such a pair.
     """
 
     headline: Headline
@@ -349,12 +350,12 @@ class Analysis:
     floor: tuple[Contrast, ...] = ()
 
     def cell(self, variant: str, key: CellKey | None) -> Cell | None:
-        """The cell of `variant` at `key`, or None."""
+        """Return the cell of `variant` at `key`, or None."""
         found = (cell for cell in self.cells if cell.variant == variant and cell.key == key)
         return next(found, None)
 
     def contrast(self, variant: str, key: CellKey) -> Contrast | None:
-        """The contrast of `variant` at `key`, or None."""
+        """Return the contrast of `variant` at `key`, or None."""
         found = (one for one in self.contrasts if one.variant == variant and one.key == key)
         return next(found, None)
 

@@ -1,10 +1,10 @@
-"""One quantity of one server by block and wave, and its ratio to another server's. Pure.
+"""Hold one quantity of one server by block and wave, and compute its ratio to another's. Pure.
 
-Rule 1: two servers are paired inside a block. Where a wave has both, they are compared in it.
-Rule 2: two servers of different waves are compared through the anchor, which is in every wave: each
-as its ratio to the anchor in its own wave, so the drift between the waves cancels out. The anchor's
-own noise comes in twice, and with it the spread of these ratios from block to block.
-Rule 3: where the anchor has no value in one of the two waves, the block has no such ratio.
+Rule 1: two servers are paired inside a block. If a wave has both, they are compared in it.
+Rule 2: two servers of different waves are compared through the anchor, which is in every wave. Each
+is divided by the anchor in its own wave, so the drift between the waves cancels out. The anchor's
+own noise enters twice, and increases the spread of these ratios from block to block.
+Rule 3: if the anchor has no value in one of the two waves, the block has no such ratio.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import statistics
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-# Block and wave; wave 0 is a block that has none.
+# Block and wave; wave 0 stands for a block without waves.
 Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Values of one server. A value of zero or below has no logarithm and is left out.
+    """Values of one server. A value of zero or below has no logarithm, and is left out.
 
     Attributes:
         values: {(block, wave): value}. Only the anchor has more than one in a block.
-        anchor: those of the anchor; empty where the campaign has no waves.
+        anchor: those of the anchor; empty if the campaign has no waves.
     """
 
     values: Mapping[Place, float] = field(hash=False)
@@ -37,20 +37,20 @@ class Series:
 
     @classmethod
     def of_blocks(cls, values: Mapping[int, float]) -> Series:
-        """The values of a campaign without waves, by block."""
+        """Make the series of a campaign without waves."""
         return cls({(block, 0): value for block, value in values.items()})
 
     @property
     def by_block(self) -> dict[int, float]:
-        """The figure of each block, in their order; of several waves the geometric mean."""
+        """The value of each block, in their order; of several waves the geometric mean."""
         return _by_block(self.values)
 
     @property
     def levelled(self) -> dict[int, float]:
-        """By block, as if all waves of the block had run at the speed of their mean.
+        """The value of each block, as if all its waves had run at the speed of their mean.
 
-        Comparable between servers of different waves, as their ratios are; for their order only.
-        Blocks without a value of the anchor are left out.
+        It puts servers of different waves in order. Blocks without a value of the anchor are left
+        out.
         """
         means = _by_block(self.anchor)
         values = {
@@ -61,15 +61,15 @@ class Series:
         return _by_block(values)
 
     def until(self, last: int) -> Series:
-        """The values of the blocks up to `last`."""
+        """Return the values of the blocks up to `last`."""
         return self.within({block for block, _ in self.values if block <= last})
 
     def within(self, blocks: Collection[int]) -> Series:
-        """The values of some blocks."""
+        """Return the values of some blocks."""
         return Series(_within(self.values, blocks), _within(self.anchor, blocks))
 
     def log_ratios(self, other: Series) -> dict[int, float]:
-        """{block: logarithm of the ratio of this to the other}, in the order of the blocks."""
+        """Return {block: logarithm of the ratio of this to the other}, in the order of blocks."""
         mine, others = _by_wave(self.values), _by_wave(other.values)
         anchor = _by_wave(self.anchor)
         found: dict[int, float] = {}
@@ -85,7 +85,7 @@ class Series:
 
 
 def _by_wave(values: Mapping[Place, float]) -> dict[int, dict[int, float]]:
-    """{block: {wave: value}}."""
+    """Return {block: {wave: value}}."""
     grouped: dict[int, dict[int, float]] = {}
     for (block, wave), value in values.items():
         grouped.setdefault(block, {})[wave] = value
@@ -93,7 +93,7 @@ def _by_wave(values: Mapping[Place, float]) -> dict[int, dict[int, float]]:
 
 
 def _mean_log_ratio(one: Mapping[int, float], other: Mapping[int, float]) -> float:
-    """Over the waves that have both."""
+    """Average over the waves that have both."""
     shared = sorted(one.keys() & other.keys())
     return statistics.fmean(math.log(one[wave] / other[wave]) for wave in shared)
 
@@ -106,7 +106,7 @@ def _by_block(values: Mapping[Place, float]) -> dict[int, float]:
 
 
 def _geometric_mean(values: list[float]) -> float:
-    """A single value as it is: no digit may change where a campaign has no waves."""
+    """Average; a single value is returned unchanged, to the last digit."""
     return values[0] if len(values) == 1 else statistics.geometric_mean(values)
 
 

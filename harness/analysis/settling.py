@@ -1,4 +1,4 @@
-"""Whether the headline is settled, and what would settle it. Pure."""
+"""Decide whether the headline is settled, and estimate what would settle it. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.contract.stored_campaign import StoredHead
 from harness.plan.profiles.profile import LOOK_STEP
 
 UNLIKELY = "more blocks are unlikely to settle"
-# More pairs than that are counted, not named.
+# Pairs beyond these are counted, not named.
 PAIRS_NAMED_MAX = 3
 
 
@@ -24,15 +24,15 @@ def settled(analysis: Analysis) -> bool:
 
 
 def unsettled(analysis: Analysis) -> tuple[Pair, ...]:
-    """The pairs at the headline that are neither different nor equivalent."""
+    """Return the pairs at the headline that are neither different nor equivalent."""
     return tuple(pair for group in analysis.groups for pair in group.pairs if not pair.is_settled)
 
 
 def blocks_to_plan(analysis: Analysis, trials_max: int) -> int | None:
-    """How many blocks a campaign has with those of its next look; None where it adds none.
+    """Return the number of blocks with those of the next look; None if the campaign adds none.
 
-    It adds none before all that are planned are completed, when it is settled, and when the next
-    look would take more than `trials_max` blocks.
+    It adds none until all planned blocks are complete, if it is settled, or if the next look would
+    take more than `trials_max` blocks.
     """
     looks = analysis.looks
     longer = looks.planned + LOOK_STEP
@@ -42,7 +42,7 @@ def blocks_to_plan(analysis: Analysis, trials_max: int) -> int | None:
 
 
 def progress(analysis: Analysis, look: Look, more: int) -> str:
-    """What a look found, in one sentence.
+    """Return what a look found, in one sentence.
 
     Args:
         more: how many blocks are planned after it.
@@ -58,7 +58,7 @@ def progress(analysis: Analysis, look: Look, more: int) -> str:
 
 
 def forecast(row: Row) -> str:
-    """What would settle a ranked server: `about 4 more blocks`; empty where it is settled."""
+    """Return what would settle a ranked server: `about 4 more blocks`; empty if it is settled."""
     if row.places is None or row.is_settled:
         return ""
     more = row.blocks_to_settle
@@ -66,7 +66,7 @@ def forecast(row: Row) -> str:
 
 
 def advice(analysis: Analysis, head: StoredHead) -> str:
-    """What would settle the ranking, without a full stop; empty where it is settled.
+    """Return what would settle the ranking, without a full stop; empty if it is settled.
 
     Args:
         head: `campaign.json`.
@@ -82,7 +82,7 @@ def advice(analysis: Analysis, head: StoredHead) -> str:
     words = f"about {max(known)} more blocks would settle {some}"
     if head.state == CampaignState.RUNNING:
         return f"not settled: {names} ({words})"
-    # The plan may have blocks beyond the last look: those need no `--blocks`.
+    # The plan may have blocks after the last look, which need no `--blocks`.
     more = analysis.looks.last.blocks + max(known) - analysis.looks.planned
     added = f" --blocks +{more}" if more > 0 else ""
     command = f"`c10k run --resume {head.campaign or 'CAMPAIGN'}{added}`"
@@ -90,12 +90,12 @@ def advice(analysis: Analysis, head: StoredHead) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """`a, b and c`."""
+    """Return `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _named(pairs: Sequence[Pair]) -> str:
-    """`epoll-lt and epoll-et, poll and select, and 4 more pairs`."""
+    """Return `epoll-lt and epoll-et, poll and select, and 4 more pairs`."""
     words = [f"{pair.one} and {pair.other}" for pair in pairs[:PAIRS_NAMED_MAX]]
     if rest := len(pairs) - len(words):
         words.append(f"and {rest} more pair{'' if rest == 1 else 's'}")

@@ -1,9 +1,9 @@
-"""Why nothing is ranked, and what to do about it.
+"""Find why nothing is ranked, and what to do about it. Pure.
 
-Rule 1: pure, and the only place that states the reason: the validity line of every format prints
-it, and nothing else repeats it.
-Rule 2: reasons that hold before any cell is measured (profile, self-test, plan) come first, then
-those of the servers, then those of the cells, then that the first look is to come.
+Rule 1: only this module states the reason. The validity line of every format prints it, and no
+other text repeats it.
+Rule 2: reasons that hold before any cell is measured (profile, self-test, plan) come first. Then
+come reasons of the servers, then of the cells, then that the first look has not come yet.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from harness.contract.statuses import CampaignState, CellStatus, FailureCode
 from harness.contract.stored_campaign import StoredHead
 from harness.gates import GATES, proof_coverage
 
-# What to do about the gates that most often void a whole campaign; `c10k explain` has the others.
+# The remedy for gates that often void a whole campaign; `c10k explain` has the others.
 GATE_ADVICE: Mapping[str, str] = {
     "disturbed": "End the other programs on this host, then run again",
-    "failure": "The report lists the failures with their last log lines: mend the cause, then run "
+    "failure": "The report lists the failures with their last log lines: fix the cause, then run "
     "again",
     "evidence": "This kernel hides the counters that a cell needs: run on a host whose /proc shows "
     "them (`c10k doctor`)",
@@ -36,7 +36,7 @@ GATE_ADVICE: Mapping[str, str] = {
 }
 
 
-# Only these can void a cell; the others of its reasons are about noise.
+# Gates that void a cell; the others make it noisy.
 VOIDING = frozenset(gate.code for gate in GATES if gate.effect == CellStatus.VOID)
 Reason = tuple[str, str, str]  # code, why, advice
 
@@ -48,7 +48,7 @@ def why(
     cells: Sequence[Cell],
     looks: Looks,
 ) -> Unranked | None:
-    """The reason that no server of any group has a rank; None when one has."""
+    """Return the reason why no server of any group has a rank; None if one has."""
     if any(row.is_best for group in groups for row in group.rows):
         return None
     if chosen.why_not:
@@ -75,7 +75,7 @@ def _nothing(head: StoredHead, cells: Sequence[Cell]) -> Reason | None:
 
 
 def _servers(able: Sequence[Sequence[Row]], bars: Mapping[str, str]) -> Reason | None:
-    """Reasons that no trial can change: which servers the campaign has."""
+    """Return a reason that no trial can change: the servers of the campaign."""
     rows = [row for group in able for row in group]
     if not rows and FailureCode.NONCONFORMING in bars.values():
         failing = sorted(name for name, bar in bars.items() if bar == FailureCode.NONCONFORMING)
@@ -83,7 +83,7 @@ def _servers(able: Sequence[Sequence[Row]], bars: Mapping[str, str]) -> Reason |
         return (
             FailureCode.NONCONFORMING,
             f"no server passes every conformance check{rest}",
-            f"`c10k check {failing[0]}` shows what fails: mend it, then run again",
+            f"`c10k check {failing[0]}` shows what fails: fix it, then run again",
         )
     if not rows:
         return (
@@ -109,7 +109,7 @@ def _servers(able: Sequence[Sequence[Row]], bars: Mapping[str, str]) -> Reason |
 
 
 def _unproven(head: StoredHead, rows: Sequence[Row]) -> Reason | None:
-    """Trials without a passed self-test next to them are what some server lacks."""
+    """Return the reason if a server lacks only trials without a passed self-test next to them."""
     for row in rows:
         lost = row.cell.count(proof_coverage.UNPROVEN) if row.cell else 0
         if row.cell and _blocks(row) < TRIALS_MIN <= _blocks(row) + lost:
@@ -125,7 +125,7 @@ def _unproven(head: StoredHead, rows: Sequence[Row]) -> Reason | None:
 
 
 def _unusable(head: StoredHead, rows: Sequence[Row]) -> Reason | None:
-    """No server has a figure at the headline."""
+    """Return the reason if no server has a figure at the headline."""
     cells = [row.cell for row in rows if row.cell]
     if any(cell.efficiency for cell in cells):
         return None
@@ -154,14 +154,14 @@ def _unusable(head: StoredHead, rows: Sequence[Row]) -> Reason | None:
 
 
 def _before_the_first_look(head: StoredHead, looks: Looks) -> Reason | None:
-    """Verdicts come at looks only: what a ranking says in between could be chance."""
+    """Return the reason if the first look has not come. Before it a ranking could be chance."""
     if looks.last is not None:
         return None
     return "first-look", before_the_first_look(looks), _go_on(head)
 
 
 def _usable(head: StoredHead, able: Sequence[Sequence[Row]]) -> Reason:
-    """Some servers have figures at the headline, but no two of them can be compared."""
+    """Return the reason if servers have figures at the headline, but no two are comparable."""
     enough = max(([row for row in group if _blocks(row) >= TRIALS_MIN] for group in able), key=len)
     if len(enough) >= 2:
         return (
@@ -188,7 +188,7 @@ def _blocks(row: Row) -> int:
 
 
 def _worst(cells: Sequence[Cell]) -> tuple[str, str]:
-    """The gate that voids most trials of these cells, and one text of it."""
+    """Return the gate that voids most trials of these cells, and one text of it."""
     counted: Counter[str] = Counter()
     texts: dict[str, str] = {}
     for cell in cells:
@@ -203,14 +203,14 @@ def _worst(cells: Sequence[Cell]) -> tuple[str, str]:
 
 
 def _mend(code: str) -> str:
-    """What to do about a gate."""
+    """Return what to do about a gate."""
     return GATE_ADVICE.get(
-        code, f"`c10k explain {code}` says what it means: mend it, then run again"
+        code, f"`c10k explain {code}` says what it means: fix it, then run again"
     )
 
 
 def _go_on(head: StoredHead) -> str:
-    """What to do where trials are missing."""
+    """Return what to do about missing trials."""
     if head.state == CampaignState.RUNNING:
         return "Wait for the campaign to end"
     if head.state in (
@@ -219,4 +219,4 @@ def _go_on(head: StoredHead) -> str:
         CampaignState.FAILED,
     ):
         return f"Finish it with `c10k run --resume {head.campaign or 'CAMPAIGN'}`"
-    return "The report lists the failures with their last log lines: mend the cause, then run again"
+    return "The report lists the failures with their last log lines: fix the cause, then run again"

@@ -1,11 +1,11 @@
-"""Whether the void trials of a cell make its figure unfit for a ranking. Pure.
+"""Decide whether the void trials of a cell make its figure unfit for a ranking. Pure.
 
-A void trial is in no figure: its block is lost for the server, and the intervals get wider. That
-alone is no reason to doubt the rest. The cell is unfit as a whole
+A void trial is in no figure: the server loses its block, and the intervals become wider. That alone
+does not affect the other trials. The cell as a whole is unfit
 
-- where a trial is void for a reason that no busy host causes, such as a lost connection;
-- where more than `VOID_SHARE_MAX` of its measured trials are void: what made them so may favour
-  some values.
+- if a trial is void for a reason that no busy host causes, such as a lost connection;
+- if more than `VOID_SHARE_MAX` of its measured trials are void, because their cause may favour some
+  values.
 """
 
 from __future__ import annotations

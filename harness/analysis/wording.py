@@ -1,4 +1,4 @@
-"""Numbers as people read them. One spelling of each, so that verdict, table and chart agree."""
+"""Format numbers for people, in one way, so that verdict, table and chart agree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number and how it is written."""
+    """A number and its text."""
 
     value: float
     text: str
@@ -21,7 +21,7 @@ class Quantity:
 
 
 def significant(value: float, digits: int = DIGITS) -> str:
-    """`value` with that many significant digits, thousands separated: 0.923, 12.3, 1,230."""
+    """Return `value` with that many significant digits, thousands separated: 0.923, 12.3, 1,230."""
     if value == 0 or not math.isfinite(value):
         return f"{value:.0f}"
     rounded = float(f"{value:.{digits - 1}e}")
@@ -54,7 +54,7 @@ def plain(value: float) -> Quantity:
 
 
 def count(value: float) -> Quantity:
-    """How many: 10,000."""
+    """A count: 10,000."""
     return Quantity(value, f"{value:,.0f}")
 
 
@@ -66,7 +66,7 @@ def share(value: float) -> Quantity:
 
 
 def confidence(value: float) -> Quantity:
-    """A confidence, to two digits of what is left to one: 95 %, 99.75 %, 99.917 %."""
+    """A confidence, to two significant digits of its distance to one: 95 %, 99.75 %, 99.917 %."""
     left_percent = (1 - value) * 100
     digits = max(1, 1 - math.floor(math.log10(left_percent)))
     return Quantity(value, f"{value * 100:.{digits}f}".rstrip("0").rstrip(".") + " %")

@@ -1,8 +1,8 @@
-"""System calls per echo: an x-ray tells those that move data, the timed cell those that wait. Pure.
+"""Compute system calls per echo: calls that move data by x-ray, waits by the timed cell. Pure.
 
-An x-ray runs at a slow pace, at which a wake-up finds one event. How many calls a message takes to
-read and write does not depend on that; how many wait does, and that a server counts itself. One
-that waits and does not count has no figure.
+An x-ray runs at a slow pace, so each wake-up finds one event. The number of calls that read and
+write a message does not depend on the pace. The number of waits does, so the server counts them
+itself. A server that waits and does not count has no figure.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import replace
 from harness.analysis.results import Cell
 from harness.contract.stored_campaign import StoredXray
 
-# Calls that do nothing but wait for descriptors, and the one in which a ring does both.
+# Calls that only wait for descriptors, and the call in which a ring waits and moves data.
 WAITS = frozenset(
     {"select", "pselect6", "poll", "ppoll", "epoll_wait", "epoll_pwait", "epoll_pwait2"}
     | {"io_uring_enter"}
 )
-# Threads on each other, in futex(2): it moves no data, depends on the pace as waits do, and
-# no server counts it, so no figure has it.
+# Threads wait for each other in futex(2). It moves no data, depends on the pace as waits do, and no
+# server counts it. No figure includes it.
 LOCKS = frozenset({"futex"})
-# Their messages are those of the x-ray, on connections that stay.
+# Scenarios with the messages of the x-ray, on connections that stay open.
 SCENARIOS = ("idle", "active", "paced")
 
 
 def with_calls(cells: Iterable[Cell], xrays: Sequence[StoredXray]) -> tuple[Cell, ...]:
-    """The cells of one message at a time, each with its variant's calls per echo at its N."""
+    """Add the calls per echo of its server and N to each cell with one message at a time."""
     known = {
         (line.variant, int(line.connections_requested or 0)): line
         for line in xrays
@@ -36,7 +36,7 @@ def with_calls(cells: Iterable[Cell], xrays: Sequence[StoredXray]) -> tuple[Cell
 
 
 def calls_per_echo(line: StoredXray) -> tuple[float, float]:
-    """`(calls that move data, calls that wait)` per echo of an x-ray; locks are neither."""
+    """Return `(calls that move data, calls that wait)` per echo of an x-ray; locks are neither."""
     echoes = line.echoes or 1.0
     calls = {name: count for name, count in line.syscalls.items() if name not in LOCKS}
     waits = sum(count for name, count in calls.items() if name in WAITS)

@@ -1,9 +1,10 @@
-"""One measured cell → valid, noisy, void or capped, with the reasons.
+"""Judge one measured cell: valid, noisy, void or capped, with the reasons.
 
-Rule 1: pure. A record (one line of `trials.jsonl`) and what the variant declares go in; a status
-and its reasons come out. The report judges again from the raw counters, never from a stored word.
-Rule 2: missing evidence is not good evidence. A cell without the counts that prove it is void; a
-cell without the counters that would show noise is noisy.
+Rule 1: pure. The input is a record (one line of `trials.jsonl`) and what the server declares; the
+output is a status and its reasons. The report judges again from the raw counters, and ignores the
+stored status.
+Rule 2: a cell without the counts that prove it is void. A cell without the counters that would show
+noise is noisy.
 Rule 3: every gate is one row of `gate_table.GATES`, which the report prints as "What was checked".
 """
 
@@ -18,21 +19,22 @@ from harness.gates.gate_table import GATES, Gate
 
 __all__ = ["GATES", "USABLE", "Gate", "Verdict", "judge"]
 
-USABLE = (CellStatus.VALID, CellStatus.NOISY)  # whose figures stand
+USABLE = (CellStatus.VALID, CellStatus.NOISY)  # statuses whose figures count
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gates say about one cell: its status, and `(code, text)` of each gate it failed."""
+    """The result of the gates for one cell: its status, and `(code, text)` of each failed gate."""
 
     status: CellStatus
     reasons: tuple[tuple[str, str], ...]
 
 
 def judge(record: StoredCell, facts: VariantFacts) -> Verdict:
-    """Ask every gate that applies; the worst effect is the cell's status.
+    """Apply every gate that fits the cell; the worst effect is the cell's status.
 
-    A declared ceiling that was reached outranks the gates that it trips, but never a wrong byte.
+    If a declared ceiling was reached, the cell is capped, whatever other gates it failed. Only a
+    wrong byte overrides that.
     """
     failed = [
         (gate, text)

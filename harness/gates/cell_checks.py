@@ -1,6 +1,6 @@
-"""What each gate compares: a record and its variant's facts → the sentence that is wrong, or None.
+"""The checks of the gates: each returns a sentence about what is wrong with a cell, or None.
 
-In the order in which the report prints them.
+They are in the order in which the report prints them.
 """
 
 from __future__ import annotations
@@ -23,46 +23,48 @@ from harness.contract.stored_cell import StoredCell, StoredSide
 from harness.gates import student_t
 from harness.gates.cpu_checks import ticks
 
-# Of the messages under way, active × depth, that rate × mean latency may miss in a closed loop.
+# Largest difference of rate × mean latency from the messages in flight (active × depth), as a
+# share, in a closed loop.
 LITTLE_SHARE_MAX = 0.02
-# What the edges of a turn may cut of it: beyond that the allowance would hide what the gate is for.
+# Largest share of a turn that its edges may cut. A larger allowance would hide the faults that the
+# gate looks for.
 TURN_EDGES_MAX = 0.05
 # An open loop's latency is the server's only while the generator has CPU time to spare and sends on
-# time: the p99 of its delay is to be 100 µs at most, or a tenth of the latency's p99.
+# time. The p99 of its delay must be at most 100 µs, or a tenth of the latency's p99.
 GENERATOR_BUSY_MAX = 0.80
 SEND_LAG_US_MIN = 100.0
 SEND_LAG_SHARE_MAX = 0.10
-# One send is cut off by the edge of nearly every window and proves nothing. Up to one in a thousand
-# moves no percentile that is printed (p99.9 needs 10,000 values); from one in a hundred on, what
-# was offered is another rate than the one on the label, and the p99 itself is made of what lacks.
+# The edge of nearly every window cuts off one send, which proves nothing. Up to one in a thousand
+# changes no printed percentile (p99.9 needs 10,000 values). From one in a hundred on, the offered
+# rate differs from the label, and the missing messages would decide the p99.
 MISSED_SENDS_MIN = 1
 MISSED_SENDS_SHARE_MAX = 0.001
 MISSED_SENDS_SHARE_VOID = 0.01
-# The same of replies that come after the window: no percentile has them, and they are the slowest.
+# The same for replies after the window: no percentile contains them, and they are the slowest.
 LATE_REPLIES_MIN = 1
 LATE_REPLIES_SHARE_MAX = MISSED_SENDS_SHARE_MAX
 LATE_REPLIES_SHARE_VOID = MISSED_SENDS_SHARE_VOID
-# Above this share the hypervisor ran somebody else (`steal` in proc_stat(5)).
+# Above this share of steal, the hypervisor ran other guests (proc_stat(5)).
 STEAL_SHARE_MAX = 0.02
-# A slope in the rates of the window's tenths. A tenth is rarely good to more than
-# 2 % on a shared host, so chance alone makes a line of 5 %: both the change and its probability
-# (two-sided t test of the slope) have to speak against a steady rate.
+# A slope in the rates of the window's tenths. On a shared host the rate of a tenth is rarely exact
+# to more than 2 %, so chance alone makes a slope of 5 %. A cell fails only if both the change and
+# its probability (two-sided t test of the slope) contradict a steady rate.
 DRIFT_SHARE_MAX = 0.10
 DRIFT_P_MAX = 0.005
-DRIFT_PARTS_MIN = 3  # a line through two points is perfect and says nothing
-# Neighbours that a hypervisor does not admit to (no steal) share caches, memory and cores with this
-# host, and show as a rate that jumps. The bound is a rule of thumb: the smallest difference that
-# the report calls one (EFFECT_MIN of analysis/intervals.py) as half of the 95 % interval of the
-# mean rate, by Student's t for ten tenths; where neighbouring ones are alike the true one is wider.
-# Windows of a second or less have tenths that single events of the host decide.
+DRIFT_PARTS_MIN = 3  # a line through two points always fits
+# Other guests that a hypervisor does not report as steal share caches, memory and cores with this
+# host. The rate then jumps. The bound is a rule of thumb: half of the 95 % interval of the mean
+# rate, by Student's t for ten tenths, must not exceed the smallest difference that the report shows
+# (EFFECT_MIN of analysis/intervals.py). If neighbouring tenths are correlated, the true interval is
+# wider. In windows of a second or less, single events of the host decide the rate of a tenth.
 UNEVEN_HALF_WIDTH_MAX = 0.05
 UNEVEN_PARTS = 10
 UNEVEN_T = 2.262
-UNEVEN_WINDOW_S_MIN = 1.95  # 2 s as measured, which is some microseconds more or less
-# A step is CLOCK_REALTIME moving against CLOCK_MONOTONIC (NTP's slewing moves both alike). ntpd
-# steps by 128 ms or more, a resumed VM by seconds; two clock reads are some hundred ns apart.
+UNEVEN_WINDOW_S_MIN = 1.95  # a measured window of 2 s is some microseconds shorter or longer
+# A step is a movement of CLOCK_REALTIME against CLOCK_MONOTONIC (NTP's slewing moves both equally).
+# ntpd steps by 128 ms or more, a resumed VM by seconds. Two clock reads are some hundred ns apart.
 CLOCK_STEP_MS_MAX = 1.0
-# A variant that declares a ceiling has to come near it: what stops far below is a fault.
+# A server that declares a ceiling must come near it. Stopping far below it is a fault.
 CEILING_HELD_SHARE_MIN = 0.90
 
 NOISE_COUNTERS = ("RetransSegs", "ListenOverflows", "softnet_dropped")
@@ -78,7 +80,7 @@ def capped(record: StoredCell, facts: VariantFacts) -> str | None:
     if ceiling is None or requested is None or requested <= ceiling:
         return None
     if not (record.is_finished or record.is_capped):
-        return None  # it broke on the way up: that is no ceiling
+        return None  # it failed before the ceiling, for another reason
     held = held_connections(record)
     if held is None or not CEILING_HELD_SHARE_MIN * ceiling <= held < requested:
         return None
@@ -89,7 +91,7 @@ def capped(record: StoredCell, facts: VariantFacts) -> str | None:
 def failure(record: StoredCell, facts: VariantFacts) -> str | None:
     if record.failure is None:
         return None
-    text = record.failure.text or record.failure.code or "failed without a word"
+    text = record.failure.text or record.failure.code or "failed, and gave no reason"
     return f"{text} (far from a declared ceiling)" if record.is_capped else text
 
 
@@ -127,7 +129,7 @@ def established(record: StoredCell, facts: VariantFacts) -> str | None:
     established = record.connections_established_min
     if requested is None or established is None:
         return None
-    if churns(record):  # those that come and go are proved by their cycles
+    if churns(record):  # cycles prove the connections that come and go
         requested -= record.active or 0
     if established == requested:
         return None
@@ -149,12 +151,12 @@ def silent(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def little(record: StoredCell, facts: VariantFacts) -> str | None:
-    """Little's law, L = X·R, with L = A·depth known: did every connection stay busy and timed?
+    """Check by Little's law, L = X·R, that every connection stayed busy and was timed.
 
-    An echo is timed as a whole but counted by where it ends, so the two edges of the window, or of
-    each turn of it, cut up to one echo per connection: X·R is known to R / window at best, and that
-    much is allowed on top. The engine's own integral of what is outstanding has no edges: 2 % it
-    is.
+    L = active × depth is known. An echo is timed as a whole but counted where it ends. The edges of
+    the window, or of each turn of it, therefore cut up to one echo per connection: X·R is exact to
+    R / window at best, and the bound allows that much more. The engine's own integral of messages
+    in flight has no edges, so its bound is 2 %.
     """
     active, depth = record.active, record.depth
     rate, mean_us = record.echoes_per_s, record.latency_us.mean
@@ -162,7 +164,7 @@ def little(record: StoredCell, facts: VariantFacts) -> str | None:
     if not active or not depth or not window_s or rate is None or mean_us is None:
         return None
     load = active * depth
-    # Between two cycles of churn there is a close and a socket: only what was under way is known.
+    # Between two cycles of churn the client closes and opens a socket, with no message in flight.
     outstanding = record.generator.little_outstanding
     if churns(record):
         load = load if outstanding is None else min(load, outstanding)
@@ -172,9 +174,9 @@ def little(record: StoredCell, facts: VariantFacts) -> str | None:
         return f"the edges of its {turns:.0f} turns cut {edges:.0%} of its echoes"
     found = rate * mean_us / 1e6
     if abs(load - found) > (LITTLE_SHARE_MAX + edges) * load:
-        return f"rate × mean latency is {found:,.1f}, but {load:,.0f} messages were to be under way"
+        return f"expected {load:,.0f} in flight, computed {found:,.1f} from rate × mean latency"
     if outstanding is not None and abs(load - outstanding) > LITTLE_SHARE_MAX * load:
-        return f"{outstanding:,.1f} messages were under way on average, {load:,.0f} were to be"
+        return f"expected {load:,.0f} in flight, measured {outstanding:,.1f} on average"
     return None
 
 
@@ -186,7 +188,7 @@ def cycles(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def not_reachable(record: StoredCell, facts: VariantFacts) -> str | None:
-    """A rate that the generator cannot keep is not lowered: the cell has no figure here."""
+    """Check that the generator kept the offered rate, which it never lowers."""
     causes = [_generator_busy(record), _send_lag(record), _unsent(record)]
     found = "; ".join(cause for cause in causes if cause)
     rate = record.rate_offered_per_s or 0
@@ -218,15 +220,17 @@ def missed_sends(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def _missed_share(record: StoredCell) -> float:
-    """Of all sends that were due in the window, those that were not made in it."""
+    """Return the share of the sends due in the window that the generator did not make in it."""
     missed = record.generator.missed_sends or 0
     due = (record.rate_offered_per_s or 0) * (record.window_s or 0)
     return missed / due if missed > MISSED_SENDS_MIN and due else 0.0
 
 
 def not_served(record: StoredCell, facts: VariantFacts) -> str | None:
-    """Of a rate that the server does not keep, and of a stop across the window's end, the longest
-    latencies are not known."""
+    """Check that the server kept the rate.
+
+    If it did not, or if it stopped across the window's end, the longest latencies are not known.
+    """
     return _late(record, LATE_REPLIES_SHARE_VOID)
 
 
@@ -235,9 +239,9 @@ def late_replies(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def _late(record: StoredCell, share_max: float) -> str | None:
-    """By how much what is under way has grown in the window: its messages, less its replies.
+    """Check how many of the window's messages had their replies after it.
 
-    A message has one send lag, however many calls of send it takes.
+    Each message has one send lag, whatever the number of its calls of send.
     """
     sent, echoes = record.generator.send_lag_us.count, record.echoes
     if not sent or echoes is None:
@@ -280,7 +284,7 @@ def steal(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def drift(record: StoredCell, facts: VariantFacts) -> str | None:
-    """Was the window of one piece? A line through the rates of its tenths, by least squares."""
+    """Check that the rate was steady: fit a line to the rates of the window's tenths."""
     rates = record.parts_per_s
     if rates is None or len(rates) < DRIFT_PARTS_MIN or len(set(rates)) == 1:
         return None
@@ -290,7 +294,7 @@ def drift(record: StoredCell, facts: VariantFacts) -> str | None:
         return None
     correlation = statistics.correlation(parts, rates)
     freedom = len(rates) - 2
-    # The t of a slope; a perfect line, of which the error is 0, has none
+    # The t of a slope; a perfect line has none, because its error is 0
     error = math.sqrt(max(0.0, 1 - correlation**2) / freedom)
     if error and student_t.p_value(correlation / error, freedom) > DRIFT_P_MAX:
         return None
@@ -298,7 +302,7 @@ def drift(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def uneven(record: StoredCell, facts: VariantFacts) -> str | None:
-    """How sure is the mean rate, by the spread of the window's own tenths?"""
+    """Check how exact the mean rate is, by the spread of the window's tenths."""
     rates = record.parts_per_s
     if rates is None or len(rates) != UNEVEN_PARTS:
         return "the rates of its tenths are not known: the load stood still across the edge of one"
@@ -312,12 +316,12 @@ def uneven(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def shows_its_tenths(record: StoredCell) -> bool:
-    """Whether the window is long enough for a judgement of its tenths."""
+    """Whether the window is long enough to judge its tenths."""
     return is_closed_loop(record) and (record.window_s or 0.0) >= UNEVEN_WINDOW_S_MIN
 
 
 def retransmits(record: StoredCell, facts: VariantFacts) -> str | None:
-    """A storm that outruns the backlog sends its SYNs again: in a ramp that is the result."""
+    """Check for segments sent again. In a ramp, SYNs sent again are part of the result."""
     segments = record.tcp.get("RetransSegs") or 0
     if is_ramp(record):
         segments -= record.tcp.get("TCPSynRetrans") or 0
@@ -325,7 +329,7 @@ def retransmits(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def counted(text: str, read: Callable[[StoredCell], float | None]) -> Check:
-    """A check that a counter stayed at zero; `text` says what a count of `{}` means."""
+    """Return a check that a counter stayed at zero; `text` describes a count of `{}`."""
 
     def check(record: StoredCell, facts: VariantFacts) -> str | None:
         count = read(record)

@@ -1,9 +1,9 @@
-"""The gates on CPU time: is the server's all of it, and did it have its CPUs to itself?
+"""Check the CPU time of a cell: is all of the server's counted, and did others use its CPUs?
 
-The balance of a cell, from idle moment to idle moment: the server's CPUs were busy for as long as
-the server and others ran there. What the kernel charged to the server is in `server.charged`
-(harness/host/cpu_accounting.py); records from before it have the clocks of the processes that were
-known, and ticks.
+A balance covers a cell from idle moment to idle moment. Its busy time is the time in which the
+server and other processes ran on the server's CPUs. `server.charged` has what the kernel charged to
+the server (harness/host/cpu_accounting.py). Older records have the clocks of the known processes,
+and ticks.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from dataclasses import dataclass
 from harness.contract.record import VariantFacts
 from harness.contract.stored_cell import StoredCell, StoredSide
 
-# Of `server.charged.source`: no control group counts for the server
+# The value of `server.charged.source` without a control group that counts the server's CPU time
 # (harness/host/cpu_accounting.py).
 PROCESSES = "processes"
-# The kernel counts CPU time of a CPU in ticks of 10 ms (USER_HZ = 100); ten of them make a busy
-# share good to a tenth, and give the run time in ns a thousand switches or more to average over.
+# The kernel counts the time of a CPU in ticks of 10 ms (USER_HZ = 100). With ten ticks a busy share
+# is exact to a tenth, and the run time in ns averages over a thousand switches or more.
 SERVER_CPU_MS_MIN = 100.0
-# A CPU figure is to be good to the smallest difference that the report calls one (EFFECT_MIN of
+# A CPU figure must be as exact as the smallest difference that the report shows (EFFECT_MIN of
 # analysis/intervals.py).
 EXACT_SHARE_MAX = 0.05
-# Alone on their CPUs, the load's threads wait for one in 2 to 3 % of a window (for each other), and
-# the server's CPUs are busy with others for 1 %; beside one more busy process it is 27 % and 50 %.
+# Alone on their CPUs, the load's threads wait for each other in 2 to 3 % of a window, and other
+# processes use 1 % of the server's CPUs. With one more busy process it is 27 % and 50 %.
 LOAD_WAIT_SHARE_MAX = 0.10
 OTHERS_SHARE_MAX = 0.10
-# Of the time in which the server's CPUs were busy. What no process has may be the server's, so it
-# has to be small beside the smallest difference that the report calls one.
+# Share of the time in which the server's CPUs were busy. Time of no known process may be the
+# server's, so it must be small compared with the smallest difference that the report shows.
 UNKNOWN_SHARE_MAX = 0.02
-# Run time of the server that its CPUs did not have: no more than what two clocks that are read one
-# after the other differ by. Ticks are samples, and good to a tenth.
+# Share of the server's run time that its CPUs do not have: no more than the difference of two
+# clocks that are read one after the other. Ticks are samples, and exact to a tenth.
 OUTSIDE_SHARE_MAX = 0.02
 OUTSIDE_SHARE_MAX_TICKS = 0.10
 
@@ -41,9 +41,13 @@ TASK_TICKS = ("user", "nice", "system")
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """CPU time in ns over a cell's spans: of the server, of its CPUs, and what those have in all.
+    """CPU time in ns over a cell's spans.
 
-    `exact_ns` is by how much a difference of the first two may be wrong.
+    Attributes:
+        server_ns: of the server.
+        busy_ns: in which its CPUs were busy.
+        whole_ns: that its CPUs have in all.
+        exact_ns: the largest error of the difference of the first two.
     """
 
     server_ns: float
@@ -54,7 +58,7 @@ class Balance:
 
 
 def balance(record: StoredCell) -> Balance | None:
-    """The balance of a cell whose spans were accounted for; None for any other."""
+    """Return the balance of a cell; None if its record has none."""
     charged = record.server.charged
     if charged.cpu_ns is None or charged.busy_ns is None:
         return None
@@ -70,7 +74,7 @@ def balance(record: StoredCell) -> Balance | None:
 
 
 def server_cpu_ns(record: StoredCell) -> float | None:
-    """The server's CPU time behind its figures; None where it is not known."""
+    """Return the server's CPU time that its figures are made of; None if it is not known."""
     charged_ns = record.server.charged.cpu_ns
     return record.server.cpu_ns if charged_ns is None else charged_ns
 
@@ -88,7 +92,11 @@ def cpu_time(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def outside_cpus(record: StoredCell, facts: VariantFacts) -> str | None:
-    """What a control group counted elsewhere, or more run time than its CPUs have, or were busy."""
+    """Check that the server ran on its own CPUs only.
+
+    Its control group may count time on other CPUs; its run time may exceed the time that its CPUs
+    have, or in which they were busy.
+    """
     elsewhere_ns, cpu_ns = record.server.charged.outside_ns, server_cpu_ns(record)
     if elsewhere_ns is not None and cpu_ns and elsewhere_ns > OUTSIDE_SHARE_MAX * cpu_ns:
         return _outside(elsewhere_ns / cpu_ns)
@@ -112,7 +120,7 @@ def _outside(share: float) -> str:
 
 
 def unaccounted(record: StoredCell, facts: VariantFacts) -> str | None:
-    """CPU time that may be the server's, and that its account does not have."""
+    """Check for CPU time that may be the server's and that its account lacks."""
     processes_ns = record.server.charged.processes_ns
     found = balance(record)
     if found is None or processes_ns is None:
@@ -129,7 +137,7 @@ def unaccounted(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def _outside_group(record: StoredCell, found: Balance, processes_ns: float) -> str | None:
-    """A process of the server that moved itself to another control group."""
+    """Check for a process of the server that moved to another control group."""
     exact_ns = (record.server.charged.processes_exact_ns or 0) + found.exact_ns
     outside_ns = processes_ns - found.server_ns
     if outside_ns <= UNKNOWN_SHARE_MAX * processes_ns + exact_ns:
@@ -138,12 +146,12 @@ def _outside_group(record: StoredCell, found: Balance, processes_ns: float) -> s
 
 
 def _unknown_ns(record: StoredCell, found: Balance) -> tuple[float, float]:
-    """Time of no known process on the server's CPUs, and by how much it may be wrong.
+    """Return the time of no known process on the server's CPUs, and its largest error.
 
-    The kernel says for how long a process ran, not where. Two bounds hold: the time that the
-    server's CPUs ran other tasks, and the time that all CPUs ran tasks of no known process. The
-    second one alone sees children on other CPUs whose time the kernel dropped. Where not all
-    processes are in view, there is the first one only.
+    The kernel counts for how long a process ran, but not on which CPUs. There are two upper bounds:
+    the time in which the server's CPUs ran other tasks, and the time in which all CPUs ran tasks of
+    no known process. Only the second one includes children on other CPUs whose time the kernel
+    dropped. If not all processes are visible, there is only the first.
     """
     beside_ns = found.busy_ns - found.server_ns
     others_ns = record.server.charged.others_ns
@@ -158,12 +166,15 @@ def _unknown_ns(record: StoredCell, found: Balance) -> tuple[float, float]:
 
 
 def load_waited(record: StoredCell, facts: VariantFacts) -> str | None:
-    """No other gate notices a closed loop that is slow because its generator shares a CPU."""
+    """Check that the load did not wait for a CPU.
+
+    No other gate detects a closed loop that is slow because its generator shares a CPU.
+    """
     wait_ns = record.generator.run_wait_ns
     interval_ns = record.generator.interval_ns
     if wait_ns is None or not interval_ns:
         return None
-    # Of one process: each worker has a CPU, on which its own threads wait for each other
+    # Per process: each worker has a CPU, on which its own threads wait for each other
     share = wait_ns / interval_ns / max(1, record.generator.workers or 0)
     if share <= LOAD_WAIT_SHARE_MAX:
         return None
@@ -171,7 +182,7 @@ def load_waited(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def shared_cpu(record: StoredCell, facts: VariantFacts) -> str | None:
-    """What the server's CPUs ran beside the server."""
+    """Check how much of the server's CPUs other processes used."""
     found = balance(record)
     if found is None:
         return _shared_by_ticks(record)
@@ -182,11 +193,11 @@ def shared_cpu(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def _shared_by_ticks(record: StoredCell) -> str | None:
-    """The same of a record without a balance: ticks are good to one at each edge of each turn.
+    """Do the same for a record without a balance, by ticks: exact to one at each edge of each turn.
 
-    Interrupts are left out: a kernel with CONFIG_IRQ_TIME_ACCOUNTING takes the softirq that runs
-    inside the server's send() out of its run time, others leave it in. So others are never accused
-    wrongly, and are seen from about half of the server's own softirq on.
+    Interrupts are left out. A kernel with CONFIG_IRQ_TIME_ACCOUNTING does not count the softirq
+    inside the server's send() as its run time; other kernels do. So the check never reports other
+    processes wrongly. It detects them only above about half of the server's own softirq.
     """
     cpu_ns = record.server.cpu_ns
     interval_ns = record.server.interval_ns
@@ -208,5 +219,5 @@ def _used_by_others(share: float) -> str:
 
 
 def ticks(side: StoredSide) -> dict[str, float]:
-    """{name: ticks} of the CPUs of one side, 0 where they are not in the data."""
+    """Return {name: ticks} of the CPUs of one side; 0 for a name that is not in the data."""
     return {name: side.stat_ticks.get(name, 0.0) for name in TICKS}

@@ -1,7 +1,7 @@
-"""Did others disturb an attempt so much that its failure says nothing of the server? Pure.
+"""Decide whether others disturbed an attempt so much that its failure proves nothing. Pure.
 
-A server is at fault for what took too long only where its CPUs were its own. The bounds are those
-of the gates `shared-cpu` and `load-waited`; time that the hypervisor took counts as that of others.
+A timeout is a server's fault only if the server had its CPUs to itself. The bounds are those of the
+gates `shared-cpu` and `load-waited`. Time that the hypervisor took counts as that of others.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from harness.host.wait_budget import Spent
 TIMED_FAILURES = frozenset(
     {FailureCode.HELD_FEWER, FailureCode.NOT_SETTLED, FailureCode.NOT_REACHED}
 )
-# No timeout is so short that a delay by less could be the cause; a ramp may be over in 10 ms.
+# A shorter delay cannot cause a timeout; a ramp may end within 10 ms.
 NEGLIGIBLE_NS = 50_000_000
-# Less of the CPU is not worth a word.
+# A smaller share is not reported.
 STEAL_NAMED_MIN = 0.01
 HIDDEN = "the kernel does not show what else used the server's CPU"
 
 
 def reason(spent: Spent | None) -> str | None:
-    """What took the server's CPUs, or the load's, during a wait, and how much; None: nothing did.
+    """Return what took CPU time from the server or the load during a wait; None if nothing did.
 
-    What the kernel hides cannot be ruled out, so that is a reason, too.
+    If the kernel hides the evidence, a disturbance cannot be ruled out, so that is a reason, too.
     """
     if spent is None or spent.busy_ns is None:
         return HIDDEN
@@ -52,7 +52,7 @@ def _taken(spent: Spent, taken_ns: int) -> str:
 
 
 def disturbed(record: StoredCell, facts: VariantFacts) -> str | None:
-    """The same of a failed cell: by its wait, or by its turns where it did not fail in a wait."""
+    """Return the same for a failed cell, from its wait or else from its turns."""
     if record.failure_code not in TIMED_FAILURES:
         return None
     spent = evidence(record)
@@ -60,7 +60,7 @@ def disturbed(record: StoredCell, facts: VariantFacts) -> str | None:
 
 
 def evidence(record: StoredCell) -> Spent | None:
-    """How the CPU time went where the cell failed; None where the record does not have it."""
+    """Return how CPU time was used while the cell failed; None if the record does not say."""
     return _wait(record.wait) or _turns(record)
 
 

@@ -1,4 +1,4 @@
-"""Every gate, one row each, in the order in which the report prints them."""
+"""List all gates, one row each, in the order in which the report prints them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ class Gate:
 
     Attributes:
         code: its name in `reasons`.
-        title: what it protects against, for the report.
+        title: what a passed gate shows, for the report.
         rule: what is compared.
         bound: the bound, in words, with its unit.
         effect: the status of a cell that fails it.
-        applies: which cells it is asked of.
-        check: the sentence that says what is wrong, or None.
-        needs_server: it is about the server's processes, so it cannot be asked where those are not
-            seen.
+        applies: whether it judges a cell.
+        check: returns a sentence about what is wrong, or None.
+        needs_server: it is about the server's processes, and is left out if those are not visible.
     """
 
     code: str
@@ -57,9 +56,9 @@ GATES: tuple[Gate, ...] = (
     ),
     Gate(
         "disturbed",
-        "What failed for lack of time had its CPUs",
-        "connections that were not held, replies that did not come: time of the server's CPUs that "
-        "other processes and the hypervisor took meanwhile; time that the load waited for a CPU",
+        "Servers that timed out had their CPUs",
+        "connections not held, replies missing: time of the server's CPUs that other processes and "
+        "the hypervisor took meanwhile; time in which the load waited for a CPU",
         f"≤ {cpu_checks.OTHERS_SHARE_MAX:.0%} of the server's CPUs' time, plus what its "
         "sources are exact "
         f"to, {failure_excuses.NEGLIGIBLE_NS / 1e6:.0f} ms at least; "
@@ -80,7 +79,7 @@ GATES: tuple[Gate, ...] = (
     ),
     Gate(
         "evidence",
-        "The proof is there",
+        "The evidence is complete",
         "counts of connections, echoes, wrong bytes, latency and server CPU time are in the data",
         "all of them",
         CellStatus.VOID,
@@ -165,7 +164,7 @@ GATES: tuple[Gate, ...] = (
         "CPU time of the server that its control group counted on other CPUs, or that is more than "
         "its CPUs were busy for",
         f"≤ {cpu_checks.OUTSIDE_SHARE_MAX:.0%} of its CPUs' time "
-        f"({cpu_checks.OUTSIDE_SHARE_MAX_TICKS:.0%} where ticks tell it)",
+        f"({cpu_checks.OUTSIDE_SHARE_MAX_TICKS:.0%} if only ticks are known)",
         CellStatus.VOID,
         has_traffic,
         cpu_checks.outside_cpus,
@@ -209,7 +208,7 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "not-served",
         "The server kept the rate",
-        "open loop: messages of the window less its replies, the rest of which came after it",
+        "open loop: messages of the window whose replies came after it",
         f"≤ {cell_checks.LATE_REPLIES_SHARE_VOID:.0%}",
         CellStatus.VOID,
         is_open_loop,
@@ -218,7 +217,7 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "clock-step",
         "The clock of the receive stamps ran evenly",
-        "open loop: change of CLOCK_REALTIME − CLOCK_MONOTONIC, which self-delay is made of",
+        "open loop: change of CLOCK_REALTIME − CLOCK_MONOTONIC, which self-delay depends on",
         f"≤ {cell_checks.CLOCK_STEP_MS_MAX:g} ms",
         CellStatus.VOID,
         is_open_loop,
@@ -227,7 +226,7 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "missed-sends",
         "Every message was offered",
-        "open loop: sends that missed their time, a single one at the window's edge apart",
+        "open loop: sends that missed their time; a single one at the window's edge is allowed",
         f"≤ {cell_checks.MISSED_SENDS_SHARE_MAX:.1%}",
         CellStatus.NOISY,
         is_open_loop,
@@ -236,7 +235,7 @@ GATES: tuple[Gate, ...] = (
     Gate(
         "late-replies",
         "Every reply is in the percentiles",
-        "open loop: the same, a single one apart",
+        "open loop: the same; a single one is allowed",
         f"≤ {cell_checks.LATE_REPLIES_SHARE_MAX:.1%}",
         CellStatus.NOISY,
         is_open_loop,
@@ -244,8 +243,8 @@ GATES: tuple[Gate, ...] = (
     ),
     Gate(
         "clock-set",
-        "Nobody set the clock",
-        "closed loop and ramp: the same change; figures are on CLOCK_MONOTONIC and stand",
+        "The clock was not set",
+        "closed loop and ramp: the same change; their figures use CLOCK_MONOTONIC and still count",
         f"≤ {cell_checks.CLOCK_STEP_MS_MAX:g} ms",
         CellStatus.NOISY,
         lambda record: is_finished(record) and not is_open_loop(record),
@@ -253,7 +252,7 @@ GATES: tuple[Gate, ...] = (
     ),
     Gate(
         "counters",
-        "Noise would have been seen",
+        "Noise would be visible",
         "steal, retransmits, overflows and drops are in the data, and CPU time passed there",
         "all of them",
         CellStatus.NOISY,
@@ -262,7 +261,7 @@ GATES: tuple[Gate, ...] = (
     ),
     Gate(
         "steal",
-        "Nobody took the CPUs",
+        "The hypervisor did not take the CPUs",
         "steal share of the server's and of the load's CPUs",
         f"≤ {cell_checks.STEAL_SHARE_MAX:.0%}",
         CellStatus.NOISY,
@@ -320,7 +319,7 @@ GATES: tuple[Gate, ...] = (
     ),
     Gate(
         "overflows",
-        "Nobody waited to be accepted",
+        "The accept queue did not overflow",
         "ListenOverflows, except in ramp",
         "0",
         CellStatus.NOISY,
@@ -345,7 +344,7 @@ GATES: tuple[Gate, ...] = (
         "throttled",
         "No CPU quota",
         "throttled periods of the server's cgroup",
-        "0, where the cgroup tells",
+        "0, if the cgroup reports it",
         CellStatus.NOISY,
         lambda record: record.host.nr_throttled is not None,
         cell_checks.counted(

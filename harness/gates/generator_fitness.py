@@ -1,44 +1,47 @@
-"""Is the generator fit to measure? Pure: figures of the scenes in, one row per check out.
+"""Judge whether the load generator is fit to measure. Pure: it makes one row per check.
 
 The scenes run where a trial's load runs (harness/load/selftest), against a server in the engine
-whose every fault is known. A check compares what was observed with what is true.
+whose faults are all known. A check compares the observed figures with the true ones.
 
-Rule 1: each check proves one part of a report, and says why. `ranking`: bytes, replies and messages
-in flight are counted right, and the generator loads a server as it was built to. `latency`: a time
-is measured right. A failed check takes away its part (harness/gates/proof_coverage.py).
+Rule 1: each check proves one part of a report, and a comment gives the reason. `ranking`: bytes,
+replies and messages in flight are counted correctly, and the generator reaches its full load.
+`latency`: times are measured correctly. A failed check removes its part from the report
+(harness/gates/proof_coverage.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+from harness.contract.selftest_figures import SelftestFigures
 from harness.contract.stored_campaign import Part, StoredBacklog, StoredSelftest
 from harness.gates.cell_checks import LITTLE_SHARE_MAX
 
 DISTRIBUTION_SHARE_MAX = 0.01
 STALL_SHARE_MAX = 0.03
 LATE_SHARE_MAX = 0.10
-# The engine reads the clock about three times per echo, which costs it 5 µs or more: 250 ns are
-# the most that leave it 85 % of its time. A clock that is not in the vDSO takes longer than that.
+# The engine reads the clock about three times per echo, which costs it 5 µs or more in all. Up to
+# 250 ns a read leave it 85 % of its time. A clock outside the vDSO takes longer.
 CLOCK_NS_MAX = 250.0
-# A message may leave this late before a cell of an open loop is refused (harness/gates).
+# A gate rejects a cell of an open loop whose messages leave later than this (harness/gates).
 LAG_US_MAX = 100.0
-# Far below what any host does; a generator that does not reach it is not the one that was built.
+# Far below the rate on any host; a generator that does not reach it is broken.
 CEILING_PER_S_MIN = 10_000.0
-# The scene of the kernel's listener, which no check is held against: an expected shape is.
+# The scene of the kernel's listener. No check judges it; an expected shape does.
 BACKLOG = "backlog"
 
-Figures = Mapping[str, Any]
+# What was observed, and whether it is within the bound; None without figures.
+Judged = tuple[str, bool] | None
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One check: what was observed, what bound it is held to, and where that comes from.
+    """One check: what was observed, its bound, and the source of the bound.
 
-    `proves` is the part of a report that stands on it.
+    `proves` is the part of a report that depends on it.
     """
 
     id: str
@@ -52,15 +55,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Selftest:
-    """All checks of one run, and the figures that they were made from."""
+    """All checks of one run, and the figures behind them."""
 
     rows: tuple[Row, ...]
-    figures: Mapping[str, Figures]
+    figures: SelftestFigures
     duration_s: float
 
     @property
     def passed(self) -> bool:
-        """Whether the generator may be believed."""
+        """Whether all checks passed."""
         return all(row.verdict == "pass" for row in self.rows)
 
     def as_json(self) -> dict[str, object]:
@@ -69,13 +72,13 @@ class Selftest:
             "passed": self.passed,
             "duration_s": round(self.duration_s, 3),
             "checks": [asdict(row) for row in self.rows],
-            "figures": {name: dict(figures) for name, figures in self.figures.items()},
+            "figures": self.figures.model_dump(exclude_unset=True),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """`judge` returns what was observed, and whether it is within the bound."""
+    """A check of the figures of one scene."""
 
     id: str
     scene: str
@@ -83,14 +86,23 @@ class _Check:
     title: str
     bound: str
     source: str
-    judge: Callable[[Figures], tuple[str, bool]]
+    judge: Callable[[SelftestFigures], Judged]
 
 
 def judge(
-    figures: Mapping[str, Figures], failures: Mapping[str, str], duration_s: float
+    figures: Mapping[str, object], failures: Mapping[str, str], duration_s: float
 ) -> Selftest:
-    """Hold every check against the figures of its scene; a scene without figures fails them."""
-    return Selftest(tuple(_rows(figures, failures)), figures, duration_s)
+    """Judge every check by the figures of its scene; without figures it fails.
+
+    Args:
+        figures: {scene: its figures}, as the load sends them.
+        failures: {scene: why it has no figures}.
+
+    Raises:
+        ValidationError: the load sent other figures than `SelftestFigures` has.
+    """
+    seen = SelftestFigures.model_validate(figures)
+    return Selftest(tuple(_rows(seen, failures)), seen, duration_s)
 
 
 def why_not(attempt: StoredSelftest | None, part: Part) -> str:
@@ -125,95 +137,111 @@ def backlog(selftest: StoredSelftest | None) -> StoredBacklog | None:
     return looks[-1] if looks else None
 
 
-def _rows(figures: Mapping[str, Figures], failures: Mapping[str, str]) -> Iterator[Row]:
+def _rows(seen: SelftestFigures, failures: Mapping[str, str]) -> Iterator[Row]:
     for check in CHECKS:
-        if check.scene in figures:
-            observed, held = check.judge(figures[check.scene])
-        else:
-            observed, held = failures.get(check.scene, "not measured"), False
+        none = (failures.get(check.scene, "not measured"), False)
+        observed, held = check.judge(seen) or none
         verdict: Literal["pass", "fail"] = "pass" if held else "fail"
         yield Row(check.id, check.title, observed, check.bound, verdict, check.source, check.proves)
 
 
-def _little(seen: Figures) -> tuple[str, bool]:
-    active, outstanding = seen["active"], seen["outstanding"]
-    product = seen["rate_times_latency"]
-    held = abs(outstanding / active - 1) <= LITTLE_SHARE_MAX
-    held &= abs(product / active - 1) <= LITTLE_SHARE_MAX + seen["edge_share"]
-    said = f"{active:,} messages: {outstanding:,.1f} under way, rate × latency {product:,.1f}"
+def _little(seen: SelftestFigures) -> Judged:
+    if (one := seen.ceiling) is None:
+        return None
+    held = abs(one.outstanding / one.active - 1) <= LITTLE_SHARE_MAX
+    held &= abs(one.rate_times_latency / one.active - 1) <= LITTLE_SHARE_MAX + one.edge_share
+    said = (
+        f"{one.active:,} messages: {one.outstanding:,.1f} in flight, "
+        f"rate × latency {one.rate_times_latency:,.1f}"
+    )
     return said, held
 
 
-def _ceiling(seen: Figures) -> tuple[str, bool]:
-    rate = seen["echoes_per_s"]
-    said = f"{rate:,.0f} echoes/s, {seen['cpu_us_per_echo']:.2f} µs of its CPU each"
-    return said, rate >= CEILING_PER_S_MIN
+def _ceiling(seen: SelftestFigures) -> Judged:
+    if (one := seen.ceiling) is None:
+        return None
+    said = f"{one.echoes_per_s:,.0f} echoes/s, {one.cpu_us_per_echo:.2f} µs of its CPU each"
+    return said, one.echoes_per_s >= CEILING_PER_S_MIN
 
 
-def _clock(seen: Figures) -> tuple[str, bool]:
-    return f"{seen['clock_read_ns']:.0f} ns", seen["clock_read_ns"] <= CLOCK_NS_MAX
+def _clock(seen: SelftestFigures) -> Judged:
+    if (one := seen.overhead) is None:
+        return None
+    return f"{one.clock_read_ns:.0f} ns", one.clock_read_ns <= CLOCK_NS_MAX
 
 
-def _lag(seen: Figures) -> tuple[str, bool]:
-    p50, p99 = seen["lag_p50_us"], seen["lag_p99_us"]
-    return f"p50 {p50:,.0f} µs, p99 {p99:,.0f} µs", p50 <= LAG_US_MAX
+def _lag(seen: SelftestFigures) -> Judged:
+    one = seen.overhead
+    if one is None or one.lag_p50_us is None or one.lag_p99_us is None:
+        return None
+    said = f"p50 {one.lag_p50_us:,.0f} µs, p99 {one.lag_p99_us:,.0f} µs"
+    return said, one.lag_p50_us <= LAG_US_MAX
 
 
-def _corrupt(seen: Figures) -> tuple[str, bool]:
-    flipped, caught = seen["flipped_bytes"], seen["corrupt_bytes"]
-    said = f"{caught:,} of {flipped:,} in {seen['echoed_bytes']:,} bytes"
-    return said, flipped > 0 and caught == flipped == seen["lost"]
+def _corrupt(seen: SelftestFigures) -> Judged:
+    if (one := seen.corrupt) is None:
+        return None
+    said = f"{one.corrupt_bytes:,} of {one.flipped_bytes:,} in {one.echoed_bytes:,} bytes"
+    return said, one.flipped_bytes > 0 and one.corrupt_bytes == one.flipped_bytes == one.lost
 
 
-def _drop(seen: Figures) -> tuple[str, bool]:
-    dropped, failed = seen["dropped"], seen["failed"]
-    said = f"{failed:,} of {dropped:,} in {seen['cycles']:,} connections"
-    return said, dropped > 0 and failed == dropped and seen["errors"] == {"eof": dropped}
+def _drop(seen: SelftestFigures) -> Judged:
+    if (one := seen.drop) is None:
+        return None
+    said = f"{one.failed:,} of {one.dropped:,} in {one.cycles:,} connections"
+    held = one.dropped > 0 and one.failed == one.dropped and one.errors == {"eof": one.dropped}
+    return said, held
 
 
-def _late(seen: Figures) -> tuple[str, bool]:
-    share, known = seen["late_share"], seen["delayed_share"]
+def _late(seen: SelftestFigures) -> Judged:
+    if (one := seen.late) is None:
+        return None
     said = (
-        f"{share:.2%} of {seen['count']:,} replies came {seen['delay_ms']:.0f} ms late, "
-        f"p98 {seen['p98_ms']:,.1f} ms"
+        f"{one.late_share:.2%} of {one.count:,} replies came {one.delay_ms:.0f} ms late, "
+        f"p98 {one.p98_ms:,.1f} ms"
     )
-    others = seen["p98_ms"] < seen["delay_ms"] / 2
-    return said, abs(share / known - 1) <= LATE_SHARE_MAX and others
+    others = one.p98_ms < one.delay_ms / 2
+    return said, abs(one.late_share / one.delayed_share - 1) <= LATE_SHARE_MAX and others
 
 
-def _distribution(seen: Figures) -> tuple[str, bool]:
-    known, observed = seen["known_ms"], seen["observed_ms"]
+def _distribution(seen: SelftestFigures) -> Judged:
+    one = seen.distribution
+    if one is None or one.send_lag_p99_us is None:
+        return None
+    known, observed = one.known_ms, one.observed_ms
     off = {name: observed[name] / known[name] - 1 for name in known}
     said = ", ".join(f"{name} {observed[name]:.1f} ms ({off[name]:+.2%})" for name in known)
-    said += f"; send lag p99 {seen['send_lag_p99_us']:,.0f} µs"
-    return said, all(abs(one) <= DISTRIBUTION_SHARE_MAX for one in off.values())
+    said += f"; send lag p99 {one.send_lag_p99_us:,.0f} µs"
+    return said, all(abs(share) <= DISTRIBUTION_SHARE_MAX for share in off.values())
 
 
-def _stall(seen: Figures) -> tuple[str, bool]:
-    # Of messages that are due at a fixed rate 1 % of the window's waited longer than this
-    p99_s = seen["stall_s"] - seen["window_s"] / 100
-    off = (seen["p99_s"] / p99_s - 1, seen["max_s"] / seen["stall_s"] - 1)
-    said = f"p99 {seen['p99_s']:.3f} s, max {seen['max_s']:.3f} s"
-    return said, all(abs(one) <= STALL_SHARE_MAX for one in off)
+def _stall(seen: SelftestFigures) -> Judged:
+    if (one := seen.stall) is None:
+        return None
+    # Of the messages due at a fixed rate, 1 % of the window's wait longer than this
+    p99_s = one.stall_s - one.window_s / 100
+    off = (one.p99_s / p99_s - 1, one.max_s / one.stall_s - 1)
+    said = f"p99 {one.p99_s:.3f} s, max {one.max_s:.3f} s"
+    return said, all(abs(share) <= STALL_SHARE_MAX for share in off)
 
 
 CHECKS: Sequence[_Check] = (
-    # Messages in flight and the rate are counts: echoes per CPU second is made of the same counts
+    # Messages in flight and the rate are counts, which echoes per CPU second is computed from
     _Check(
         "little",
         "ceiling",
         "ranking",
         "Little's law holds",
-        f"both within {LITTLE_SHARE_MAX:.0%}, and the window's edges for the second",
+        f"both within {LITTLE_SHARE_MAX:.0%}; for the second, plus the window's edges",
         "Little 1961: L = λ·W",
         _little,
     ),
-    # The stall's messages are all counted, whatever their times: only the times are at stake
+    # The stall's messages are all counted, whatever their times; only the times can be wrong
     _Check(
         "stall",
         "stall",
         "latency",
-        "A server that stands still for 0.25 s of 2.5 s is seen by every message",
+        "Every message shows that a server stands still for 0.25 s of 2.5 s",
         f"p99 0.225 s and max 0.25 s, each ± {STALL_SHARE_MAX:.0%}",
         "Tene: latency counts from the intended send (coordinated omission)",
         _stall,
@@ -223,9 +251,9 @@ CHECKS: Sequence[_Check] = (
         "distribution",
         "distribution",
         "latency",
-        "A known distribution of latencies comes back",
+        "A known distribution of latencies is measured",
         f"± {DISTRIBUTION_SHARE_MAX:.0%}",
-        "each reply held back 20 to 200 ms by the null server",
+        "the null server delays each reply by 20 to 200 ms",
         _distribution,
     ),
     # An echo counts only if its bytes are right
@@ -234,11 +262,11 @@ CHECKS: Sequence[_Check] = (
         "corrupt",
         "ranking",
         "One wrong byte in a million is caught",
-        "each of them, and its connection given up",
+        "each of them, and its connection is closed",
         "counted by the null server that flipped them",
         _corrupt,
     ),
-    # A connection that ended must not be one that was held or served
+    # A connection that ended must not count as held or served
     _Check(
         "drop",
         "drop",
@@ -248,17 +276,17 @@ CHECKS: Sequence[_Check] = (
         "counted by the null server that dropped them",
         _drop,
     ),
-    # Their times alone show which replies are late; no reply is lost
+    # Only their times show which replies are late; no reply is lost
     _Check(
         "late",
         "late",
         "latency",
         "One late reply in a hundred is caught",
         f"1 % ± {LATE_SHARE_MAX:.0%} of it, and the others are not late",
-        "each hundredth held back by the null server",
+        "the null server delays each hundredth reply",
         _late,
     ),
-    # Servers are ranked under the load of the generator that was built, which does far more
+    # Servers are ranked under the generator's full load, which is far higher
     _Check(
         "ceiling",
         "ceiling",
@@ -273,19 +301,19 @@ CHECKS: Sequence[_Check] = (
         "clock",
         "overhead",
         "latency",
-        "A look at the clock",
+        "Reading the clock",
         f"≤ {CLOCK_NS_MAX:.0f} ns",
         "clock_gettime, 200,000 times",
         _clock,
     ),
-    # A message that leaves late is timed from when it was due; it is counted all the same
+    # A message that leaves late is timed from when it was due, and is counted in any case
     _Check(
         "wake-up",
         "overhead",
         "latency",
         "A timed wait ends in time",
         f"p50 ≤ {LAG_US_MAX:.0f} µs",
-        "500 waits of 0.4 ms, as late as the gate lets a message leave",
+        "500 waits of 0.4 ms; the bound is that of the gate for late messages",
         _lag,
     ),
 )

@@ -1,7 +1,7 @@
-"""Which other programs used the CPUs during a campaign, and how much. Pure.
+"""Compute how much CPU time other programs used during a campaign. Pure.
 
 Rule 1: shares are of one CPU, as `top` prints them: two busy processes are 200 %.
-Rule 2: the kernel says for how long a process ran, not where: these are totals over all CPUs.
+Rule 2: times are totals over all CPUs, because the kernel does not count them by CPU.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.gates.cpu_checks import OTHERS_SHARE_MAX, balance
 # Programs below this share of one CPU are not named.
 SHARE_NAMED_MIN = 0.03
 NAMED_MAX = 3
-# Together they are worth a sentence from here on: the bound of the gate `shared-cpu`.
+# A sum below this share is not reported: the bound of the gate `shared-cpu`.
 SHARE_TOLD_MIN = OTHERS_SHARE_MAX
 KEPT_MAX = 10
 NS_PER_S = 1_000_000_000
@@ -32,7 +32,7 @@ class Program:
 
     Attributes:
         cpu_ns: its own run time so far.
-        collected_ns: that of its ended children, as far as a process waited for them.
+        collected_ns: run time of its ended children, as far as a process waited for them.
         parent: the process above it.
     """
 
@@ -44,7 +44,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All programs at one moment that are not the campaign's own."""
+    """All programs at one moment, without the campaign's own."""
 
     stamp_ns: int
     view: View
@@ -56,10 +56,10 @@ class Used:
     """CPU time of other programs in the trials of a campaign: `others` in `campaign.json`.
 
     Attributes:
-        span_s: for how long they were watched.
+        span_s: for how long the harness watched them.
         cpu_s: {name: CPU seconds}, the largest first.
-        server_share: what others used of the time of the servers' CPUs, by the cells' own accounts;
-            None where no cell has one.
+        server_share: share of the servers' CPUs that others used, by the balances of the cells;
+            None if no cell has one.
     """
 
     view: View
@@ -85,14 +85,14 @@ class Used:
         ).model_dump()
 
     def plus(self, more: Used) -> Used:
-        """Both spans together; what was visible is what the later one saw."""
+        """Return the sum of both spans, with the view of the later one."""
         total = Counter(self.cpu_s)
         total.update(more.cpu_s)
         return replace(self, view=more.view, span_s=self.span_s + more.span_s, cpu_s=dict(total))
 
     @property
     def shares(self) -> list[tuple[str, float]]:
-        """(name, share of one CPU) of those that are worth a name, the largest first."""
+        """`(name, share of one CPU)` of the programs to name, the largest first."""
         if not self.span_s:
             return []
         shares = ((name, cpu_s / self.span_s) for name, cpu_s in self.cpu_s.items())
@@ -101,10 +101,10 @@ class Used:
 
 
 def between(first: Snapshot, last: Snapshot) -> Used:
-    """What the programs used from one moment to a later one, by name.
+    """Return what the programs used from one moment to a later one, by name.
 
-    A control group counts only if it existed at both moments: one that began since may be a
-    container of the campaign, or may have held one before it had no groups below it.
+    A control group counts only if it existed at both moments. A newer one may be a container of the
+    campaign, or a group that contained one.
     """
     used: Counter[str] = Counter()
     inherited = _inherited_ns(first.programs, last.programs)
@@ -123,7 +123,7 @@ def between(first: Snapshot, last: Snapshot) -> Used:
 
 
 def _inherited_ns(before: Mapping[Key, Program], after: Mapping[Key, Program]) -> Counter[Key]:
-    """Time from before the first moment that parents collected of children that ended since."""
+    """Return the time that parents collected from ended children, from before the first moment."""
     inherited: Counter[Key] = Counter()
     for key, was in before.items():
         if key in after:
@@ -148,13 +148,13 @@ def server_share(cells: Sequence[StoredCell]) -> float | None:
 
 
 def listed(used: Used) -> str:
-    """`chrome 31 %, dockerd 4 % of a CPU`; empty where none is worth a name."""
+    """Return `chrome 31 %, dockerd 4 % of a CPU`; empty if no program is large enough."""
     named = ", ".join(f"{name} {100 * share:.0f} %" for name, share in used.shares)
     return f"{named} of a CPU" if named else ""
 
 
 def sentence(used: Used) -> str:
-    """The same for the end of a campaign and for its report."""
+    """Return the same as a sentence, for the end of a campaign and for its report."""
     if used.view == "nothing":
         share = used.server_share or 0.0
         text = f"other programs used {100 * share:.0f} % of the servers' CPU time"

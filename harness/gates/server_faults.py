@@ -1,7 +1,7 @@
-"""Which failures are a server's own fault, and what a cell shows of one. Pure.
+"""Decide which failures are a server's own fault, and find the fault that a cell shows. Pure.
 
-Rule: what took too long is the server's fault only in an attempt in which its CPUs were its own.
-In any other it is *disturbed*: it is tried again, and accuses no server.
+Rule: a timeout is the server's fault only in an attempt in which it had its CPUs to itself. In any
+other attempt the failure is *disturbed*: the attempt is repeated, and counts against no server.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from harness.contract.stored_cell import StoredCell
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One code of a failure that can be a server's own.
+    """One failure code that can be a server's own fault.
 
     Attributes:
         timed: a busy host can cause it.
-        because: why it can, or why not.
+        because: the reason for `timed`.
     """
 
     code: str
@@ -30,19 +30,19 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         FailureCode.NONCONFORMING,
         False,
-        "its checks are judged one by one, late ones by the CPUs too",
+        "each check is judged by itself, a late one also by the CPU time of others",
     ),
     Fault(
         FailureCode.BUILD_FAILED,
         False,
-        "a compiler says the same on a busy host; its limit is minutes",
+        "a compiler has the same result on a busy host; its limit is minutes",
     ),
-    Fault(FailureCode.NO_PROCESS, False, "its variant.toml says so"),
+    Fault(FailureCode.NO_PROCESS, False, "its variant.toml declares it"),
     Fault(FailureCode.NOT_STARTED, False, "the engine or the kernel refuses it"),
     Fault(
         FailureCode.NOT_READY,
         True,
-        "it had no verified echo in time; one that ended before has no wait",
+        "it had no verified echo in time; a server that ended before has no wait",
     ),
     Fault(FailureCode.SERVER_DIED, False, "a process ends by its own exit or by a signal"),
     Fault(FailureCode.WRONG_ECHO, False, "lack of CPU time changes no byte"),
@@ -67,19 +67,20 @@ FAULTS: tuple[Fault, ...] = (
 SERVER_CODES = frozenset(fault.code for fault in FAULTS)
 TIMED_CODES = frozenset(fault.code for fault in FAULTS if fault.timed)
 
-# The end of an attempt that others disturbed so much that it says nothing of the server.
+# The end of an attempt that other processes disturbed so much that it proves nothing.
 DISTURBED = FailureCode.DISTURBED
-# Ends of trials that are no server's fault, and without which the campaign has its result.
+# Ends of trials that are no server's fault. The campaign has a result without these trials.
 INCONCLUSIVE = frozenset({DISTURBED, FailureCode.NO_CAPACITY})
 
-# What a server exits with where the host lacks what it is about (EX_UNAVAILABLE of sysexits.h); its
-# last line says what. That is no fault of the server: the campaign goes on without it.
+# The exit code of a server whose host lacks the interface that it needs (EX_UNAVAILABLE of
+# sysexits.h). Its last line names the interface. This is no fault of the server: the campaign goes
+# on without it.
 EXIT_UNAVAILABLE = 69
 NOT_AVAILABLE = FailureCode.NOT_AVAILABLE
 
 
 def fault_of(record: StoredCell, *, declares_ceiling: bool) -> tuple[str, str] | None:
-    """Code and text of the server's fault that a cell shows; None where it shows none."""
+    """Return code and text of the server's fault that a cell shows; None if it shows none."""
     where = f"{record.scenario} at {record.connections_requested or 0:,.0f}"
     said = record.failure.text if record.failure else ""
     if record.corrupt_bytes:
@@ -96,9 +97,10 @@ def fault_of(record: StoredCell, *, declares_ceiling: bool) -> tuple[str, str] |
 
 
 def judged(found: tuple[str, str], disturbance: str | None) -> tuple[str, str]:
-    """The failure as the record names it: the server's fault, or disturbed by others.
+    """Return code and text of a failure: as found, or *disturbed*.
 
-    `disturbance` says who took the CPUs in the attempt, None: they were the server's.
+    Args:
+        disturbance: what took CPU time in the attempt; None if the server had its CPUs to itself.
     """
     code, text = found
     if code not in TIMED_CODES or disturbance is None:
@@ -107,8 +109,13 @@ def judged(found: tuple[str, str], disturbance: str | None) -> tuple[str, str]:
 
 
 def not_available(exit_code: int | None, log: str) -> tuple[str, str] | None:
-    """The failure of a server that this host cannot run, in its own words; None for any other."""
+    """Return the failure of a server that this host cannot run, with its last line; None otherwise.
+
+    Args:
+        exit_code: of the server.
+        log: its output.
+    """
     if exit_code != EXIT_UNAVAILABLE:
         return None
-    lines = log.splitlines() or ["it does not say why"]
+    lines = log.splitlines() or ["the server gave no reason"]
     return NOT_AVAILABLE, f"not available here: {lines[-1]}"

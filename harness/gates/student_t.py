@@ -1,7 +1,7 @@
-"""Student's t distribution, as intervals and tests ask for it. Pure.
+"""Compute Student's t distribution for intervals and tests. Pure.
 
-In plain Python: two functions do not make a library of 140 MB worth its place in the image, nor its
-import the wait of every command that draws a report. Tests compare them with SciPy's.
+It is plain Python, because a library of 140 MB would enlarge the image and delay every command that
+draws a report. Tests compare the two functions with SciPy's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import math
 from statistics import NormalDist
 
 PRECISION = 1e-15
-# A continued fraction takes about the square root of the degrees of freedom, a root fewer than 100.
+# A continued fraction takes as many terms as the square root of the degrees of freedom, roughly; a
+# root takes fewer than 100 steps.
 TERMS_MAX = 100_000
 STEPS_MAX = 1_000
 TINY = 1e-300
@@ -19,7 +20,7 @@ TINY = 1e-300
 
 @functools.lru_cache(maxsize=4096)
 def critical(confidence: float, freedom: float) -> float:
-    """How many standard errors wide half of a two-sided interval is.
+    """Return half of the width of a two-sided interval, in standard errors.
 
     Args:
         confidence: 0.95 for a 95 % interval.
@@ -28,8 +29,8 @@ def critical(confidence: float, freedom: float) -> float:
     if not freedom > 0 or not 0 < confidence < 1:
         return math.nan
     beyond = 1 - confidence
-    # The tails are heavier than the normal distribution's and fall ever more slowly, so Newton's
-    # steps come from the left and never go too far
+    # The tails are heavier than the normal distribution's and fall ever more slowly. Newton's steps
+    # therefore start below the root and never pass it
     t = NormalDist().inv_cdf(0.5 + confidence / 2)
     for _ in range(STEPS_MAX):
         step = (p_value(t, freedom) - beyond) / (2 * _density(t, freedom))
@@ -40,7 +41,7 @@ def critical(confidence: float, freedom: float) -> float:
 
 
 def p_value(t: float, freedom: float) -> float:
-    """Two-sided probability of a value as far from 0 as `t`, or farther."""
+    """Return the two-sided probability of a value at least as far from 0 as `t`."""
     t, freedom = float(t), float(freedom)
     if not freedom > 0 or math.isnan(t):
         return math.nan
@@ -59,7 +60,7 @@ def _density(t: float, freedom: float) -> float:
 
 
 def _incomplete_beta(x: float, rest: float, a: float) -> float:
-    """The regularised I_x(a, 1/2), where `rest` is 1 - x (DLMF 8.17.4 and 8.17.22)."""
+    """Return the regularised I_x(a, 1/2); `rest` is 1 - x (DLMF 8.17.4 and 8.17.22)."""
     if rest <= 0:
         return 1.0
     b = 0.5
@@ -72,7 +73,7 @@ def _incomplete_beta(x: float, rest: float, a: float) -> float:
 
 
 def _fraction(x: float, a: float, b: float) -> float:
-    """The continued fraction of DLMF 8.17.22, by Lentz's method."""
+    """Evaluate the continued fraction of DLMF 8.17.22 by Lentz's method."""
     value = c = 1.0
     d = 0.0
     for term in range(TERMS_MAX):

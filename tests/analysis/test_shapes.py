@@ -8,15 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from lines import analyse
+from lines import analyse, check
 from synthetic import campaign, outcomes, records
 
-from harness.analysis import Analysis, expected_shapes
+from harness.analysis import expected_shapes
 from harness.analysis.expected_shapes import Row
 from harness.analysis.intervals import estimate
 from harness.analysis.results import Cell, CellKey, Memory
 from harness.analysis.series import Series
-from harness.contract.stored_campaign import StoredHead
 from harness.report import model
 from harness.report.page import html
 from harness.report.text import report_formats, terminal_text
@@ -25,11 +24,6 @@ IDS = [shape.id for shape in expected_shapes.SHAPES]
 NOTHING = analyse({}, [], [])
 EVENTS = {"poll": "poll", "select": "select", "epoll-lt": "epoll-lt", "epoll-et": "epoll-et"}
 ALL = EVENTS | {"thread-per-connection": "thread-per-connection"}
-
-
-def check(head: dict[str, Any], analysis: Analysis) -> tuple[Row, ...]:
-    """All shapes of a campaign."""
-    return expected_shapes.check(StoredHead.of(head), analysis)
 
 
 def cell(variant: str, scenario: str, connections: int, **figures: Any) -> Cell:

@@ -10,6 +10,7 @@ import pytest
 from harness.campaign import generator_proof
 from harness.campaign.generator_proof import ATTEMPTS_MAX, Prover
 from harness.contract.errors import Unproven
+from harness.contract.selftest_figures import SelftestFigures
 from harness.contract.stored_campaign import Part, StoredSelftest
 from harness.gates import generator_fitness
 from harness.gates.generator_fitness import Row, Selftest
@@ -62,7 +63,7 @@ class Bench:
             Row(part, f"T {part}", "7", "5", "fail" if part in self.failing else "pass", "", part)
             for part in generator_fitness.PARTS
         ]
-        return Selftest(tuple(rows), {}, 0.1)
+        return Selftest(tuple(rows), SelftestFigures(), 0.1)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from harness import analysis, gates
-from harness.analysis import Analysis
+from harness.analysis import Analysis, expected_shapes
+from harness.analysis.expected_shapes import Row
 from harness.contract.record import VariantFacts
 from harness.contract.stored_campaign import StoredHead, StoredOutcome
 from harness.contract.stored_cell import StoredCell
@@ -30,6 +31,11 @@ def analyse(
 ) -> Analysis:
     """The analysis of a campaign."""
     return analysis.analyse(StoredHead.of(head), cells(records), outcomes(ends))
+
+
+def check(head: dict[str, Any], found: Analysis) -> tuple[Row, ...]:
+    """The expected shapes of a campaign."""
+    return expected_shapes.check(StoredHead.of(head), found)
 
 
 def judge(line: dict[str, Any], facts: VariantFacts) -> Verdict:

@@ -1,4 +1,4 @@
-"""One function per shape: the values that a campaign has for it, each held against its bound."""
+"""Judge each shape in a function of its own, which yields the values of a campaign."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ THREADS, SCANS, EPOLLS = ("thread-per-connection",), ("poll", "select"), ("epoll
 EVENTS = (*SCANS, *EPOLLS)
 FEW, MANY, ACTIVE = 100, 10_000, 100
 SMALL_BYTES = 1_024
-# Slab figures are in whole slabs: below this many connections their grain shows (slabinfo(5)).
+# The kernel takes memory in whole slabs, too coarse below this many connections (slabinfo(5)).
 MEMORY_CONNECTIONS_MIN = 500
-# Calls are counted exactly, but not at the same instants as replies.
+# Calls are counted exactly, but not at the same moments as replies.
 COUNTED_WITHIN = 0.02
 
 
 def _kept(view: View, architecture: str, bounds: Bounds) -> Iterator[Observed]:
-    """How much of its efficiency each server keeps from few connections to many."""
+    """Yield how much of its efficiency each server keeps from few connections to many."""
     few, many = (_idle(view, architecture, connections) for connections in (FEW, MANY))
     for name in sorted(set(few) & set(many)):
         yield from _compared(name, view.rates(many[name]), view.rates(few[name]), bounds)
@@ -53,7 +53,7 @@ def idle_epoll(view: View) -> Iterator[Observed]:
 
 
 def all_active(view: View) -> Iterator[Observed]:
-    """Without idle connections there is nothing to save."""
+    """Without idle connections no mechanism saves work."""
     for key, found in _by_key(view, EVENTS, ("active",)).items():
         values = [view.rates(cell) for cell in found]
         levels = [own.levelled for own in values]
@@ -61,7 +61,7 @@ def all_active(view: View) -> Iterator[Observed]:
         architectures = {view.architectures[cell.variant] for cell in found}
         if architectures != set(EVENTS) or len(shared) < TRIALS_MIN:
             continue
-        # Over the same blocks: a host has slow ones, and not every server has a figure there
+        # Over the same blocks, because some are slow and not every server has a figure in them
         means = [statistics.geometric_mean(own[block] for block in shared) for own in levels]
         ordered = sorted(zip(means, values, strict=True), key=lambda one: one[0])
         (_, slowest), (_, fastest) = ordered[0], ordered[-1]
@@ -69,7 +69,7 @@ def all_active(view: View) -> Iterator[Observed]:
 
 
 def et_against_lt(view: View) -> Iterator[Observed]:
-    """A drained edge costs one more call, which says that there is nothing left."""
+    """A drained edge costs one more call, which returns EAGAIN."""
     yield from _against(view, "epoll-et", "epoll-lt", Bounds(0.85, 1.03))
 
 
@@ -85,7 +85,7 @@ def _against(
     bounds: Bounds,
     connections_max: float = math.inf,
 ) -> Iterator[Observed]:
-    """`one` over `other` in every closed-loop cell of small messages that both have."""
+    """Yield `one` over `other` in every closed-loop cell of small messages that both have."""
     for key, found in _by_key(view, (one, other), ("idle", "active", "payload")).items():
         if key.connections > connections_max or key.payload_bytes > SMALL_BYTES or key.depth > 1:
             continue
@@ -99,7 +99,7 @@ def _against(
 def _by_key(
     view: View, architectures: tuple[str, ...], scenarios: tuple[str, ...]
 ) -> dict[CellKey, list[Cell]]:
-    """The cells with an efficiency over enough trials."""
+    """Return the cells with an efficiency over enough trials."""
     found: dict[CellKey, list[Cell]] = {}
     for cell in view.cells(*architectures):
         enough = cell.efficiency is not None and len(cell.efficiency.blocks) >= TRIALS_MIN
@@ -114,7 +114,7 @@ def _compared(
     lower: Series,
     bounds: Bounds,
 ) -> Iterator[Observed]:
-    """The ratio over the blocks that both have; nothing with too few of them."""
+    """Yield the ratio over the blocks that both have, if there are enough."""
     if found := compare(upper, lower):
         low, high = found.interval.low, found.interval.high
         text = f"{significant(found.ratio)} ({significant(low)} to {significant(high)})"
@@ -122,7 +122,7 @@ def _compared(
 
 
 def _within(holds: bool) -> Judged:
-    """Of a value without an interval."""
+    """Return the verdict on a value without an interval."""
     return "pass" if holds else "fail"
 
 
@@ -137,14 +137,14 @@ def calls_of_readiness(view: View) -> Iterator[Observed]:
 
 
 def calls_of_edges(view: View) -> Iterator[Observed]:
-    """recv, send, the recv that says EAGAIN, and the shared wait."""
+    """recv, send, the recv that returns EAGAIN, and the shared wait."""
     yield from _calls(view, ("epoll-et",), 3.0, waits=True)
 
 
 def _calls(
     view: View, architectures: tuple[str, ...], base: float, *, waits: bool
 ) -> Iterator[Observed]:
-    """Of each server the cell that is farthest from what is expected of it."""
+    """Yield, for each server, the cell that is farthest from the expected count."""
     worst: dict[str, tuple[float, Observed]] = {}
     for cell in view.cells(*architectures):
         calls, k = cell.syscalls_per_echo, cell.events_per_wake_up
@@ -162,7 +162,7 @@ def _calls(
 
 
 def memory_of_threads(view: View) -> Iterator[Observed]:
-    """A task, its kernel stack and what it touches of its own stack."""
+    """A task, its kernel stack and the used pages of its own stack."""
     for cell in _largest(view, THREADS):
         if cell.memory and (total := cell.memory.total) is not None:
             yield _bytes(cell, total, 25_000 <= total <= 50_000)
@@ -183,7 +183,7 @@ def kernel_memory(view: View) -> Iterator[Observed]:
 
 
 def _largest(view: View, architectures: tuple[str, ...]) -> list[Cell]:
-    """Each server's idle cell with the most connections."""
+    """Return each server's idle cell with the most connections."""
     found: dict[str, Cell] = {}
     for cell in view.cells(*architectures):
         enough = cell.key.connections >= MEMORY_CONNECTIONS_MIN

@@ -1,4 +1,4 @@
-"""The table: each published result with its bound and its source, and their judgement."""
+"""List the published results with their bounds and sources, and judge them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from harness.analysis.results import Analysis
 from harness.contract.stored_campaign import StoredHead
 from harness.gates import generator_fitness
 
-# The servers that the sources speak of: one thread that waits, or one per connection, in C.
+# The family of servers that the sources describe: one waiting thread, or one per connection, in C.
 FAMILY = "C++"
 
 VERDICTS: tuple[Verdict, ...] = ("pass", "fail", "not settled", "not applicable")
-# A shape is as its worst value.
+# The worst value of a shape decides its verdict.
 WORST_FIRST: tuple[Verdict, ...] = ("fail", "not settled", "pass")
 
 BANGA, GAMMO = "Banga & Mogul 1998", "Gammo et al. 2004"
@@ -137,7 +137,7 @@ def check(head: StoredHead, analysis: Analysis) -> tuple[Row, ...]:
 
 
 def conclusion(rows: Iterable[Row]) -> str:
-    """How many of each verdict, and which failed."""
+    """Return the number of each verdict, and the failed shapes."""
     listed = list(rows)
     counted = Counter(row.verdict for row in listed)
     words = ", ".join(f"{counted[verdict]} {verdict}" for verdict in VERDICTS)

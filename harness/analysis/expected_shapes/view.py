@@ -1,4 +1,4 @@
-"""What a shape asks of a campaign, and what it answers."""
+"""Define the input and the output of an expected shape."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from harness.analysis.results import Analysis, Cell
 from harness.analysis.series import Series
 from harness.contract.stored_campaign import StoredBacklog
 
-# "not settled": the 95 % interval of a ratio contains its bound, so more blocks may tell.
+# "not settled": the 95 % interval of a ratio contains its bound, so more blocks may decide.
 Judged = Literal["pass", "fail", "not settled"]
 Verdict = Literal["pass", "fail", "not settled", "not applicable"]
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One value: of which server or cell, its text, and whether it is within the bound.
+    """One value: its server or cell, its text, and whether it is within the bound.
 
     A value without an interval, such as a count, passes or fails.
     """
@@ -33,13 +33,13 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Where a ratio is expected, ends included."""
+    """The range in which a ratio is expected, ends included."""
 
     low: float = 0.0
     high: float = math.inf
 
     def judge(self, interval: Interval) -> Judged:
-        """A ratio passes or fails only where its whole interval does."""
+        """Return whether the whole interval of a ratio passes or fails."""
         if interval.contains(self.low) or interval.contains(self.high):
             return "not settled"
         return "pass" if self.low < interval.low and interval.high < self.high else "fail"
@@ -50,8 +50,8 @@ class Row:
     """One shape, judged.
 
     Attributes:
-        observed: every value that the campaign has; empty where it has none.
-        reason: why it is not applicable, or what it says nothing about.
+        observed: every value that the campaign has; empty if it has none.
+        reason: why it is not applicable; empty otherwise.
     """
 
     id: str
@@ -70,12 +70,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What shapes ask of a campaign.
+    """The data of a campaign that shapes use.
 
     Attributes:
-        architectures: {server: its architecture} of those that are judged.
-        second: {second name: the server that it is} of one that ran twice in each block.
-        backlog: what the self-test saw of a listener that does not accept.
+        architectures: {server: its architecture} of the judged servers.
+        second: {second name: server} of one that ran twice in each block.
+        backlog: figures of a listener that does not accept, from the self-test.
     """
 
     architectures: Mapping[str, str | None]
@@ -84,7 +84,7 @@ class View:
     backlog: StoredBacklog | None
 
     def cells(self, *architectures: str) -> Iterator[Cell]:
-        """The cells of servers of those architectures, in the order of the analysis."""
+        """Return the cells of servers of those architectures, in the order of the analysis."""
         return (
             cell
             for cell in self.analysis.cells
@@ -92,10 +92,10 @@ class View:
         )
 
     def rates(self, cell: Cell) -> Series:
-        """Echoes per second of server CPU of a cell.
+        """Return echoes per second of server CPU of a cell.
 
-        A server that ran twice in a block has two figures there, of two processes: the mean of both
-        is a better one of the server than either.
+        A server that ran twice in a block has two figures there. Their mean is more exact than
+        either.
         """
         runs = [cell.efficiency] if cell.efficiency else []
         runs += [
@@ -120,7 +120,7 @@ class Shape:
     """One published result.
 
     Attributes:
-        needs: what a campaign must have measured for it, as the reason where it did not.
+        needs: what a campaign must have measured for it, given as the reason if it did not.
     """
 
     id: str

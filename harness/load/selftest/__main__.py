@@ -38,7 +38,9 @@ def main() -> None:
             print(f"{name}: {error}", file=sys.stderr)
             events.emit("failed", id=name, text=str(error))
             continue
-        events.emit("figures", id=name, took_s=time.monotonic() - started_s, figures=figures)
+        events.emit(
+            "figures", id=name, took_s=time.monotonic() - started_s, figures=figures.model_dump()
+        )
 
 
 if __name__ == "__main__":

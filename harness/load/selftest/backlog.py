@@ -10,7 +10,8 @@ import socket
 import statistics
 import time
 from contextlib import ExitStack
-from typing import Any
+
+from harness.contract.selftest_figures import BacklogFigures
 
 BACKLOG = 16
 BEYOND = 8
@@ -21,7 +22,7 @@ REST_S = 6.0
 LOOPBACK = "127.0.0.1"
 
 
-def admit() -> dict[str, Any]:
+def admit() -> BacklogFigures:
     """Connect more than a backlog takes, then accept.
 
     Returns:
@@ -48,13 +49,13 @@ def admit() -> dict[str, Any]:
         listener.setblocking(False)
         ready.register(listener, selectors.EVENT_READ, data=stack)
         late = _connected(ready, started, REST_S)
-    return {
-        "backlog": BACKLOG,
-        "tried": BACKLOG + 1 + BEYOND,
-        "admitted": len(at_once),
-        "late": len(late),
-        "waited_s": statistics.median(late) if late else None,
-    }
+    return BacklogFigures(
+        backlog=BACKLOG,
+        tried=BACKLOG + 1 + BEYOND,
+        admitted=len(at_once),
+        late=len(late),
+        waited_s=statistics.median(late) if late else None,
+    )
 
 
 def _connected(

@@ -13,11 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from harness.contract.cell_record import Written
+from harness.contract.selftest_figures import (
+    BacklogFigures,
+    CorruptFigures,
+    DistributionFigures,
+    DropFigures,
+    LateFigures,
+    LimitFigures,
+    OverheadFigures,
+    StallFigures,
+)
 from harness.engine import Engine, NullServer, Window, histogram, measure_overhead
 from harness.load.merged_figures import merge_windows, per
 from harness.load.selftest.backlog import admit
-
-Figures = dict[str, Any]
 
 TIMEOUT_S = 10.0
 # A thousand connections of one host take a twentieth of a second
@@ -60,58 +69,60 @@ class Cpus:
         return self.asked_to_spin and self.server != self.load
 
 
-def overhead(cpus: Cpus) -> Figures:
+def overhead(cpus: Cpus) -> OverheadFigures:
     """What a look at the clock costs, and how late a timed wait ends."""
     clock_read_ns, payload = measure_overhead(cpus.load)
     lag = histogram.percentiles(histogram.merge([payload]))
-    return {"clock_read_ns": clock_read_ns, "lag_p50_us": lag["p50"], "lag_p99_us": lag["p99"]}
+    return OverheadFigures(
+        clock_read_ns=clock_read_ns, lag_p50_us=lag["p50"], lag_p99_us=lag["p99"]
+    )
 
 
-def ceiling(cpus: Cpus) -> Figures:
+def ceiling(cpus: Cpus) -> LimitFigures:
     """A closed loop at its limit: what the generator can do at most, and Little's law."""
     active = 100
     with _pair(cpus, connections=active) as (engine, _):
         window = _window(engine, cpus, 1.0, active=active)
     length_ns = window["end_ns"] - window["start_ns"]
-    return {
-        "active": active,
-        "echoes_per_s": per(window["echoes"], length_ns) * 1e9,
-        "cpu_us_per_echo": merge_windows([window]).useful_ns / max(1, window["echoes"]) / 1e3,
-        "outstanding": per(window["outstanding_time_ns"], length_ns),
+    return LimitFigures(
+        active=active,
+        echoes_per_s=per(window["echoes"], length_ns) * 1e9,
+        cpu_us_per_echo=merge_windows([window]).useful_ns / max(1, window["echoes"]) / 1e3,
+        outstanding=per(window["outstanding_time_ns"], length_ns),
         # X·R: echoes per second times the mean of their latencies
-        "rate_times_latency": per(window["latency_sum_ns"], length_ns),
+        rate_times_latency=per(window["latency_sum_ns"], length_ns),
         # An echo counts where it ends: the window's two edges cut up to one per connection
-        "edge_share": per(window["latency_sum_ns"] / max(1, window["count"]), length_ns),
-    }
+        edge_share=per(window["latency_sum_ns"] / max(1, window["count"]), length_ns),
+    )
 
 
-def corrupt(cpus: Cpus) -> Figures:
+def corrupt(cpus: Cpus) -> CorruptFigures:
     """One byte in a million comes back wrong."""
     with _pair(cpus, connections=200, corrupt_every_bytes=CORRUPT_EVERY_BYTES) as (engine, server):
         _window(engine, cpus, 0.5, active=200, payload_bytes=1024)
         status = engine.status()
-        return {
-            "flipped_bytes": server.counts()["corrupted"],
-            "corrupt_bytes": status["corrupt_bytes"],
-            "lost": status["lost"],
-            "echoed_bytes": status["bytes_received"],
-        }
+        return CorruptFigures(
+            flipped_bytes=server.counts()["corrupted"],
+            corrupt_bytes=status["corrupt_bytes"],
+            lost=status["lost"],
+            echoed_bytes=status["bytes_received"],
+        )
 
 
-def drop(cpus: Cpus) -> Figures:
+def drop(cpus: Cpus) -> DropFigures:
     """One connection in a thousand is closed instead of its echo, under churn."""
     with _pair(cpus, connections=50, drop_every_connections=DROP_EVERY) as (engine, server):
         _window(engine, cpus, 0.6, active=50, closing="fin")
         status = engine.status()
-        return {
-            "dropped": server.counts()["dropped"],
-            "failed": status["cycles_failed"],
-            "cycles": status["cycles"],
-            "errors": status["errors"],
-        }
+        return DropFigures(
+            dropped=server.counts()["dropped"],
+            failed=status["cycles_failed"],
+            cycles=status["cycles"],
+            errors=status["errors"],
+        )
 
 
-def late(cpus: Cpus) -> Figures:
+def late(cpus: Cpus) -> LateFigures:
     """One reply in a hundred is held back."""
     faults = {"delay_every_replies": LATE_EVERY, "delay_ns": int(LATE_MS * 1e6)}
     # Each connection's next message is due long after the delay: nothing else waits behind it
@@ -121,16 +132,16 @@ def late(cpus: Cpus) -> Figures:
     late_count = sum(
         count for latency_us, count in histogram.recorded(found) if latency_us >= LATE_MS * 1000
     )
-    return {
-        "delay_ms": LATE_MS,
-        "delayed_share": 1 / LATE_EVERY,
-        "late_share": late_count / max(1, window["count"]),
-        "p98_ms": found.get_value_at_percentile(98.0) / 1000,
-        "count": window["count"],
-    }
+    return LateFigures(
+        delay_ms=LATE_MS,
+        delayed_share=1 / LATE_EVERY,
+        late_share=late_count / max(1, window["count"]),
+        p98_ms=found.get_value_at_percentile(98.0) / 1000,
+        count=window["count"],
+    )
 
 
-def distribution(cpus: Cpus) -> Figures:
+def distribution(cpus: Cpus) -> DistributionFigures:
     """Each reply is held back for a value out of a known distribution."""
     # In the order of multiples of the golden ratio any stretch of them, however a window cuts it,
     # is spread over the whole distribution
@@ -151,16 +162,16 @@ def distribution(cpus: Cpus) -> Figures:
     observed["mean"] = window["latency_sum_ns"] / max(1, window["count"]) / 1e6
     known["mean"] = sum(known_ms) / DELAYS
     lag = histogram.percentiles(histogram.merge([window["send_lag_histogram"]]))
-    return {
-        "known_ms": known,
-        "observed_ms": observed,
-        "count": window["count"],
+    return DistributionFigures(
+        known_ms=known,
+        observed_ms=observed,
+        count=window["count"],
         # Of a host whose CPUs others use, too, this is what tells
-        "send_lag_p99_us": lag["p99"],
-    }
+        send_lag_p99_us=lag["p99"],
+    )
 
 
-def stall(cpus: Cpus) -> Figures:
+def stall(cpus: Cpus) -> StallFigures:
     """The server stands still for a quarter of a second in the middle of a paced window."""
     start_ns = time.monotonic_ns() + int(STALL_SETUP_S * 1e9)
     faults = {
@@ -172,22 +183,22 @@ def stall(cpus: Cpus) -> Figures:
             engine, cpus, STALL_WINDOW_S, active=100, rate_per_s=2000.0, start_ns=start_ns
         )
     found = histogram.percentiles(histogram.merge([window["histogram"]]))
-    return {
-        "window_s": STALL_WINDOW_S,
-        "stall_s": STALL_S,
-        "p50_ms": (found["p50"] or 0) / 1000,
-        "p99_s": (found["p99"] or 0) / 1e6,
-        "max_s": window["latency_max_ns"] / 1e9,
-        "count": window["count"],
-    }
+    return StallFigures(
+        window_s=STALL_WINDOW_S,
+        stall_s=STALL_S,
+        p50_ms=(found["p50"] or 0) / 1000,
+        p99_s=(found["p99"] or 0) / 1e6,
+        max_s=window["latency_max_ns"] / 1e9,
+        count=window["count"],
+    )
 
 
-def backlog(_: Cpus) -> Figures:
+def backlog(_: Cpus) -> BacklogFigures:
     """What the kernel's listener does, which an expected shape is held against."""
     return admit()
 
 
-SCENES: dict[str, Callable[[Cpus], Figures]] = {
+SCENES: dict[str, Callable[[Cpus], Written]] = {
     "overhead": overhead,
     "ceiling": ceiling,
     "corrupt": corrupt,
