@@ -319,8 +319,8 @@ NB_MODULE(_engine, module) {
         .def("ramp", &PythonEngine::ramp, Unlocked(), c10k::kRampDoc)
         .def("start", &PythonEngine::start, nb::kw_only(), "active"_a, "payload_bytes"_a,
              "depth"_a = 1, "rate_per_s"_a = 0.0, "seed"_a = 0, "window_start_ns"_a,
-             "window_end_ns"_a, "spin"_a = false, "stamps"_a = false,
-             "closing"_a = nb::none(), Unlocked(), c10k::kStartDoc)
+             "window_end_ns"_a, "spin"_a = false, "stamps"_a = false, "closing"_a = nb::none(),
+             Unlocked(), c10k::kStartDoc)
         .def("stop", &PythonEngine::stop, Unlocked(), c10k::kStopDoc)
         .def("status", &PythonEngine::status, c10k::kStatusDoc)
         .def("live", &PythonEngine::live, c10k::kLiveDoc)

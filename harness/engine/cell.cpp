@@ -181,8 +181,8 @@ void Loop::close_window() {
     window_->clock_step = realtime_offset() - clock_offset_;
     window_->missed_sends = window_->totals.dropped;
     if (cell_.open_loop && cell_.running) {
-        window_->missed_sends += missed_sends(cell_.schedule, window_->start, window_->end,
-                                              cell_.issued, cell_.unsent);
+        window_->missed_sends +=
+            missed_sends(cell_.schedule, window_->start, window_->end, cell_.issued, cell_.unsent);
     }
     figures_.publish(std::move(window_));
     at_start_.reset();

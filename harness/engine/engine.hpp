@@ -24,11 +24,11 @@ public:
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
 
-    std::uint32_t open();                   // std::runtime_error after shutdown
-    void close(std::uint32_t connection);   // unknown, or after shutdown: nothing
-    void ramp();                            // these three wait for the engine thread
-    void start(const Traffic& traffic);     // std::invalid_argument, std::runtime_error
-    void stop();                            // after shutdown: nothing
+    std::uint32_t open();                  // std::runtime_error after shutdown
+    void close(std::uint32_t connection);  // unknown, or after shutdown: nothing
+    void ramp();                           // these three wait for the engine thread
+    void start(const Traffic& traffic);    // std::invalid_argument, std::runtime_error
+    void stop();                           // after shutdown: nothing
     void shutdown();
 
     std::uint64_t requested() const noexcept { return mailbox_.opened(); }

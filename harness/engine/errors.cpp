@@ -7,8 +7,8 @@ namespace c10k {
 
 namespace {
 
-constexpr std::array<std::string_view, kStages> kStageNames = {"socket", "bind", "connect", "hello",
-                                                               "read",   "write", "stamps"};
+constexpr std::array<std::string_view, kStages> kStageNames = {
+    "socket", "bind", "connect", "hello", "read", "write", "stamps"};
 
 std::string code_name(int code) {
     if (code == Errors::kEof) return "eof";

@@ -90,7 +90,7 @@ struct Figures {
     Counter running, echoes_at_start;
     Counter ramp_first_connect, ramp_last_established;
     Errors errors;
-    Histogram connect, hello;                // of the ramp
+    Histogram connect, hello;                 // of the ramp
     Histogram latency, send_lag, self_delay;  // of the cell, warm-up included
     Histogram cycle_connect;                  // churn: connect() to connected
     Timeline timeline;

@@ -43,7 +43,9 @@ void Loop::run() {
 // after it, in the middle of a batch of events too.
 Nanoseconds Loop::tick() {
     now_ = monotonic_ns();
-    if (now_ >= edge_) [[unlikely]] cross_edge();
+    if (now_ >= edge_) [[unlikely]] {
+        cross_edge();
+    }
     return now_;
 }
 

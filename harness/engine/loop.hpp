@@ -50,12 +50,12 @@ private:
         Traffic traffic;
         bool running = false;
         bool open_loop = false;
-        std::uint64_t number = 0;  // makes the streams of each cell different
-        OpenLoop schedule;         // open loop
-        SendTimes sent;            // closed loop
-        std::uint64_t issued = 0;  // messages in open loop, connections started in closed loop
-        std::size_t slot = 0;      // the connection whose turn it is
-        std::uint64_t unsent = 0;  // messages issued and not yet in the socket's buffer
+        std::uint64_t number = 0;   // makes the streams of each cell different
+        OpenLoop schedule;          // open loop
+        SendTimes sent;             // closed loop
+        std::uint64_t issued = 0;   // messages in open loop, connections started in closed loop
+        std::size_t slot = 0;       // the connection whose turn it is
+        std::uint64_t unsent = 0;   // messages issued and not yet in the socket's buffer
         std::uint64_t dropped = 0;  // messages due that never will be sent
     };
     enum class Phase : std::uint8_t { none, before, inside };
@@ -161,8 +161,8 @@ private:
     std::uint64_t cycles_begun_ = 0;  // takes the sources of churn in turn
 
     Cell cell_;
-    Nanoseconds now_ = 0;         // the last clock read
-    Nanoseconds edge_ = kNever;   // the next edge of the window or of a part of it
+    Nanoseconds now_ = 0;        // the last clock read
+    Nanoseconds edge_ = kNever;  // the next edge of the window or of a part of it
     Nanoseconds part_start_ = 0;
     std::uint64_t echoes_at_part_ = 0;
     Phase phase_ = Phase::none;

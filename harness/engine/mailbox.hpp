@@ -26,8 +26,8 @@ struct Traffic {
     std::uint64_t seed = 0;           // chooses the active connections
     Nanoseconds window_start = 0;
     Nanoseconds window_end = 0;
-    bool spin = false;    // poll instead of sleeping while the cell runs
-    bool stamps = false;  // kernel receive time stamps, for the self-delay
+    bool spin = false;                // poll instead of sleeping while the cell runs
+    bool stamps = false;              // kernel receive time stamps, for the self-delay
     Closing closing = Closing::none;  // otherwise churn: a new connection for each message
 
     bool churns() const noexcept { return closing != Closing::none; }

@@ -18,9 +18,9 @@ namespace c10k {
 
 // What the server does wrong; 0 and empty: nothing.
 struct Faults {
-    std::uint64_t corrupt_every_bytes = 0;       // flips a bit of every n-th byte that it echoes
-    std::uint64_t drop_every_connections = 0;    // closes every n-th connection at its first bytes
-    std::uint64_t delay_every_replies = 0;       // holds every n-th reply back for `delay`
+    std::uint64_t corrupt_every_bytes = 0;     // flips a bit of every n-th byte that it echoes
+    std::uint64_t drop_every_connections = 0;  // closes every n-th connection at its first bytes
+    std::uint64_t delay_every_replies = 0;     // holds every n-th reply back for `delay`
     Nanoseconds delay = 0;
     std::vector<Nanoseconds> delays;  // holds each reply back: these in turn, again and again
     Nanoseconds stop_at = 0;          // stands still at this time …
@@ -50,7 +50,7 @@ public:
 
 private:
     struct Peer {
-        std::string unsent;  // what the socket did not take
+        std::string unsent;        // what the socket did not take
         std::uint64_t number = 0;  // tells a connection from an earlier one with the descriptor
         Nanoseconds due = 0;       // of the last reply held back: those after it stay behind it
         bool is_open = false;

@@ -70,9 +70,8 @@ private:
 
     void accept() {
         accepting_ = true;
-        ring_.request(Request::accept, listener_, [this](io_uring_sqe* sqe) {
-            Server::prepare_accept(sqe, listener_);
-        });
+        ring_.request(Request::accept, listener_,
+                      [this](io_uring_sqe* sqe) { Server::prepare_accept(sqe, listener_); });
     }
 
     void accepted(const Result& result) {

@@ -13,8 +13,8 @@ namespace c10k {
 namespace {
 
 Fault cannot_listen(const Options& options, const char* call) {
-    return Fault(exit_runtime, "cannot listen on " + options.listen + ": " + call + ": " +
-                                   std::strerror(errno));
+    return Fault(exit_runtime,
+                 "cannot listen on " + options.listen + ": " + call + ": " + std::strerror(errno));
 }
 
 void set_option(const Options& options, int fd, int level, int name) {
@@ -31,7 +31,7 @@ const sockaddr* address_of(const Options& options) {
 // A socket file outlives a server that was killed. It may be removed only when it is a socket and
 // nobody listens behind it: a connect that is refused proves that, any other answer does not.
 bool is_stale(const Options& options, const std::string& path) {
-    struct stat status {};
+    struct stat status{};
     if (lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) {
         return false;
     }
@@ -39,8 +39,8 @@ bool is_stale(const Options& options, const std::string& path) {
     if (probe < 0) {
         return false;
     }
-    const bool refused = connect(probe, address_of(options), options.address_bytes) != 0 &&
-                         errno == ECONNREFUSED;
+    const bool refused =
+        connect(probe, address_of(options), options.address_bytes) != 0 && errno == ECONNREFUSED;
     close(probe);
     return refused;
 }

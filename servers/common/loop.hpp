@@ -203,9 +203,9 @@ private:
     W waiter_;
     int listener_;
     Control& control_;
-    int asking_; // the control's descriptor
-    std::vector<std::byte> buffer_;       // one for all: it is empty between two turns
-    std::vector<S> connections_; // by descriptor: a look-up is an index
+    int asking_;                    // the control's descriptor
+    std::vector<std::byte> buffer_; // one for all: it is empty between two turns
+    std::vector<S> connections_;    // by descriptor: a look-up is an index
     Counters counters_;
     bool resting_ = false;
     Clock::time_point rest_until_; // the epoch: as soon as possible

@@ -89,9 +89,8 @@ void serve(const c10k::Listener& listening, const c10k::Options& options) {
     for (const int signal : {SIGTERM, SIGINT}) {
         event_add(evsignal_new(base, signal, stop, base), nullptr);
     }
-    evconnlistener* listener =
-        evconnlistener_new(base, on_accept, nullptr, LEV_OPT_CLOSE_ON_EXEC, options.backlog,
-                           listening.fd());
+    evconnlistener* listener = evconnlistener_new(base, on_accept, nullptr, LEV_OPT_CLOSE_ON_EXEC,
+                                                  options.backlog, listening.fd());
     if (listener == nullptr) {
         throw c10k::Fault(c10k::exit_runtime, "evconnlistener_new failed");
     }

@@ -34,7 +34,7 @@ void end_connection(int) {
 
 // All signals are blocked in the parent, so for a worker these two begin here.
 void hear_of_end() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = end_connection;
     sigset_t signals;
     sigemptyset(&signals);

@@ -84,9 +84,9 @@ public:
         readable_.copy(read_, words);
         writable_.copy(write_, words);
         timeval timeout{timeout_ms / 1000, timeout_ms % 1000 * 1000};
-        const int returned = select(static_cast<int>(bits_), readable_.for_select(),
-                                    writable_.for_select(), nullptr,
-                                    timeout_ms < 0 ? nullptr : &timeout);
+        const int returned =
+            select(static_cast<int>(bits_), readable_.for_select(), writable_.for_select(), nullptr,
+                   timeout_ms < 0 ? nullptr : &timeout);
         ready_.clear();
         // After an error the bitmaps are the question still; a count of 0 says not to read them.
         if (c10k::wait_count(returned, "select") > 0) {

@@ -45,8 +45,8 @@ public:
                 threads_.emplace_back([this, &worker] { work(worker); });
             }
         } catch (const std::system_error& error) {
-            throw Fault(exit_runtime, "cannot make " + std::to_string(threads_max) +
-                                          " threads: " + error.what());
+            throw Fault(exit_runtime,
+                        "cannot make " + std::to_string(threads_max) + " threads: " + error.what());
         }
     }
 
