@@ -81,8 +81,8 @@ void Loop::choose_active(const Traffic& traffic) {
     active_.resize(traffic.active);
 }
 
-// What was issued but has not begun to be sent is dropped; a message that was begun is completed,
-// since its echo can only be verified whole.
+// Drops each issued message of which no byte was sent. A message that was begun is completed: only
+// a whole echo can be verified.
 void Loop::stop() {
     if (!cell_.running) return;
     tick();
@@ -163,7 +163,7 @@ Nanoseconds Loop::next_edge() const noexcept {
     return start + (length * part + kParts - 1) / kParts;
 }
 
-// What the window is made of, so that a rate that drifts inside of it can be seen.
+// The parts of the window show a rate that drifts inside it.
 void Loop::close_part() {
     const std::uint64_t echoes = figures_.echoes.get();
     window_->parts.push_back({now_ - part_start_, echoes - echoes_at_part_});

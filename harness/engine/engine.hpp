@@ -16,8 +16,8 @@ namespace c10k {
 class Engine {
 public:
     // Starts the thread. `sources` are where connections come from, `cycle_sources` those of churn.
-    // std::invalid_argument when an address or the CPU is no good, std::system_error when the
-    // process may open no more files.
+    // std::invalid_argument if an address or the CPU is invalid, std::system_error if the process
+    // may open no more files.
     Engine(const std::string& address, const std::vector<std::string>& sources,
            const std::vector<std::string>& cycle_sources, std::uint64_t seed, int cpu);
     ~Engine();

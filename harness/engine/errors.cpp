@@ -20,7 +20,7 @@ std::string code_name(int code) {
 std::string name_of(std::size_t cell) {
     const auto code = static_cast<int>(cell % Errors::kCodes);
     const auto stage = static_cast<Stage>(cell / Errors::kCodes);
-    // The commonest two are called by their plain name, whether found reading or writing.
+    // The two most common errors have a plain name, for reads and writes alike.
     if (code == Errors::kCorrupt || (code == Errors::kEof && stage != Stage::hello)) {
         return code_name(code);
     }
