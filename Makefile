@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --no-user
 ENGINE := $(wildcard CMakeLists.txt harness/engine/*.cpp harness/engine/*.hpp)
+CPP := $(foreach folder,harness/engine servers/* tests/engine bench,$(wildcard $(folder)/*.[ch]pp))
 export CXX
 # A pip that installs elsewhere by its settings would leave the environment empty.
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT
@@ -29,12 +30,14 @@ test: lint ## Run format, lint, types, warnings of the C++ code, and tests in tw
 
 lint: $(VENV)/tested ## Check format, lint, imports and types
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 
-format: $(VENV)/tested ## Format the Python code and fix what the linter can fix
+format: $(VENV)/tested ## Format Python and C++ and fix what the linter can fix
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
 	$(BIN)/ruff check --fix .
 
 bench-engine: install ## Compare the load engine with a bare client and with a plain Locust user

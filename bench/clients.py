@@ -88,28 +88,28 @@ def build_client(directory: Path) -> Path:
 
 
 @contextlib.contextmanager
-def served(variant: str, cpu: int) -> Iterator[int]:
+def served(variant: str, cpu: int, port: int = PORT) -> Iterator[int]:
     """Run one of our own servers in C++, listening; yield its process id."""
     subprocess.run(["make", "-s", "-C", str(ROOT / "servers"), variant], check=True)
     server = subprocess.Popen(
         ["taskset", "-c", str(cpu), str(ROOT / "servers/build" / variant)],
-        env=os.environ | {"LISTEN": f"tcp://{HOST}:{PORT}", "BACKLOG": "16384"},
+        env=os.environ | {"LISTEN": f"tcp://{HOST}:{port}", "BACKLOG": "16384"},
         stderr=subprocess.DEVNULL,
     )
     try:
-        _await_listener()
+        _await_listener(port)
         yield server.pid
     finally:
         server.terminate()
         server.wait(STOP_TIMEOUT_S)
 
 
-def _await_listener() -> None:
+def _await_listener(port: int) -> None:
     """Wait until the server listens. Raises OSError if it does not in time."""
     give_up = time.monotonic() + READY_TIMEOUT_S
     while True:
         try:
-            socket.create_connection((HOST, PORT), timeout=READY_TIMEOUT_S).close()
+            socket.create_connection((HOST, port), timeout=READY_TIMEOUT_S).close()
         except ConnectionRefusedError:
             if time.monotonic() > give_up:
                 raise

@@ -103,7 +103,7 @@ std::vector<double> ping_until(int fd, double deadline) {
     return trips_us;
 }
 
-clockid_t server_clock; // the CPU time of the server's process, all threads of it
+clockid_t server_clock;  // the CPU time of the server's process, all threads of it
 
 struct Window {
     double start_s, cpu_s, server_cpu_s;
@@ -115,10 +115,11 @@ Window open_window() {
 
 void print_window(const Window& window, std::uint64_t echoes, double connect_s) {
     const Window end = open_window();
-    std::printf("{\"echoes\": %llu, \"cpu_s\": %.9f, \"server_cpu_s\": %.9f, "
-                "\"window_s\": %.9f, \"connect_s\": %.6f",
-                static_cast<unsigned long long>(echoes), end.cpu_s - window.cpu_s,
-                end.server_cpu_s - window.server_cpu_s, end.start_s - window.start_s, connect_s);
+    std::printf(
+        "{\"echoes\": %llu, \"cpu_s\": %.9f, \"server_cpu_s\": %.9f, "
+        "\"window_s\": %.9f, \"connect_s\": %.6f",
+        static_cast<unsigned long long>(echoes), end.cpu_s - window.cpu_s,
+        end.server_cpu_s - window.server_cpu_s, end.start_s - window.start_s, connect_s);
 }
 
 void print_trips(std::vector<double> trips_us) {

@@ -47,7 +47,7 @@ nb::dict ramp_dict(const Figures& figures) {
 
 nb::dict status_dict(const Engine& engine) {
     const Figures& figures = engine.figures();
-    // Read before what it is the sum of: when nothing is connecting any more, the rest is final.
+    // Read before its addends: once no connection is connecting, the other counters are final.
     const std::uint64_t settled = figures.settled.get();
     nb::dict status;
     status["requested"] = engine.requested();
@@ -128,7 +128,7 @@ Closing closing_of(const std::optional<std::string>& name) {
     throw std::invalid_argument("closing must be 'fin' or 'rst', or None");
 }
 
-// Remembers the dict of the last window, so that asking again is cheap and gives the same object.
+// Keeps the dict of the last window, so that the next call is cheap and returns the same object.
 class PythonEngine {
 public:
     PythonEngine(const std::string& address, const std::vector<std::string>& sources,
@@ -215,14 +215,14 @@ The next open() starts the ramp. Raises RuntimeError after shutdown().)";
 constexpr const char* kStartDoc =
     R"(Begin the traffic of one cell at once and record the replies of its window.
 
-active: how many of the established connections carry traffic: a seeded random choice.
+active: number of established connections that carry traffic, a seeded random choice.
 payload_bytes: size of each message, 1 to 1,048,576.
 depth: closed loop: messages outstanding per connection, 1 to 4,096.
 rate_per_s: 0: closed loop. Positive: open loop at that many messages per second over all active
     connections; latency then counts from the intended send time.
 window_start_ns, window_end_ns: CLOCK_MONOTONIC; the window is [start, end). A start in the past
     opens it at once.
-spin: never sleep while the cell runs: no wake-up delays a send or a reply, and the CPU is taken.
+spin: never sleep while the cell runs: no wake-up delays a send or a reply, and the CPU is busy.
 stamps: have the kernel stamp what arrives, to record the self-delay; costs 4 to 10 %.
 closing: "fin" or "rst": churn. Each active connection is replaced by a new one for each message,
     and ended in order or by a reset; latency then counts from connect() to the echo. The last one
@@ -234,10 +234,10 @@ constexpr const char* kStopDoc =
     R"(Send no more; replies that are outstanding are still received, verified and recorded.)";
 
 constexpr const char* kStatusDoc =
-    R"(A snapshot of all counters, at any time; see harness.engine.EngineStatus.)";
+    R"(Return a snapshot of all counters, at any time; see harness.engine.EngineStatus.)";
 
 constexpr const char* kLiveDoc =
-    R"(What was recorded since the previous call, or since start(): {latency in us: replies}.
+    R"(Return the replies since the previous call, or since start(): {latency in us: replies}.
 
 Warm-up included. For progress: a result comes from window().)";
 
@@ -249,21 +249,22 @@ The same object until the next start(). See harness.engine.Window.)";
 constexpr const char* kShutdownDoc = R"(Stop the thread and close every connection. Idempotent.)";
 
 constexpr const char* kNullDoc =
-    R"(Echoes on a free port of 127.0.0.1, from one native thread, and does nothing else.
+    R"(An echo server on a free port of 127.0.0.1, in one native thread.
 
-Faults, none by default, so that what an engine reports can be compared with what is true:
+Faults, none by default, to compare the reports of an engine with the truth:
 corrupt_every_bytes: flip a bit of every n-th byte.
 drop_every_connections: close every n-th connection instead of its first echo.
-delay_every_replies, delay_ns: hold every n-th reply back for so long.
+delay_every_replies, delay_ns: hold every n-th reply back for that time.
 delays_ns: hold each reply back; these are used in turn, again and again.
-stop_at_ns, stop_for_ns: stand still from that time of CLOCK_MONOTONIC for so long.
+stop_at_ns, stop_for_ns: pause at that time of CLOCK_MONOTONIC, for that long.
 cpu: the CPU that its thread is pinned to; negative: not pinned.
 Raises ValueError for a bad CPU, RuntimeError when no file can be opened.)";
 
-constexpr const char* kCountsDoc = R"(What it did: accepted, dropped, corrupted and delayed.)";
+constexpr const char* kCountsDoc =
+    R"(Return its counters: accepted, dropped, corrupted and delayed.)";
 
 constexpr const char* kOverheadDoc =
-    R"(Return what measuring costs: (ns per look at the clock, histogram of the wake-up lag).
+    R"(Return the cost of measuring: (ns per clock read, histogram of the wake-up lag).
 
 The lag is how late a timed wait of 0.4 ms ends. Takes about a quarter of a second.)";
 
@@ -319,8 +320,8 @@ NB_MODULE(_engine, module) {
         .def("ramp", &PythonEngine::ramp, Unlocked(), c10k::kRampDoc)
         .def("start", &PythonEngine::start, nb::kw_only(), "active"_a, "payload_bytes"_a,
              "depth"_a = 1, "rate_per_s"_a = 0.0, "seed"_a = 0, "window_start_ns"_a,
-             "window_end_ns"_a, "spin"_a = false, "stamps"_a = false,
-             "closing"_a = nb::none(), Unlocked(), c10k::kStartDoc)
+             "window_end_ns"_a, "spin"_a = false, "stamps"_a = false, "closing"_a = nb::none(),
+             Unlocked(), c10k::kStartDoc)
         .def("stop", &PythonEngine::stop, Unlocked(), c10k::kStopDoc)
         .def("status", &PythonEngine::status, c10k::kStatusDoc)
         .def("live", &PythonEngine::live, c10k::kLiveDoc)

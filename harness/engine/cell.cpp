@@ -81,8 +81,8 @@ void Loop::choose_active(const Traffic& traffic) {
     active_.resize(traffic.active);
 }
 
-// What was issued but has not begun to be sent is dropped; a message that was begun is completed,
-// since its echo can only be verified whole.
+// Drops each issued message of which no byte was sent. A message that was begun is completed: only
+// a whole echo can be verified.
 void Loop::stop() {
     if (!cell_.running) return;
     tick();
@@ -163,7 +163,7 @@ Nanoseconds Loop::next_edge() const noexcept {
     return start + (length * part + kParts - 1) / kParts;
 }
 
-// What the window is made of, so that a rate that drifts inside of it can be seen.
+// The parts of the window show a rate that drifts inside it.
 void Loop::close_part() {
     const std::uint64_t echoes = figures_.echoes.get();
     window_->parts.push_back({now_ - part_start_, echoes - echoes_at_part_});
@@ -181,8 +181,8 @@ void Loop::close_window() {
     window_->clock_step = realtime_offset() - clock_offset_;
     window_->missed_sends = window_->totals.dropped;
     if (cell_.open_loop && cell_.running) {
-        window_->missed_sends += missed_sends(cell_.schedule, window_->start, window_->end,
-                                              cell_.issued, cell_.unsent);
+        window_->missed_sends +=
+            missed_sends(cell_.schedule, window_->start, window_->end, cell_.issued, cell_.unsent);
     }
     figures_.publish(std::move(window_));
     at_start_.reset();

@@ -1,12 +1,12 @@
-// Churn: connect, one message, its verified echo, close; and again, in a closed loop.
+// Churn: cycles of connect, one message, its verified echo and close, in a closed loop.
 //
-// Each active connection is given up for the first cycle and stays open after the last one, so that
-// a cell of churn takes over the connections of its step and leaves them as they were.
+// The first cycle replaces an active connection; the connection of the last cycle stays open. So a
+// cell of churn takes over the connections of its step and leaves as many behind.
 //
-// Rule 1: a latency counts from the call of connect to the last byte of the echo, so it holds the
-//         handshake, the accept and the echo, and not our own close and socket.
+// Rule 1: a latency counts from the call of connect to the last byte of the echo. It contains the
+//         handshake, the accept and the echo, but not the engine's own close and socket.
 // Rule 2: a cycle that fails is counted, with its error, and its connection tries again.
-// Rule 3: as in traffic.cpp, nothing allocates, except where a server refuses or breaks.
+// Rule 3: as in traffic.cpp, nothing allocates, except when a server refuses or ends a connection.
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -56,8 +56,8 @@ void Loop::try_cycle(Connection& connection) {
         fail_cycle(connection, Stage::connect, error != 0 ? error : errno);
         return;
     }
-    // On loopback the handshake is over when connect returns, although it says EINPROGRESS: the
-    // message can go at once. Where it cannot, the socket tells when it is writable.
+    // On loopback the handshake is over when connect returns, although it returns EINPROGRESS, so
+    // the message can go at once. Elsewhere EPOLLOUT reports when the socket is writable.
     tick();
     flush(connection);
     if (connection.state != State::calling || connection.blocked) return;
@@ -128,7 +128,7 @@ void Loop::fail_cycle(Connection& connection, Stage stage, int code) {
     give_up(connection);
 }
 
-// A connection that churn cannot leave as it was.
+// Ends a connection that churn cannot leave established.
 void Loop::give_up(Connection& connection) {
     figures_.lost.add(1);
     release(connection);

@@ -1,5 +1,5 @@
 // Clocks. Every time in the engine is a signed 64-bit count of nanoseconds of CLOCK_MONOTONIC, so
-// that differences with times that lie ahead (window edges, intended sends) need no care.
+// differences with future times (window edges, intended sends) may be negative.
 #pragma once
 
 #include <cstdint>

@@ -13,7 +13,7 @@ namespace c10k {
 
 namespace {
 
-// A unix socket's connect does not queue when the backlog is full, it answers EAGAIN at once.
+// When the backlog is full, connect on a unix socket does not queue: it fails with EAGAIN at once.
 constexpr Nanoseconds kRetryEvery = kMillisecond;
 constexpr Nanoseconds kRetryFor = 10 * kSecond;
 
@@ -68,15 +68,15 @@ void Loop::connect_some() {
     if (!to_retry_.empty()) retry_at_ = now_ + kRetryEvery;
 }
 
-// The descriptor is in the connection also where something after its making failed.
+// The connection has the descriptor even if a later step failed.
 Loop::Trouble Loop::prepare_socket(Connection& connection, const Address* source) {
     const int family = settings_.server.family();
     connection.fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (connection.fd < 0) return {Stage::socket, errno};
     if (family != AF_UNIX) set_option(connection.fd, IPPROTO_TCP, TCP_NODELAY, 1);
     if (source == nullptr) return {};
-    // Without this, bind takes a port that no other connection of this address can use, whatever
-    // its peer; with it the port is chosen at connect, for the four-tuple (Linux 4.2, ip(7)).
+    // Without this option, bind takes a port that no other connection of this address can use, even
+    // with another peer. With it, connect chooses the port, for the four-tuple (Linux 4.2, ip(7)).
     set_option(connection.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
     if (::bind(connection.fd, source->get(), source->length) == 0) return {};
     return {Stage::bind, errno};
@@ -98,7 +98,7 @@ void Loop::begin_connect(Connection& connection) {
     try_connect(connection);
 }
 
-// Calls connect(2) and returns its errno; 0: connected, or on the way; kRetry: to be tried again.
+// Calls connect(2) and returns its errno; 0: connected or in progress; kRetry: try again later.
 int Loop::call_server(const Connection& connection) {
     const Address& server = settings_.server;
     const int error = ::connect(connection.fd, server.get(), server.length) == 0 ? 0 : errno;
@@ -146,8 +146,8 @@ void Loop::on_connecting(Connection& connection, std::uint32_t events) {
     connection.since = now_;
     connection.begin_stream(mix64(stream_seed_ ^ number_of(connection)), kHello_bytes);
     connection.due_sequence = 1;
-    // Edge-triggered, and EPOLLOUT goes: a connection in a full epoll set is not looked at twice
-    // per message, and a unix socket does not wake us for every message that its peer has read.
+    // Edge-triggered, and without EPOLLOUT: epoll_wait does not check a ready connection twice per
+    // message, and a unix socket does not wake the engine for every message that its peer has read.
     poller_.modify(connection.fd, EPOLLIN | EPOLLRDHUP | EPOLLET, number_of(connection));
     flush(connection);
 }
@@ -160,7 +160,7 @@ void Loop::on_hello_answered(Connection& connection) {
     figures_.settled.add(1);
     figures_.ramp_last_established.set(static_cast<std::uint64_t>(now_));
     const auto first = static_cast<Nanoseconds>(figures_.ramp_first_connect.get());
-    // After a ramp() that came in between, a late connection belongs to no ramp.
+    // A connection that completes after a later ramp() belongs to no ramp.
     if (first != 0) figures_.timeline.add(milliseconds(now_ - first), figures_.established.get());
 }
 

@@ -22,7 +22,7 @@ enum class State : std::uint8_t {
     pausing,   // waits for its next try
 };
 
-// Whether the connection is one that churn makes and ends all the time.
+// Whether churn makes and ends this connection.
 constexpr bool churns(State state) noexcept { return state > State::gone; }
 
 // Rule: reply position <= send position <= due_sequence. A position is (sequence, offset): whole

@@ -1,8 +1,8 @@
 // A counter with one writer and any number of readers.
 //
-// The engine thread writes, Python's threads read at any time without a lock. A relaxed load and
-// a relaxed store compile to plain moves (no lock prefix), so this costs what a plain integer does
-// and is still free of data races.
+// The engine thread writes; Python's threads read at any time without a lock. A relaxed load and a
+// relaxed store compile to plain moves (no lock prefix). So a counter costs as much as a plain
+// integer and is free of data races.
 #pragma once
 
 #include <atomic>

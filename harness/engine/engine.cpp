@@ -64,9 +64,7 @@ std::uint32_t Engine::open() {
     return *number;
 }
 
-void Engine::close(std::uint32_t connection) {
-    mailbox_.post({Command::Kind::close, connection});
-}
+void Engine::close(std::uint32_t connection) { mailbox_.post({Command::Kind::close, connection}); }
 
 void Engine::ramp() {
     if (!mailbox_.call(Command::Kind::ramp)) throw std::runtime_error(kShutDown);

@@ -7,8 +7,8 @@ namespace c10k {
 
 namespace {
 
-constexpr std::array<std::string_view, kStages> kStageNames = {"socket", "bind", "connect", "hello",
-                                                               "read",   "write", "stamps"};
+constexpr std::array<std::string_view, kStages> kStageNames = {
+    "socket", "bind", "connect", "hello", "read", "write", "stamps"};
 
 std::string code_name(int code) {
     if (code == Errors::kEof) return "eof";
@@ -20,7 +20,7 @@ std::string code_name(int code) {
 std::string name_of(std::size_t cell) {
     const auto code = static_cast<int>(cell % Errors::kCodes);
     const auto stage = static_cast<Stage>(cell / Errors::kCodes);
-    // The commonest two are called by their plain name, whether found reading or writing.
+    // The two most common errors have a plain name, for reads and writes alike.
     if (code == Errors::kCorrupt || (code == Errors::kEof && stage != Stage::hello)) {
         return code_name(code);
     }

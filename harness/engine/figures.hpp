@@ -1,8 +1,8 @@
-// What the engine thread counts and anybody may read.
+// The counters of the engine thread. Any thread may read them.
 //
 // Rule 1: life totals only grow. What happened in a window is the difference of two copies taken
-//         when the clock crossed its edges, so recording does not have to ask "am I in a window?".
-// Rule 2: one writer, the engine thread; relaxed counters, so readers never hold it up.
+//         when the clock crossed its edges, so recording needs no test for an open window.
+// Rule 2: one writer, the engine thread; relaxed counters, so readers never block it.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace c10k {
 
-// How the number of established connections grew: a few points, thinned out as they get many.
+// The growth of the number of established connections: at most kPointsMax points, thinned out.
 class Timeline {
 public:
     using Points = std::vector<std::pair<double, std::uint64_t>>;  // (ms, established)
@@ -30,7 +30,7 @@ public:
 private:
     static constexpr std::size_t kPointsMax = 200;
 
-    // Establishing connections is no traffic, so a lock is allowed here.
+    // The hot path never adds a point, so a lock is allowed here.
     mutable std::mutex mutex_;
     Points points_;
     std::uint64_t stride_ = 1;  // every stride-th connection makes a point
@@ -63,7 +63,7 @@ struct Totals {
 };
 
 struct WindowFigures {
-    // A tenth of the window, or several of them where the engine stood still across their edges.
+    // A tenth of the window, or several tenths if the engine stood still across their edges.
     struct Part {
         Nanoseconds length = 0;
         std::uint64_t echoes = 0;
@@ -83,14 +83,14 @@ struct WindowFigures {
 };
 
 struct Figures {
-    Counter settled;  // connections that are established now, were, or never will be
+    Counter settled;  // connections that are or were established, and those that failed
     Counter established, lost, closed, failed, corrupt_bytes;
-    Counter cycles, cycles_failed;  // churn: connections made, and cycles that came to nothing
+    Counter cycles, cycles_failed;  // churn: connections made, and cycles that failed
     Counter outstanding, bytes_sent, bytes_received, hellos, echoes, bytes;
     Counter running, echoes_at_start;
     Counter ramp_first_connect, ramp_last_established;
     Errors errors;
-    Histogram connect, hello;                // of the ramp
+    Histogram connect, hello;                 // of the ramp
     Histogram latency, send_lag, self_delay;  // of the cell, warm-up included
     Histogram cycle_connect;                  // churn: connect() to connected
     Timeline timeline;

@@ -8,7 +8,7 @@ HistogramPayload = bytes
 
 
 class Ramp(TypedDict):
-    """How the connections since the last `ramp()` were established."""
+    """Figures of the connections since the last `ramp()`."""
 
     first_connect_ns: int  # 0: nothing was opened yet
     last_established_ns: int  # 0: nothing is established yet
@@ -21,7 +21,7 @@ class EngineStatus(TypedDict):
     """Counters of the engine's whole life, except `cell_echoes` and `ramp`."""
 
     requested: int
-    connecting: int  # asked for, and neither established nor failed nor closed yet
+    connecting: int  # requested, and not yet established, failed or closed
     established: int  # now
     lost: int  # were established, and ended by the server or an error
     closed: int  # ended by close()
@@ -29,7 +29,7 @@ class EngineStatus(TypedDict):
     errors: dict[str, int]  # "connect ECONNREFUSED", "hello eof", "read ECONNRESET", "corrupt"
     corrupt_bytes: int  # wrong or surplus bytes
     cycles: int  # churn: connections made by it
-    cycles_failed: int  # churn: cycles that did not come to their verified echo
+    cycles_failed: int  # churn: cycles without a verified echo
     outstanding: int  # messages of the cell that are issued and not answered
     echoes: int  # complete verified replies, hellos included
     bytes_sent: int  # hellos included
@@ -41,12 +41,12 @@ class EngineStatus(TypedDict):
 
 
 class Window(TypedDict):
-    """What happened from `start_ns` up to, not including, `end_ns`; hellos are left out."""
+    """Figures of the time from `start_ns` up to, not including, `end_ns`, without hellos."""
 
-    start_ns: int  # the engine's first clock reading at or after the edge that was asked for
+    start_ns: int  # the engine's first clock reading at or after the requested edge
     end_ns: int
     echoes: int  # replies completed
-    parts: list[list[int]]  # [length_ns, echoes] of its tenths, in order; none where it had no time
+    parts: list[list[int]]  # [length_ns, echoes] of its tenths, in order; none without time
     bytes: int  # verified bytes of replies
     established_min: int
     lost: int

@@ -27,7 +27,7 @@ bool close_all(unsigned first, unsigned last, unsigned flags) noexcept {
 void own_files(std::initializer_list<int> kept) {
     std::vector<unsigned> places(kept.begin(), kept.end());
     std::sort(places.begin(), places.end());
-    // unshare(CLONE_FILES) would do, but container runtimes forbid it; this they do not.
+    // unshare(CLONE_FILES) would suffice, but container runtimes forbid it; they allow this call.
     if (!close_all(places.back() + 1, kLast, kCloseRangeUnshare)) return;
     unsigned first = kFirst;
     for (const unsigned place : places) {

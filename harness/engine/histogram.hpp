@@ -1,6 +1,6 @@
 // Log-linear histogram in the layout of HdrHistogram: lowest 1 us, highest 60 s, 3 digits.
 //
-// Histogram is what the engine thread records into and anybody may read; Counts is a copy of it,
+// The engine thread records into a Histogram, and any thread may read it. Counts is a copy of it,
 // to subtract, to ask for percentiles and to encode in the standard V2 payload
 // (HdrHistogramEncodingAndCompression.md of the HdrHistogram project; hdr_histogram_log.c).
 #pragma once
@@ -60,13 +60,13 @@ private:
 
 class Histogram {
 public:
-    // Records `count` equal durations. False when they lie above the range: they are counted in
-    // its last cell, and the caller has to say so.
+    // Records `count` equal durations. False if they lie above the range: they are counted in its
+    // last cell, and the caller must report that.
     bool record(Nanoseconds duration, std::uint64_t count = 1) noexcept {
         constexpr std::uint64_t kRound = 500;
         const auto exact = static_cast<std::uint64_t>(duration > 0 ? duration : 0);
         std::uint64_t value_us = (exact + kRound) / 1000;
-        // 0 is below the lowest value that the layout can tell from zero.
+        // 0 is below the lowest value that the layout distinguishes.
         if (value_us == 0) value_us = hdr::kLowest_us;
         const bool in_range = value_us <= static_cast<std::uint64_t>(hdr::kHighest_us);
         if (!in_range) value_us = hdr::kHighest_us;

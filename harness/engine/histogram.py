@@ -16,12 +16,12 @@ DIGITS = 3
 PAYLOAD_COOKIE, COMPRESSED_COOKIE = 0x1C849313, 0x1C849314
 HEADER_BYTES = 40
 
-# Below this many values the 99.9th percentile is the opinion of fewer than ten of them.
+# With fewer values, fewer than ten of them lie above the 99.9th percentile.
 P999_COUNT_MIN = 10_000
 
 
 class Percentiles(TypedDict):
-    """Latencies in microseconds; None where there are too few values to say."""
+    """Latencies in microseconds; None where there are too few values."""
 
     p50: float | None
     p90: float | None
@@ -46,8 +46,8 @@ def merge(payloads: Iterable[bytes]) -> HdrHistogram:
 def recorded(histogram: HdrHistogram) -> Iterator[tuple[int, int]]:
     """(latency in microseconds, how many) of each bucket that has some, ascending.
 
-    The latency is the highest that falls into the bucket, as the package's own iterator has it.
-    That one walks all buckets below the last in Python, 50 ms in which no other trial has its turn.
+    The latency is the highest in the bucket, as in the package's own iterator. That iterator walks
+    all buckets below the last in Python, which takes 50 ms and delays the turns of other trials.
     """
     for index, count in enumerate(histogram.counts[:]):
         if count:
@@ -67,7 +67,7 @@ def decode(text: str) -> HdrHistogram:
 
 
 def damage(text: str) -> str | None:
-    """What is wrong with a text that `encode` should have made; None for a good one.
+    """Describe the fault of a text that `encode` should have made; None if it has none.
 
     Both headers are read (HdrHistogram's V2 log format); the checksum of zlib proves the counts.
     """

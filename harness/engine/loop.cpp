@@ -9,8 +9,8 @@ namespace c10k {
 
 namespace {
 
-// Two engines never send the same bytes, whatever their seeds and wherever they run: a server that
-// swaps their replies is caught.
+// Two engines never send the same bytes, even with equal seeds, so the engine detects a server that
+// swaps their replies.
 std::uint64_t unique_stream_seed() {
     std::random_device random;
     return std::uint64_t{random()} << 32 | random();
@@ -39,11 +39,13 @@ void Loop::run() {
     for (const Connection& connection : connections_) close(number_of(connection));
 }
 
-// Every clock read passes here, so that an edge of the window is crossed at the first reading at or
-// after it, in the middle of a batch of events too.
+// Every clock read of a Loop is a tick. So the first reading at or after an edge of the window
+// crosses it, also in the middle of a batch of events.
 Nanoseconds Loop::tick() {
     now_ = monotonic_ns();
-    if (now_ >= edge_) [[unlikely]] cross_edge();
+    if (now_ >= edge_) [[unlikely]] {
+        cross_edge();
+    }
     return now_;
 }
 

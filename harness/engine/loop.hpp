@@ -1,18 +1,18 @@
 // The engine thread: one epoll set, its connections, and the cell that runs on them.
 //
-// Rule 1: only the engine thread touches a Loop. Others talk to it through the Mailbox and read the
-//         Figures.
-// Rule 2: after start() has returned nothing on the way of a message allocates, locks or calls
-//         epoll_ctl (a full socket buffer excepted).
-// Rule 3: connection numbers are never used again, so an event that was already fetched when its
-//         connection went away finds State::gone and not somebody else.
+// Rule 1: only the engine thread touches a Loop. Other threads post commands to the Mailbox and
+//         read the Figures.
+// Rule 2: after start() the path of a message never allocates, locks or calls epoll_ctl (except for
+//         a full socket buffer).
+// Rule 3: connection numbers are never used again. An event that was fetched before its connection
+//         ended finds State::gone, never another connection.
 //
-// Except in churn, where a number outlives many sockets: there one is closed only while its own
-// event is handled, or between two waits, so no event of it can be left in the batch.
+// Churn is the exception: there a number outlives many sockets. Churn closes a socket only while it
+// handles the socket's own event, or between two waits, so the batch holds no event of it.
 //
-// loop.cpp waits and obeys, connecting.cpp opens and closes, traffic.cpp is the hot path, churn.cpp
-// is the one of churn, cell.cpp starts, stops and measures, stamps.cpp asks the kernel when a reply
-// arrived.
+// loop.cpp waits, dispatches and carries out commands; connecting.cpp opens and closes connections;
+// traffic.cpp is the hot path; churn.cpp runs churn; cell.cpp starts, stops and measures cells;
+// stamps.cpp reads the kernel's receive time stamps.
 #pragma once
 
 #include <cstdint>
@@ -50,12 +50,12 @@ private:
         Traffic traffic;
         bool running = false;
         bool open_loop = false;
-        std::uint64_t number = 0;  // makes the streams of each cell different
-        OpenLoop schedule;         // open loop
-        SendTimes sent;            // closed loop
-        std::uint64_t issued = 0;  // messages in open loop, connections started in closed loop
-        std::size_t slot = 0;      // the connection whose turn it is
-        std::uint64_t unsent = 0;  // messages issued and not yet in the socket's buffer
+        std::uint64_t number = 0;   // makes the streams of each cell different
+        OpenLoop schedule;          // open loop
+        SendTimes sent;             // closed loop
+        std::uint64_t issued = 0;   // messages in open loop, connections started in closed loop
+        std::size_t slot = 0;       // the connection whose turn it is
+        std::uint64_t unsent = 0;   // messages issued and not yet in the socket's buffer
         std::uint64_t dropped = 0;  // messages due that never will be sent
     };
     enum class Phase : std::uint8_t { none, before, inside };
@@ -130,13 +130,12 @@ private:
     ssize_t read_stamped(int fd);
 
     static constexpr std::uint64_t kMailboxTag = ~std::uint64_t{0};
-    // Work that would otherwise starve the events: between two waits at most this many connects,
-    // and this many sends of the schedule, so that neither the connect latency nor the latency of
-    // the others is the engine's own loop.
+    // Limits of the work between two waits: connects, and sends of the schedule. More would delay
+    // the handling of events, and the latencies would contain that delay.
     static constexpr int kConnectsPerLoop = 64;
     static constexpr int kSendsPerLoop = 64;
-    // A closed loop starts in the warm-up, where the latency of the others does not count yet: all
-    // its connections have to be on their way before the window opens.
+    // A closed loop starts in the warm-up, where latencies do not count yet. All its connections
+    // must have sent before the window opens.
     static constexpr int kFirstSendsPerLoop = 1024;
     static constexpr int kRetry = -1;  // in place of an errno
     static constexpr std::size_t kReadBuffer_bytes = 128 * 1024;
@@ -161,8 +160,8 @@ private:
     std::uint64_t cycles_begun_ = 0;  // takes the sources of churn in turn
 
     Cell cell_;
-    Nanoseconds now_ = 0;         // the last clock read
-    Nanoseconds edge_ = kNever;   // the next edge of the window or of a part of it
+    Nanoseconds now_ = 0;        // the last clock read
+    Nanoseconds edge_ = kNever;  // the next edge of the window or of a part of it
     Nanoseconds part_start_ = 0;
     std::uint64_t echoes_at_part_ = 0;
     Phase phase_ = Phase::none;

@@ -1,5 +1,5 @@
-// How Python's threads talk to the engine thread: a small locked queue and an eventfd that wakes
-// epoll_wait. Only the cold path uses it (open, close, start, stop): traffic never takes this lock.
+// Commands from Python's threads to the engine thread: a small locked queue, and an eventfd that
+// wakes epoll_wait. Only the cold path uses it (open, close, start, stop); traffic takes no lock.
 #pragma once
 
 #include <condition_variable>
@@ -26,8 +26,8 @@ struct Traffic {
     std::uint64_t seed = 0;           // chooses the active connections
     Nanoseconds window_start = 0;
     Nanoseconds window_end = 0;
-    bool spin = false;    // poll instead of sleeping while the cell runs
-    bool stamps = false;  // kernel receive time stamps, for the self-delay
+    bool spin = false;                // poll instead of sleeping while the cell runs
+    bool stamps = false;              // kernel receive time stamps, for the self-delay
     Closing closing = Closing::none;  // otherwise churn: a new connection for each message
 
     bool churns() const noexcept { return closing != Closing::none; }
@@ -49,21 +49,21 @@ struct Command {
 
 class Mailbox {
 public:
-    Mailbox();  // std::system_error when no eventfd can be had
+    Mailbox();  // std::system_error if the kernel gives no eventfd
     ~Mailbox();
     Mailbox(const Mailbox&) = delete;
     Mailbox& operator=(const Mailbox&) = delete;
 
     int fd() const noexcept { return fd_; }
 
-    // Any thread, all three; false or nothing after quit was posted, since nobody would answer.
+    // For any thread. After quit was posted they do nothing and return false or no value.
     // Asks for one more connection; its number is 0, 1, 2, …
     std::optional<std::uint32_t> post_open();
     bool post(Command command);
     // Waits for the engine thread; throws what it refused with.
     bool call(Command::Kind kind, const Traffic& traffic = {});
 
-    // How many connections were asked for, those included that the engine has not seen yet.
+    // Number of connections requested, including those that the engine has not seen yet.
     std::uint64_t opened() const noexcept { return opened_.get(); }
 
     // Engine thread. Swaps the waiting commands into `commands`, which must be empty.

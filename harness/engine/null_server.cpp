@@ -100,7 +100,7 @@ Nanoseconds NullServer::timeout() const noexcept {
     return until == kNever ? kNever : until - monotonic_ns();
 }
 
-// Stands still when it is time to, and sends the replies whose time has come.
+// Pauses when the pause is due, and sends the replies that are due.
 void NullServer::keep_time() {
     Nanoseconds now = monotonic_ns();
     if (faults_.stop_for != 0 && now >= faults_.stop_at) {
@@ -222,7 +222,7 @@ void NullServer::send(int fd, const char* data, std::size_t size) {
     }
     const auto taken = static_cast<std::size_t>(std::max<ssize_t>(sent, 0));
     peer.unsent.append(data + taken, size - taken);
-    // It reads no more before that has gone: a client that sends without reading is held up.
+    // Reads no more until the rest is sent, so a client that sends without reading must wait.
     if (!is_behind) poller_.modify(fd, EPOLLOUT, static_cast<std::uint64_t>(fd));
 }
 

@@ -1,7 +1,7 @@
-// A server that does nothing but echo, in this process: what the generator is measured against.
+// A server in this process that only echoes, to check the load generator.
 //
-// One epoll thread. It can be told to misbehave in exactly known ways, so that whatever the engine
-// reports can be compared with what is true. Without a fault it takes no clock and no decision.
+// One epoll thread. Its faults are options with exactly known effects, so the engine's reports can
+// be compared with the truth. Without a fault it reads no clock and takes no decision.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +16,15 @@
 
 namespace c10k {
 
-// What the server does wrong; 0 and empty: nothing.
+// The faults of the server; 0 or empty: none.
 struct Faults {
-    std::uint64_t corrupt_every_bytes = 0;       // flips a bit of every n-th byte that it echoes
-    std::uint64_t drop_every_connections = 0;    // closes every n-th connection at its first bytes
-    std::uint64_t delay_every_replies = 0;       // holds every n-th reply back for `delay`
+    std::uint64_t corrupt_every_bytes = 0;     // flips a bit of every n-th byte that it echoes
+    std::uint64_t drop_every_connections = 0;  // closes every n-th connection at its first bytes
+    std::uint64_t delay_every_replies = 0;     // holds every n-th reply back for `delay`
     Nanoseconds delay = 0;
     std::vector<Nanoseconds> delays;  // holds each reply back: these in turn, again and again
-    Nanoseconds stop_at = 0;          // stands still at this time …
-    Nanoseconds stop_for = 0;         // … for so long
+    Nanoseconds stop_at = 0;          // pauses at this time …
+    Nanoseconds stop_for = 0;         // … for this long
 
     bool any() const noexcept {
         return corrupt_every_bytes != 0 || drop_every_connections != 0 || replies() ||
@@ -35,8 +35,8 @@ struct Faults {
 
 class NullServer {
 public:
-    // Listens on a free port of 127.0.0.1. std::invalid_argument when the CPU is no good,
-    // std::system_error when there is no socket to be had.
+    // Listens on a free port of 127.0.0.1. std::invalid_argument if the CPU is invalid,
+    // std::system_error if the kernel gives no socket.
     NullServer(Faults faults, int cpu);
     ~NullServer();
     NullServer(const NullServer&) = delete;
@@ -45,13 +45,13 @@ public:
     const std::string& address() const noexcept { return address_; }
     void shutdown();
 
-    // What it did.
+    // Counters of its work.
     Counter accepted, dropped, corrupted, delayed, echoed_bytes;
 
 private:
     struct Peer {
-        std::string unsent;  // what the socket did not take
-        std::uint64_t number = 0;  // tells a connection from an earlier one with the descriptor
+        std::string unsent;        // what the socket did not take
+        std::uint64_t number = 0;  // tells it from an earlier connection with its descriptor
         Nanoseconds due = 0;       // of the last reply held back: those after it stay behind it
         bool is_open = false;
         bool is_doomed = false;  // to be dropped

@@ -1,4 +1,4 @@
-// What the engine's own means of measuring cost: a look at the clock, and a wait with a time-out.
+// The cost of the engine's own measuring: a clock read, and a wait with a time-out.
 #pragma once
 
 #include "clock.hpp"
@@ -8,7 +8,7 @@ namespace c10k {
 
 struct Overhead {
     double clock_read_ns = 0.0;  // one reading of CLOCK_MONOTONIC
-    Counts wakeup_lag;           // from the end of a timed wait to being awake
+    Counts wakeup_lag;           // from the deadline of a timed wait to its end
 };
 
 // Takes about a quarter of a second, in a thread as the engine's. std::invalid_argument when the

@@ -1,6 +1,5 @@
-// The bytes of a message are a pure function of (stream key, sequence, payload size), so neither
-// what was sent nor what is expected has to be stored, and any piece of a reply can be checked on
-// its own.
+// The bytes of a message are a pure function of (stream key, sequence, payload size). So the engine
+// stores neither sent nor expected bytes, and it can check any piece of a reply.
 //
 // Rule 1: the first min(8, payload) bytes are a 64-bit mix of key and sequence, so a message that
 //         is swapped, repeated or skipped differs from the expected one at once.

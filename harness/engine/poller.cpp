@@ -36,12 +36,12 @@ int Poller::wait_once(Nanoseconds timeout) noexcept {
         const timespec limit{.tv_sec = timeout / kSecond, .tv_nsec = timeout % kSecond};
         const auto count = ::syscall(SYS_epoll_pwait2, fd_, events_.data(), kEventsMax, &limit,
                                      nullptr, std::size_t{8});
-        // EPERM: seccomp profiles older than the call answer that instead of ENOSYS.
+        // EPERM: seccomp profiles older than the call return it instead of ENOSYS.
         if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(count);
         nanoseconds_ = false;
     }
-    // Rounded down: the caller comes again and spins through the last millisecond, so that a send
-    // is never late by the rounding.
+    // Rounded down: the caller waits again and spins through the last millisecond. So rounding
+    // never delays a send.
     constexpr Nanoseconds kLongest_ms = 60'000;
     const auto limit_ms = static_cast<int>(std::min(timeout / kMillisecond, kLongest_ms));
     return ::epoll_wait(fd_, events_.data(), kEventsMax, limit_ms);

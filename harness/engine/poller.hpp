@@ -13,7 +13,7 @@ namespace c10k {
 
 class Poller {
 public:
-    Poller();  // std::system_error when no epoll set can be had
+    Poller();  // std::system_error if the kernel gives no epoll set
     ~Poller();
     Poller(const Poller&) = delete;
     Poller& operator=(const Poller&) = delete;

@@ -31,8 +31,8 @@ private:
 };
 
 // Open loop at a fixed total rate. Message j of the connection in slot i of n is intended at
-// base + (i + j*n) * step: the messages of all connections, in order of time, walk the slots round
-// and round, so one counter says what is due next and nothing has to be queued in a long stall.
+// base + (i + j*n) * step. In order of time, the messages go round the slots. So one counter gives
+// the next due message, and a long stall queues nothing.
 class OpenLoop {
 public:
     OpenLoop() = default;

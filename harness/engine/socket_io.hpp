@@ -1,7 +1,7 @@
 // send, recv and sendmsg without being cancellation points of POSIX threads.
 //
-// glibc surrounds them with two atomic operations as soon as a process has a second thread, which
-// costs 1 % of an echo. Nobody cancels the engine's thread.
+// glibc adds two atomic operations to each once a process has a second thread, which costs 1 % of
+// an echo. The harness never cancels the engine's thread.
 #pragma once
 
 #include <sys/socket.h>

@@ -1,4 +1,4 @@
-// Kernel receive time stamps: how long a reply lay in our own socket before we read it.
+// Kernel receive time stamps: how long a reply waited in the engine's socket before it was read.
 #include <linux/net_tstamp.h>
 #include <sys/socket.h>
 
@@ -19,7 +19,7 @@ struct Stamps {
 
 }  // namespace
 
-// Only the active connections are stamped: it costs 4 to 10 % of the throughput.
+// Only active connections have time stamps: they cost 4 to 10 % of the throughput.
 void Loop::use_stamps(bool on) {
     const int flags = on ? SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE : 0;
     for (Connection& connection : connections_) {

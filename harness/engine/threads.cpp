@@ -11,7 +11,7 @@
 
 namespace c10k {
 
-// Threads inherit the signal mask: Python's signals are for its main thread.
+// Threads inherit the signal mask. Only Python's main thread handles signals.
 std::thread start_thread(const char* name, std::function<void()> run) {
     sigset_t all;
     sigset_t before;
@@ -19,7 +19,7 @@ std::thread start_thread(const char* name, std::function<void()> run) {
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
     std::thread thread([name, body = std::move(run)] {
         ::prctl(PR_SET_NAME, name);
-        // The default slack lets the kernel end a timed wait 50 us late: a schedule would feel it.
+        // With the default slack the kernel may end a timed wait 50 us late and delay sends.
         ::prctl(PR_SET_TIMERSLACK, 1UL);
         body();
     });

@@ -26,9 +26,9 @@ void Loop::on_traffic(Connection& connection, std::uint32_t events) {
 // Reads and checks what has arrived; returns how many messages that completed. The connection may
 // be gone afterwards.
 //
-// Edge-triggered: a read that fills less than the buffer has emptied the socket, and whatever comes
-// later is a new edge (epoll(7), "Possible pitfalls"). `to_the_end`: the peer's FIN or RST has been
-// announced already and will not be again, so read until it shows.
+// Edge-triggered: a read that does not fill the buffer has emptied the socket, and later data is a
+// new edge (epoll(7), "Possible pitfalls"). `to_the_end`: epoll has reported the peer's FIN or RST
+// and will not report it again, so read until it appears.
 std::uint64_t Loop::receive(Connection& connection, bool to_the_end) {
     std::uint64_t completed_all = 0;
     while (true) {
@@ -56,8 +56,8 @@ std::uint64_t Loop::receive(Connection& connection, bool to_the_end) {
     }
 }
 
-// Compares the first `size` bytes of the buffer with what this connection expects next. False when
-// a byte is wrong, or when there are more than were sent.
+// Compares the first `size` bytes of the buffer with the bytes that this connection expects next.
+// False if a byte is wrong, or if there are more bytes than were sent.
 bool Loop::verify(Connection& connection, std::size_t size, std::uint64_t& completed) {
     const std::uint8_t* data = buffer_.data();
     while (size > 0) {
@@ -170,7 +170,7 @@ void Loop::advance(Connection& connection, std::size_t sent) {
     }
 }
 
-// Keeps the integral of outstanding messages over time, which Little's law is checked against.
+// Keeps the integral of outstanding messages over time, to check Little's law.
 void Loop::change_outstanding(std::int64_t change) noexcept {
     outstanding_time_ += outstanding_ * (now_ - outstanding_since_);
     outstanding_since_ = now_;

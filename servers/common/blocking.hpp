@@ -1,4 +1,4 @@
-// One echoed connection of a thread, or of a process, that serves nobody else meanwhile.
+// One echoed connection of a thread, or of a process, that serves no other connection meanwhile.
 //
 // Its state is the call that it sleeps in. A peer that does not read blocks the send, so nothing
 // more is read and nothing is kept but one buffer.
@@ -15,9 +15,9 @@
 
 namespace c10k {
 
-// Counters with one writer, which others may read at any time: a load and a store do, plain moves,
-// no locked instruction. A cache line of its own keeps two processors from fighting over their
-// neighbours' figures.
+// Counters with one writer, which other threads may read at any time. A plain load and a plain
+// store suffice; no instruction is locked. Each set has its own cache line, so that two processors
+// do not share one.
 struct alignas(64) Tally {
     std::atomic<std::uint64_t> accepted = 0, closed = 0, bytes_in = 0, bytes_out = 0;
 
@@ -36,7 +36,7 @@ struct alignas(64) Tally {
 // false: the connection is broken.
 inline bool send_all(int fd, const char* bytes, std::size_t size, Tally& tally) {
     for (std::size_t done = 0; done < size;) {
-        // Without MSG_NOSIGNAL the second send to a peer that is gone would be a SIGPIPE.
+        // Without MSG_NOSIGNAL the second send to a closed peer would raise SIGPIPE.
         const ssize_t sent = send(fd, bytes + done, size - done, MSG_NOSIGNAL);
         if (sent < 0 && errno != EINTR) {
             return false;

@@ -1,9 +1,9 @@
 // Counters for servers whose connections run in many threads.
 //
-// One atomic addition per message, by all threads to one place, would be the dearest instruction of
-// such a server. Here each descriptor number has a cell of its own, and they are added up when
-// somebody asks. A number is one thread's at a time (close hands it to the kernel, accept hands it
-// on), so a cell has one writer.
+// If all threads added to one atomic counter per message, that addition would be the most expensive
+// instruction of such a server. Here each descriptor number has its own cell; sum() adds the cells
+// up on request. One thread at a time owns a number (close returns it to the kernel, accept takes
+// it again), so a cell has one writer.
 #pragma once
 
 #include "blocking.hpp"

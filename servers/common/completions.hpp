@@ -1,5 +1,5 @@
-// What the servers on io_uring share: accepting, resting, closing, and being asked to stop. What
-// they do for a connection is theirs (CRTP: Server derives from Completions<Server>).
+// Shared by the servers on io_uring: accepting, resting, closing and stopping. Each server handles
+// its connections itself (CRTP: Server derives from Completions<Server>).
 #pragma once
 
 #include "loop.hpp"
@@ -18,7 +18,7 @@ public:
         for (;;) {
             ++counters_.waits;
             counters_.events += ring_.wait([this](const Result& result) { take(result); });
-            // After the batch, so that the counters tell of whole batches.
+            // After the batch, so that the counters cover whole batches.
             if (asked_) {
                 asked_ = false;
                 if (control_.stop_asked(counters_)) {
@@ -70,9 +70,8 @@ private:
 
     void accept() {
         accepting_ = true;
-        ring_.request(Request::accept, listener_, [this](io_uring_sqe* sqe) {
-            Server::prepare_accept(sqe, listener_);
-        });
+        ring_.request(Request::accept, listener_,
+                      [this](io_uring_sqe* sqe) { Server::prepare_accept(sqe, listener_); });
     }
 
     void accepted(const Result& result) {

@@ -3,8 +3,8 @@
 // Rule 1: bytes that the peer has not taken yet stop the reading, so a connection never owes more
 //         than one buffer, and a peer that does not read is held back by TCP itself.
 // Rule 2: the buffer exists only while something is owed: an idle connection is these few bytes.
-// Rule 3: an event is a hint. Only recv and send say what is true, so a stale or spurious wake-up
-//         costs one EAGAIN and never a wrong byte.
+// Rule 3: an event is a hint. Only recv and send decide, so a stale or spurious wake-up costs one
+//         EAGAIN and never a wrong byte.
 #pragma once
 
 #include "server.hpp"
@@ -44,7 +44,7 @@ private:
 
 // The bytes that the socket took, 0 when it is full, -1 when the connection is broken.
 inline ssize_t send_some(int fd, std::span<const std::byte> bytes, Counters& counters) {
-    // Without MSG_NOSIGNAL the second send to a peer that is gone would be a SIGPIPE.
+    // Without MSG_NOSIGNAL the second send to a closed peer would raise SIGPIPE.
     const ssize_t sent = send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent < 0) {
         return errno == EAGAIN || errno == EINTR ? 0 : -1;

@@ -1,5 +1,5 @@
-// The level-triggered mechanism, for all servers that build on it: servers/epoll-lt tells how it
-// waits, what that costs, and where the trap is.
+// The level-triggered mechanism, for all servers that build on it: servers/epoll-lt/server.cpp
+// describes how it waits, what that costs, and where the trap is.
 #pragma once
 
 #include "loop.hpp"
@@ -67,7 +67,7 @@ private:
     int epoll_;
     std::array<epoll_event, events_max> events_;
     std::array<int, events_max> ready_;
-    std::vector<std::uint32_t> interest_; // by descriptor: what the kernel was told last
+    std::vector<std::uint32_t> interest_; // by descriptor: the interest that the kernel has
 };
 
 } // namespace c10k

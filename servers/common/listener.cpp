@@ -13,8 +13,8 @@ namespace c10k {
 namespace {
 
 Fault cannot_listen(const Options& options, const char* call) {
-    return Fault(exit_runtime, "cannot listen on " + options.listen + ": " + call + ": " +
-                                   std::strerror(errno));
+    return Fault(exit_runtime,
+                 "cannot listen on " + options.listen + ": " + call + ": " + std::strerror(errno));
 }
 
 void set_option(const Options& options, int fd, int level, int name) {
@@ -28,10 +28,10 @@ const sockaddr* address_of(const Options& options) {
     return reinterpret_cast<const sockaddr*>(&options.address);
 }
 
-// A socket file outlives a server that was killed. It may be removed only when it is a socket and
-// nobody listens behind it: a connect that is refused proves that, any other answer does not.
+// A socket file outlives a server that was killed. It may be removed only if it is a socket and no
+// process listens on it. A refused connect proves that; any other answer does not.
 bool is_stale(const Options& options, const std::string& path) {
-    struct stat status {};
+    struct stat status{};
     if (lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) {
         return false;
     }
@@ -39,8 +39,8 @@ bool is_stale(const Options& options, const std::string& path) {
     if (probe < 0) {
         return false;
     }
-    const bool refused = connect(probe, address_of(options), options.address_bytes) != 0 &&
-                         errno == ECONNREFUSED;
+    const bool refused =
+        connect(probe, address_of(options), options.address_bytes) != 0 && errno == ECONNREFUSED;
     close(probe);
     return refused;
 }
@@ -87,8 +87,8 @@ Listener::Listener(const Options& options, int flags, Port port) {
         bind_address(options, fd_, path);
         path_ = path; // from here on it is ours to remove
         if (port == Port::founded) {
-            // Not before bind: both sides must allow sharing, so a port of another server, which
-            // may allow it, is refused to the one that founds. Those that join it find it allowed.
+            // Not before bind: the kernel shares a port only if both sockets allow it. So the first
+            // socket is refused another server's port; sockets that join later find it shared.
             set_option(options, fd_, SOL_SOCKET, SO_REUSEPORT);
         }
         if (listen(fd_, options.backlog) != 0) {

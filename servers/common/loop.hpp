@@ -1,8 +1,7 @@
 // The event loop that all mechanisms share, and the seam behind which they differ.
 //
-// A mechanism is a class with four functions and one number (concept Waiter); it knows nothing of
-// echoing. The loop knows nothing of how one waits. The mechanism is a template parameter, so the
-// seam costs no indirect call.
+// A mechanism is a class with four functions and one number (concept Waiter). It does not echo, and
+// the loop does not wait. The mechanism is a template parameter, so a call of it is not indirect.
 #pragma once
 
 #include "connection.hpp"
@@ -38,7 +37,7 @@ concept Waiter = requires(T waiter, int fd, Want want, int timeout_ms) {
     { waiter.want(fd, want) } -> std::same_as<void>;
     // Forgets a descriptor. It is still open, and was reported in the batch at hand.
     { waiter.remove(fd) } -> std::same_as<void>;
-    // Waits for at most timeout_ms (-1: for ever) and returns the descriptors that are ready, each
+    // Waits for at most timeout_ms (-1: no limit) and returns the descriptors that are ready, each
     // once; none after a signal or a timeout. Valid until the next call. Throws Fault.
     { waiter.wait(timeout_ms) } -> std::same_as<std::span<const int>>;
     // How many turns a reported descriptor gets before the others have theirs.
@@ -54,7 +53,7 @@ inline std::size_t wait_count(int returned, const char* call) {
     return returned < 0 ? 0 : static_cast<std::size_t>(returned);
 }
 
-// Who asks a loop for its counters, and ends it.
+// The source of requests to a loop: to print its counters, or to end.
 class Control {
 public:
     virtual int fd() const = 0; // is readable when something is asked
@@ -104,7 +103,7 @@ public:
             } else if (resting_) {
                 end_rest();
             }
-            // After the batch, so that the counters tell of whole batches.
+            // After the batch, so that the counters cover whole batches.
             if (asked) {
                 if (control_.stop_asked(counters_)) {
                     return counters_;
@@ -117,7 +116,7 @@ public:
 private:
     using Clock = std::chrono::steady_clock;
 
-    // An accept costs some microseconds; a storm of connects may not keep the others waiting.
+    // An accept takes some microseconds; a burst of connects must not delay the other connections.
     static constexpr int accepts_max = 64;
 
     // Where several loops have the same listener, a mechanism may have a way of its own for it.
@@ -186,8 +185,8 @@ private:
         rest_until_ = {};
     }
 
-    // No descriptor or no memory for the next connection. It stays queued, and a listener that is
-    // watched would report it again at once, for ever: so it is not watched for a while.
+    // No descriptor or no memory for the next connection. It stays queued, and a watched listener
+    // would report it again at once, without end. So the loop stops watching it for a while.
     void begin_rest() {
         waiter_.remove(listener_);
         resting_ = true;
@@ -203,9 +202,9 @@ private:
     W waiter_;
     int listener_;
     Control& control_;
-    int asking_; // the control's descriptor
-    std::vector<std::byte> buffer_;       // one for all: it is empty between two turns
-    std::vector<S> connections_; // by descriptor: a look-up is an index
+    int asking_;                    // the control's descriptor
+    std::vector<std::byte> buffer_; // one for all: it is empty between two turns
+    std::vector<S> connections_;    // by descriptor: a look-up is an index
     Counters counters_;
     bool resting_ = false;
     Clock::time_point rest_until_; // the epoch: as soon as possible

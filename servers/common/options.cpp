@@ -72,9 +72,9 @@ void parse_unix(Options& options, std::string_view path) {
         throw bad_listen(options.listen, "the path is not absolute");
     }
     if (path.size() >= sizeof address.sun_path) {
-        throw bad_listen(options.listen, "the path is longer than " +
-                                             std::to_string(sizeof address.sun_path - 1) +
-                                             " bytes");
+        throw bad_listen(
+            options.listen,
+            "the path is longer than " + std::to_string(sizeof address.sun_path - 1) + " bytes");
     }
     std::memcpy(address.sun_path, path.data(), path.size());
     std::memcpy(&options.address, &address, sizeof address);

@@ -1,4 +1,4 @@
-// What the environment asks of a server: LISTEN and BACKLOG, and nothing else.
+// The two options of a server, both from the environment: LISTEN and BACKLOG.
 #pragma once
 
 #include <sys/socket.h>
@@ -9,7 +9,7 @@
 namespace c10k {
 
 // The contract has these two defaults (docs/add-a-server.md); the backlog is the kernel's own
-// default of net.core.somaxconn since 5.4, which silently caps whatever is asked.
+// default of net.core.somaxconn since 5.4, which silently caps every backlog.
 inline constexpr const char* listen_default = "tcp://0.0.0.0:7000";
 inline constexpr int backlog_default = 4096;
 inline constexpr int backlog_max = 65535;
@@ -18,7 +18,7 @@ inline constexpr int exit_runtime = 1;
 inline constexpr int exit_usage = 2;
 inline constexpr int exit_unavailable = 69; // EX_UNAVAILABLE of sysexits.h: not on this host
 
-// A reason to give up, in one line for stderr, with the exit code that goes with it.
+// An error that ends the server: one line for stderr, and the exit code.
 class Fault : public std::runtime_error {
 public:
     Fault(int exit_code, const std::string& message)

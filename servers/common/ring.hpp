@@ -1,5 +1,5 @@
-// An io_uring: requests go in by one ring, their results come out by another, and one system call
-// hands over all that were prepared and waits for the first result.
+// An io_uring: one ring takes requests, another returns their results. One system call submits all
+// prepared requests and waits for the first result.
 //
 // Rule 1: what a request refers to, a buffer or a descriptor, belongs to the kernel until the
 //         request's last result. So nothing is closed or freed before that, and no result can be

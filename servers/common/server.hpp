@@ -1,4 +1,4 @@
-// What every server does around its mechanism: options, limits, signals, and the last line.
+// The part of a server that does not depend on its mechanism: options, limits, signals, last line.
 #pragma once
 
 #include "options.hpp"
@@ -11,8 +11,8 @@ namespace c10k {
 // One read per wake-up takes at most this much: the same for every variant.
 inline constexpr std::size_t buffer_bytes = 16 * 1024;
 
-// How long a listener rests when there is no room for another connection and none of ours closes:
-// the shortage may be the whole system's, so waiting for our own close alone could be for ever.
+// How long a listener rests when there is no room for another connection and none of ours closes.
+// The whole system may lack room, so waiting only for our own close might never end.
 inline constexpr int rest_ms = 100;
 
 // Plain integers, owned by one thread: keeping them costs an addition.

@@ -1,5 +1,5 @@
-// Event loops in threads, one per processor. They share nothing while they run: the main thread,
-// which serves nobody, wakes them to ask for their counters or to end them.
+// Event loops in threads, one per processor. They share nothing while they run. The main thread
+// serves no connection; it wakes the loops to read their counters or to end them.
 #pragma once
 
 #include "loop.hpp"

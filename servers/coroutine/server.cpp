@@ -9,9 +9,9 @@
 // What it costs: the same system calls per echo, and a resume, which is an indirect call that the
 // compiler cannot see through. Per connection one allocation, the frame, less than 200 bytes.
 //
-// The traps: all that lives across a suspension is in the frame, so a buffer of 16 KiB declared in
-// echo() would be paid by every idle connection; it is the loop's, and empty at every suspension.
-// And a frame has to belong to somebody: nobody frees one that is never resumed.
+// The traps: the frame holds every variable that lives across a suspension. A buffer of 16 KiB in
+// echo() would cost every idle connection 16 KiB, so the loop owns the buffer, and it is empty at
+// every suspension. And each frame needs an owner: a frame that is never resumed is never freed.
 #include "../common/epoll.hpp"
 
 #include <coroutine>

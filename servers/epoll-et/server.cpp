@@ -1,4 +1,4 @@
-// epoll, edge-triggered: the kernel tells of changes, and remembering the state is our part.
+// epoll, edge-triggered: the kernel reports changes, and the server remembers the state.
 //
 // How it waits: epoll_ctl names a descriptor once, for input and output alike, and never again.
 // Edge-triggered means that epoll_wait reports a descriptor when something *arrives*, once, and
@@ -8,10 +8,10 @@
 // In exchange each report is to be followed until the kernel says EAGAIN: that last empty recv is
 // one more system call. Per echo: recv + send + recv + 1/k of an epoll_wait that reports k.
 //
-// The trap: what was left unread is never reported again. So EOF that comes with data is met by
-// reading on (a short read proves nothing about the FIN behind it); and who reads on until EAGAIN
-// lets one flooding peer starve all others. Hence the list of who is due: a descriptor whose turns
-// are used up before it was empty stays on it, and is continued after the others had theirs.
+// The trap: the kernel never reports unread data again. So the server reads on to find an EOF that
+// came with data (a short read proves nothing about the FIN behind it). But reading on until EAGAIN
+// lets one flooding peer starve all others. Hence the list of due descriptors: one that used up its
+// turns before it was empty stays on the list and continues after the others had their turns.
 #include "../common/loop.hpp"
 
 #include <sys/epoll.h>

@@ -8,8 +8,8 @@
 //
 // The traps: the sets are asked in the order in which they were added, and the first whose loop
 // sleeps is woken (__wake_up_common stops there), so with little to do the same loop accepts nearly
-// all connections, and then serves them. It is a hint besides: a loop may be woken for nothing. And
-// the interest cannot be changed afterwards, only removed and added (epoll_ctl(2)).
+// all connections, and then serves them. The flag is also only a hint: a loop may wake up in vain.
+// And the interest cannot be changed afterwards, only removed and added (epoll_ctl(2)).
 #include "../common/epoll.hpp"
 #include "../common/workers.hpp"
 

@@ -8,8 +8,8 @@
 // watched, and is shared by them. Per echo: recv + send + 1/k of an epoll_wait that reports k. A
 // change of interest is a system call of its own (epoll_ctl), so it is made for real changes only.
 //
-// The trap: level-triggered interest in writing is true nearly always. Who leaves EPOLLOUT on is
-// woken without end by idle connections; here it is on only while output is owed.
+// The trap: a socket is nearly always ready for writing. A server that leaves EPOLLOUT on is woken
+// without end by idle connections; here it is on only while output is owed.
 #include "../common/epoll.hpp"
 
 int main(int argc, char**) {

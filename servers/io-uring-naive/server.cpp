@@ -4,10 +4,10 @@
 // connection one recv, then one send of what came, then the next recv. io_uring_enter hands over
 // what was requested and waits for results, as in servers/io-uring.
 //
-// What it costs: per echo 1/k of an io_uring_enter for k results, and two requests, each made,
-// handed over, and told of by a result of its own; the recv mostly finds nothing, has to set up a
-// poll inside the kernel, and is tried again. The ring's own setting is the default one: the kernel
-// interrupts this thread to finish what has become ready.
+// What it costs: per echo 1/k of an io_uring_enter for k results, and two requests, each prepared,
+// submitted, and answered by a result of its own. The recv mostly finds no data, so the kernel sets
+// up a poll and tries again. The ring has the default settings: the kernel interrupts this thread
+// to finish requests that have become ready.
 //
 // The trap: a recv that waits has its buffer already, for as long as it waits. So every idle
 // connection has 16 KiB of address space, and a page or two of memory once something has come.

@@ -1,4 +1,4 @@
-// What is remembered of a connection: what is on its way to the peer, and what is with the kernel.
+// The state of a connection: bytes on their way to the peer, and requests that the kernel holds.
 #pragma once
 
 #include "../common/server.hpp"
@@ -12,8 +12,8 @@ namespace c10k {
 constexpr std::size_t owed_bytes_max = 2 * buffer_bytes;
 
 struct Peer {
-    // Sent from the pool's chunk if all goes well, as it nearly always does; else from a copy, so
-    // that nobody who is slow keeps a chunk.
+    // Sent from the pool's chunk in nearly all cases. A slow peer's bytes are copied first, so that
+    // it keeps no chunk.
     unsigned short chunk = 0;
     std::size_t chunk_size = 0;  // 0: what is being sent is the copy
     std::vector<std::byte> copy; // being sent

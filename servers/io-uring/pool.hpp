@@ -1,5 +1,5 @@
 // Buffers that the kernel chooses from when data arrives ("provided buffers"), in memory that both
-// sides see: who is done with one puts it back at the end of a ring, without a call.
+// sides see. The server puts a used buffer back at the end of a ring, without a system call.
 #pragma once
 
 #include "../common/ring.hpp"

@@ -1,4 +1,4 @@
-// io_uring: the kernel is not asked who is ready; it is told what to do, and tells what it did.
+// io_uring: the server requests operations, and the kernel returns results instead of readiness.
 //
 // How it waits: an accept, and a recv per connection, are requested once and repeat themselves
 // (multishot). Data arrives in a chunk that the kernel takes from a common pool at that moment, so
@@ -6,11 +6,12 @@
 // hands over all new requests and waits for results.
 //
 // What it costs: per echo 1/k of an io_uring_enter for k results, and no other system call; within
-// it the same work of the sockets as by recv and send, and some for the requests themselves.
+// it the sockets do the same work as for recv and send, and the requests cost some more.
 //
-// The traps: the kernel reads on unasked, so for a peer that does not take its echo the recv is to
-// be cancelled, or that peer drains the pool. A recv that finds the pool empty ends (ENOBUFS) and
-// is to be requested again. And two sends of a connection may overtake each other: one at a time.
+// The traps: the kernel keeps reading. So the server must cancel the recv of a peer that does not
+// take its echo, or that peer drains the pool. A recv that finds the pool empty ends (ENOBUFS), and
+// the server must request it again. And two sends of a connection may overtake each other, so each
+// connection has one send at a time.
 #include "../common/completions.hpp"
 #include "peer.hpp"
 #include "pool.hpp"

@@ -4,9 +4,9 @@
 // its events by priority, and calls their callbacks. Accepting is evconnlistener's.
 //
 // What it costs: per echo recv + send + 1/k of an epoll_wait, as with epoll-lt, and the queueing.
-// The echo itself is common/connection.hpp: libevent tells what is ready, the sockets are ours. A
-// bufferevent would write from the loop's next round only, so it would cost a wait and two changes
-// of interest for every echo.
+// The echo itself is common/connection.hpp: libevent reports ready descriptors, and the server
+// reads and writes them. A bufferevent would write only in the loop's next round, so an echo would
+// cost a wait and two changes of interest.
 //
 // The trap: an event is of a fixed kind, so to wait for writing is to take it off the base and to
 // put it back as another one. The change list makes one epoll_ctl of both.
@@ -67,7 +67,7 @@ void enable(evutil_socket_t, short, void* listener) {
     evconnlistener_enable(static_cast<evconnlistener*>(listener));
 }
 
-// No descriptor or no memory: a listener that is watched would report this again, for ever.
+// No descriptor or no memory: a watched listener would report this again, without end.
 void on_accept_error(evconnlistener* listener, void*) {
     evconnlistener_disable(listener);
     const timeval rest{0, c10k::rest_ms * 1000};
@@ -89,9 +89,8 @@ void serve(const c10k::Listener& listening, const c10k::Options& options) {
     for (const int signal : {SIGTERM, SIGINT}) {
         event_add(evsignal_new(base, signal, stop, base), nullptr);
     }
-    evconnlistener* listener =
-        evconnlistener_new(base, on_accept, nullptr, LEV_OPT_CLOSE_ON_EXEC, options.backlog,
-                           listening.fd());
+    evconnlistener* listener = evconnlistener_new(base, on_accept, nullptr, LEV_OPT_CLOSE_ON_EXEC,
+                                                  options.backlog, listening.fd());
     if (listener == nullptr) {
         throw c10k::Fault(c10k::exit_runtime, "evconnlistener_new failed");
     }

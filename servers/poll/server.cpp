@@ -8,8 +8,8 @@
 // With 10,000 watched and 100 ready, 9,900 are asked for nothing. There is no other call: a change
 // of interest is a store to memory. Per echo: recv + send + 1/k of a poll that reports k.
 //
-// The trap: holes. An array that only grows makes every later call dearer, so the last entry moves
-// into the place of a removed one, and an index by descriptor says where each has moved to.
+// The trap: holes. If the array only grew, every later call would cost more, so the last entry
+// moves into the place of a removed one, and an index by descriptor holds the place of each.
 #include "../common/loop.hpp"
 
 #include <poll.h>

@@ -54,7 +54,8 @@ public:
 
     int ended_descriptor() const { return ended_; } // is readable when a worker has ended
 
-    // One that was killed is replaced; one that could not go on ends the server: so would the next.
+    // Replaces a worker that was killed. A worker that could not go on ends the server, because the
+    // next worker would fail in the same way.
     // Throws Fault.
     void replace_ended() {
         signalfd_siginfo news;
@@ -108,7 +109,7 @@ private:
         const pid_t parent = getpid();
         const pid_t pid = fork();
         if (pid == 0) {
-            prctl(PR_SET_PDEATHSIG, SIGKILL); // nobody ends the workers of a parent that is killed
+            prctl(PR_SET_PDEATHSIG, SIGKILL); // else the workers outlive a killed parent
             _exit(getppid() == parent ? work_(listener_, (*tallies_)[index]) : 0);
         }
         pids_[index] = std::max(pid, 0);

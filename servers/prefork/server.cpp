@@ -1,15 +1,15 @@
 // Processes, forked beforehand: as many connections at a time as there are processes.
 //
 // How it waits: every process blocks in accept on the listening socket that it inherited, serves
-// the one connection that it got until its end, and comes back for the next. The parent serves
-// nobody: it waits for signals, and forks another one in the place of one that dies.
+// the one connection that it got until its end, and comes back for the next. The parent serves no
+// connection: it waits for signals, and forks a new process in the place of one that dies.
 //
 // What it costs: per echo recv + send and a switch, which changes the address space as well as the
 // thread. Per process page tables and the pages that it writes to, far more than a thread.
 //
-// The trap: what one process knows, another does not. A descriptor belongs to one of them, a signal
-// reaches one of them, and the counters are in memory that they share on purpose. And the bound is
-// the one of servers/thread-pool: the next client waits in the listening socket's queue.
+// The trap: processes share no memory by default. A descriptor belongs to one process, and a signal
+// reaches one, so the counters are in memory that is mapped as shared. And the bound is that of
+// servers/thread-pool: the next client waits in the listening socket's queue.
 #include "../common/listener.hpp"
 #include "processes.hpp"
 
@@ -34,7 +34,7 @@ void end_connection(int) {
 
 // All signals are blocked in the parent, so for a worker these two begin here.
 void hear_of_end() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = end_connection;
     sigset_t signals;
     sigemptyset(&signals);
@@ -51,7 +51,7 @@ void serve_connection(int fd, Tally& tally) {
     if (stopping == 0) { // asked after the store: the handler sees the one or this sees the other
         echo_until_over(fd, tally);
     }
-    // Counted before the peer can see the end, so whoever has seen it finds it counted.
+    // Counted before the peer can see the end, so a peer that has seen it finds it counted.
     Tally::add(tally.closed, stopping == 0 ? 1 : 0);
     connection_fd = -1;
     close(fd);

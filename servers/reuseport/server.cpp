@@ -6,11 +6,11 @@
 //
 // What it costs: per echo the same as epoll-lt, on as many processors as there are loops.
 //
-// The traps: the hash knows nothing of load. With few connections one loop may have most of them
-// while another idles; who is in a busy loop's queue stays there, and is reset if that loop's
+// The traps: the hash ignores the load. With few connections one loop may have most of them while
+// another idles. A connection in a busy loop's queue stays there, and is reset if its listening
 // socket closes. And any process of the same user may join the address and take its share of the
-// clients, so a server started twice would take every second one: hence the first socket is bound
-// before it allows sharing, and two servers on one port are refused as ever.
+// clients, so a second copy of the server would take half of them. Hence the first socket is bound
+// before it allows sharing, and the kernel refuses a second server on the port as usual.
 #include "../common/epoll.hpp"
 #include "../common/workers.hpp"
 

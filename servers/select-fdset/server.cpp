@@ -58,7 +58,7 @@ public:
         const int returned =
             select(bits_, &readable, &writable, nullptr, timeout_ms < 0 ? nullptr : &timeout);
         // A descriptor is in one set only, so this counts descriptors. After an error it is 0, and
-        // the sets, which are the question still, are not read.
+        // the sets are not read: the call has not overwritten them.
         std::size_t left = c10k::wait_count(returned, "select");
         ready_.clear();
         for (int fd = 0; left > 0; ++fd) {

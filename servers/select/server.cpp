@@ -10,7 +10,7 @@
 // recv + send + 1/k of a select that reports k.
 //
 // The trap: fd_set. glibc's type ends at descriptor 1,023, and FD_SET of 1,024 writes behind it (or
-// aborts, with _FORTIFY_SOURCE). The kernel has no such limit: it reads as many bits as it is told.
+// aborts, with _FORTIFY_SOURCE). The kernel has no such limit: it reads `nfds` bits.
 // So the bitmaps here are our own and grow; servers/select-fdset shows the other way.
 #include "../common/loop.hpp"
 
@@ -84,11 +84,11 @@ public:
         readable_.copy(read_, words);
         writable_.copy(write_, words);
         timeval timeout{timeout_ms / 1000, timeout_ms % 1000 * 1000};
-        const int returned = select(static_cast<int>(bits_), readable_.for_select(),
-                                    writable_.for_select(), nullptr,
-                                    timeout_ms < 0 ? nullptr : &timeout);
+        const int returned =
+            select(static_cast<int>(bits_), readable_.for_select(), writable_.for_select(), nullptr,
+                   timeout_ms < 0 ? nullptr : &timeout);
         ready_.clear();
-        // After an error the bitmaps are the question still; a count of 0 says not to read them.
+        // After an error the bitmaps still hold the question; with a count of 0 they are not read.
         if (c10k::wait_count(returned, "select") > 0) {
             for (std::size_t index = 0; index < words; ++index) {
                 collect(readable_.word(index) | writable_.word(index), index * word_bits);

@@ -1,8 +1,8 @@
-// A thread per connection: nobody waits for many, everybody waits for one.
+// A thread per connection: each thread waits for one connection.
 //
 // How it waits: a blocking recv puts its thread to sleep until this one connection has data; the
 // scheduler's run queue is the list of those that are ready. The code of a connection reads from
-// top to bottom, and a slow reader blocks its own send and nobody else.
+// top to bottom, and a slow reader blocks only the send to itself.
 //
 // What it costs: two system calls per echo, recv + send, and none that only waits (so the counters
 // `waits` and `events` stay 0); instead a switch of threads for each echo that finds its thread
@@ -45,7 +45,7 @@ int listener_fd = -1;
 Cells& cells = *new Cells; // never deleted: a thread may outlive the time that the end may take
 
 void end(Cell& cell) {
-    // Counted before the peer can see the end, so whoever has seen it finds it counted.
+    // Counted before the peer can see the end, so a peer that has seen it finds it counted.
     Cell::add(cell.closed, stopping ? 0 : 1);
     cell.open = false;
     close(cell.fd);
@@ -58,7 +58,7 @@ void* serve_connection(void* argument) {
     return nullptr;
 }
 
-// A thread that nobody joins, and that is cleared away by itself. false: there is no room for it.
+// Starts a detached thread, whose memory is freed at its end. false: there is no room for it.
 bool start_thread(void* (*body)(void*), void* argument) {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
@@ -107,7 +107,7 @@ Counters serve(const Options& options) {
         throw Fault(exit_runtime, "no room for the thread that waits for signals");
     }
     accept_until_stopped();
-    // Nothing is opened any more, so a number that its thread closes just now is nobody else's.
+    // Nothing is opened any more, so no other connection gets a number that a thread closes now.
     cells.for_open([](Cell& cell) { shutdown(cell.fd, SHUT_RDWR); });
     const auto deadline = std::chrono::steady_clock::now() + stop_time_max;
     while (cells.for_open([](Cell&) {}) > 0 && std::chrono::steady_clock::now() < deadline) {

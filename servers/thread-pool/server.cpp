@@ -8,9 +8,9 @@
 // What it saves is making and ending a thread for each; and the memory is bounded beforehand.
 //
 // The trap: its size. The next client beyond it is connected by the kernel, waits in the listening
-// socket's queue, and is served when somebody leaves, if ever: a pool suits connections that are
-// short, and idle ones occupy it. And accept reserves a descriptor before it blocks (__sys_accept4
-// in net/socket.c), so as many as there are threads are spent before the first client comes.
+// socket's queue, and is served only when another connection ends. A pool suits short connections;
+// idle ones occupy it. And accept reserves a descriptor before it blocks (__sys_accept4 in
+// net/socket.c), so each thread holds one before the first client comes.
 #include "../common/blocking.hpp"
 #include "../common/listener.hpp"
 
@@ -45,8 +45,8 @@ public:
                 threads_.emplace_back([this, &worker] { work(worker); });
             }
         } catch (const std::system_error& error) {
-            throw Fault(exit_runtime, "cannot make " + std::to_string(threads_max) +
-                                          " threads: " + error.what());
+            throw Fault(exit_runtime,
+                        "cannot make " + std::to_string(threads_max) + " threads: " + error.what());
         }
     }
 
@@ -98,7 +98,7 @@ private:
         if (!stopping_) { // asked after the store: stop() sees the one or this sees the other
             echo_until_over(fd, worker);
         }
-        // Counted before the peer can see the end, so whoever has seen it finds it counted.
+        // Counted before the peer can see the end, so a peer that has seen it finds it counted.
         Tally::add(worker.closed, stopping_ ? 0 : 1);
         worker.fd = -1;
         close(fd);

@@ -206,8 +206,8 @@ void apart(Body body) {
 void call(const std::string& address) {
     sockaddr_in name{};
     name.sin_family = AF_INET;
-    name.sin_port = htons(static_cast<std::uint16_t>(
-        std::stoi(address.substr(address.rfind(':') + 1))));
+    name.sin_port =
+        htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
     name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     for (int round = 0, dropped = 0; dropped < 3; ++round) {
         check(round < 100, "the server drops every third connection");
@@ -276,7 +276,8 @@ void check_histogram() {
         check(hdr::highest_us_of(cell) >= value, "a value lies below the top of its cell");
         check(hdr::cell_of(hdr::highest_us_of(cell)) == cell, "and the top in the cell");
         check(static_cast<double>(hdr::highest_us_of(cell) - value) <=
-                  static_cast<double>(value) / 1000, "three digits");
+                  static_cast<double>(value) / 1000,
+              "three digits");
         before = cell;
     }
     Histogram histogram;
