@@ -58,6 +58,7 @@ class Tally:
         timing: ids of those marked `timing` that passed or failed.
         failed: ids of those that failed, at whatever stage or stages.
         waited_s: time that this process waited for tests of other processes.
+        spent_s: time that the tests of each folder took, their fixtures included.
     """
 
     collected: int = 0
@@ -65,6 +66,17 @@ class Tally:
     timing: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     waited_s: float = 0.0
+    spent_s: dict[str, float] = field(default_factory=dict)
+
+    def spend(self, folder: str, duration_s: float) -> None:
+        """Add what a test of a folder took."""
+        self.spent_s[folder] = self.spent_s.get(folder, 0.0) + duration_s
+
+    def times(self) -> str:
+        """Where the time of this process went, the longest first."""
+        folders = sorted(self.spent_s.items(), key=lambda item: -item[1])
+        told = ", ".join(f"{folder} {spent_s:.0f}" for folder, spent_s in folders)
+        return f"{sum(self.spent_s.values()):.0f} s of tests ({told}), waited {self.waited_s:.0f} s"
 
     def count(self, name: str, *, is_timing: bool, is_failed: bool) -> None:
         """Add what a test came to: a pass or a failure."""
@@ -84,5 +96,5 @@ class Tally:
         if not path.exists():
             return None
         told = json.loads(path.read_text())
-        ids = {name: set(told.pop(name)) for name in ("begun", "timing", "failed")}
-        return cls(**told, **ids)
+        ids = (set(told[name]) for name in ("begun", "timing", "failed"))
+        return cls(told["collected"], *ids, told["waited_s"], told["spent_s"])

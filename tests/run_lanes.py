@@ -8,12 +8,15 @@ failure. The run fails if a third of them fail, or any other test, or if a test 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from lanes import LANES, TALLY, Tally
@@ -30,6 +33,9 @@ MOVED = ("drive", "full_disk", "process", "sweep")
 NO_TESTS = ("bad_servers", "foreign_servers", "data", "support", "__pycache__")
 PASSED, FAILED, NONE_SELECTED = 0, 1, 5  # of pytest; the others mean that it broke off
 INTERRUPTED = 130
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# After a signal, how long the lanes have for the ends of their fixtures
+END_S = 60.0
 ONCE_MORE_MAX = 1 / 3
 SECOND = "others"
 LOCK = "C10K_LOCK"
@@ -58,7 +64,10 @@ def lanes(root: Path) -> dict[str, list[str]]:
 def start(
     name: str, arguments: Iterable[str], work: Path, out: int | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start pytest; `out` is a descriptor for what it prints."""
+    """Start pytest; `out` is a descriptor for what it prints.
+
+    It has a session of its own: Ctrl-C reaches only this process, which then ends the session.
+    """
     variables = {TALLY: str(work / f"{name}.tally")}
     if name == SECOND:
         variables[LOCK] = str(work / "second.lock")
@@ -71,6 +80,7 @@ def start(
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=out,
+        start_new_session=True,
     )
 
 
@@ -111,49 +121,63 @@ def verdict(codes: Mapping[str, int], tallies: Mapping[str, Tally | None]) -> tu
     return again, ""
 
 
-def ended(running: dict[str, subprocess.Popen[bytes]]) -> dict[str, int]:
-    """Wait for processes; their exit codes. A signal to this one ends them."""
+def end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """End the sessions of processes: by SIGINT, and by SIGKILL what runs after `END_S` seconds."""
+    for number in STOPPING:  # a second signal would leave them behind
+        signal.signal(number, signal.SIG_IGN)
+    living = [process for process in processes if process.poll() is None]
+    for process in living:
+        os.killpg(process.pid, signal.SIGINT)
+    until_s = time.monotonic() + END_S
+    for process in living:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, until_s - time.monotonic()))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def ended(starts: Mapping[str, Callable[[], subprocess.Popen[bytes]]]) -> dict[str, int]:
+    """Start processes and wait for them; their exit codes. A signal to this one ends them all."""
+    running: dict[str, subprocess.Popen[bytes]] = {}
     try:
+        for name, begin in starts.items():
+            running[name] = begin()
         return {name: process.wait() for name, process in running.items()}
-    finally:
-        for process in running.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-        for process in running.values():
-            process.wait()
+    except BaseException:
+        end(running.values())
+        raise
 
 
 def both(work: Path, options: list[str]) -> dict[str, int]:
     """Run both lanes. What the second one prints comes when it has ended."""
     with (work / "second.log").open("wb") as log:
+        out = {SECOND: log.fileno()}
         try:
             return ended(
                 {
-                    name: start(
-                        name, [*options, *arguments], work, log.fileno() if name == SECOND else None
-                    )
-                    for name, arguments in lanes(ROOT).items()
+                    name: functools.partial(start, name, [*options, *paths], work, out.get(name))
+                    for name, paths in lanes(ROOT).items()
                 }
             )
         finally:
             sys.stdout.write((work / "second.log").read_text(errors="replace"))
 
 
-def main() -> int:
+def run(options: list[str]) -> int:
     """Run both lanes, then what may run once more; the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="lanes-") as directory:
         work = Path(directory)
         os.environ[LANES] = str(work / "lock")
-        codes = both(work, sys.argv[1:])
+        codes = both(work, options)
         tallies = {name: tally_of(name, work) for name in codes}
         for name, tally in tallies.items():
             if tally:
-                print(f"{name}: waited {tally.waited_s:.0f} s for tests that run alone")
+                print(f"{name}: {tally.times()} for tests that run alone")
         again, why = verdict(codes, tallies)
         print(f"tests that run once more: {len(again)}", *again, sep="\n  ", flush=True)
         if again:
-            codes = ended({"again": start("again", again, work)})
+            codes = ended({"again": functools.partial(start, "again", again, work)})
             why = unfinished(codes, {"again": tally_of("again", work)})
         if why:
             print(f"error: {why}")
@@ -161,8 +185,16 @@ def main() -> int:
         return codes["again"] if again else PASSED
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Run all tests, or end them at a signal; the exit code."""
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as of `nohup`, and of a shell's `&`
+            signal.signal(number, signal.default_int_handler)
     try:
-        raise SystemExit(main())
+        return run(sys.argv[1:])
     except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import run_lanes
 from lanes import LANES, TALLY, Tally
 from run_lanes import ROOT, lanes, tally_of, unfinished, verdict
+from serving import until
 
 
 def files(arguments: list[str]) -> set[Path]:
@@ -142,6 +145,7 @@ def test_a_process_counts_each_test_that_passed_or_failed_once(
     assert names(tally.failed - tally.timing) == ["test_fails_at_any_time", *long]
     assert names(tally.failed & tally.timing) == ["test_fails_twice", "test_has_no_fixture"]
     assert tally.collected == len(tally.begun) == 6
+    assert tally.spent_s.keys() == {tmp_path.name}
     assert ("takes long; runs with C10K_SLOW=1" in done.stdout) is not bool(slow)
 
 
@@ -160,3 +164,71 @@ def test_a_process_that_a_test_ends_with_0_has_broken_off(
 
     assert done.returncode == run_lanes.PASSED
     assert "broke off" in unfinished({"one": done.returncode}, {"one": tally})
+
+
+# Tells each SIGINT, for half a second after the first
+ENDS = """
+import signal, time
+from pathlib import Path
+
+def test_ends():
+    told = []
+    signal.signal(signal.SIGINT, lambda *_: told.append("INT"))
+    Path("{0}/begun").touch()
+    while not told:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    Path("{0}/told").write_text(" ".join(told))
+"""
+NEVER_ENDS = """
+import os, signal, subprocess, time
+from pathlib import Path
+
+def test_never_ends():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    child = subprocess.Popen(["sleep", "600"])
+    Path("{0}/pids").write_text(f"{{os.getpid()}} {{child.pid}}")
+    Path("{0}/begun").touch()
+    time.sleep(600)
+"""
+# The runner, with two lanes of one test each
+RUNNER = """
+import sys, run_lanes
+run_lanes.END_S = 2.0
+run_lanes.lanes = lambda root: {"campaigns": [sys.argv.pop(1)], run_lanes.SECOND: [sys.argv.pop()]}
+raise SystemExit(run_lanes.main())
+"""
+PATIENCE_S = 300.0
+
+
+def runs(pid: str) -> bool:
+    """Whether a process runs; one that has ended and that its parent did not ask for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_both_lanes_once_and_all_that_they_started(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    for name, test in (("ends", ENDS), ("never", NEVER_ENDS)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"test_{name}.py").write_text(test.format(tmp_path / name))
+    runner = subprocess.Popen(
+        ["env", "--default-signal=INT,TERM,HUP", sys.executable, "-c", RUNNER]
+        + [f"{tmp_path / name}" for name in ("ends", "never")],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        began = [tmp_path / name / "begun" for name in ("ends", "never")]
+        assert until(lambda: all(path.exists() for path in began), PATIENCE_S)
+    finally:
+        os.killpg(runner.pid, number)  # as a terminal does
+
+    assert runner.wait(PATIENCE_S) == run_lanes.INTERRUPTED
+    assert (tmp_path / "ends/told").read_text() == "INT"
+    assert not any(map(runs, (tmp_path / "never/pids").read_text().split()))
