@@ -195,7 +195,8 @@ def test_never_ends():
 RUNNER = """
 import sys, run_lanes
 run_lanes.END_S = 2.0
-run_lanes.lanes = lambda root: {"campaigns": [sys.argv.pop(1)], run_lanes.SECOND: [sys.argv.pop()]}
+first, second = (sys.argv.pop() for _ in range(2))
+run_lanes.lanes = lambda root: {"campaigns": [first], run_lanes.SECOND: [second]}
 raise SystemExit(run_lanes.main())
 """
 PATIENCE_S = 300.0
