@@ -96,5 +96,6 @@ class Tally:
         if not path.exists():
             return None
         told = json.loads(path.read_text())
-        ids = (set(told[name]) for name in ("begun", "timing", "failed"))
-        return cls(told["collected"], *ids, told["waited_s"], told["spent_s"])
+        for name in ("begun", "timing", "failed"):
+            told[name] = set(told[name])
+        return cls(**told)

@@ -70,8 +70,9 @@ def install(directory: Path, interpreter: Path | str) -> str:
 
 def run(directory: Path) -> str:
     """What the installed command prints."""
-    command = ["sh", directory / ".venv/bin/c10k"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    command = ["sh", str(directory / ".venv/bin/c10k")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout
 
 
 @pytest.mark.parametrize("name", ["copy", "a copy, with blanks & more"])

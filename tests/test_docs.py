@@ -157,6 +157,7 @@ def test_every_key_of_a_profile_is_documented_and_no_other() -> None:
 
     assert {key for key, _ in of_profile} == set(Profile.model_fields)
     assert {key for key, _ in of_scenario} == set(ScenarioUse.model_fields)
+    inner: dict[str, type[BaseModel]]
     inner = {"timing": Timing, "timeouts": Timeouts, "traffic": Traffic}
     for key, model in inner.items():
         said = set(re.findall(r"`([a-z_]+)`", dict(of_profile)[key]))

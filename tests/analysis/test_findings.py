@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.analysis import Analysis, analyse, findings
-from harness.analysis.findings import Finding, Name, Quantity, Quote
+from harness.analysis.findings import Finding, Name, Quote
+from harness.analysis.wording import Quantity
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
@@ -50,8 +51,8 @@ def numbers_of(analysis: Analysis) -> set[float]:
         elif isinstance(value, int | float):
             yield float(value)
 
-    totals = {cell.memory.total for cell in analysis.cells if cell.memory}
-    return set(walk(asdict(analysis))) | totals
+    totals = [cell.memory.total for cell in analysis.cells if cell.memory]
+    return set(walk([asdict(analysis), totals]))
 
 
 def test_a_tie_is_called_a_tie(head: dict[str, Any], records: list[dict[str, Any]]) -> None:

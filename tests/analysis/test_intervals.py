@@ -13,7 +13,6 @@ from scipy import stats
 from harness.analysis.intervals import (
     CONFIDENCE,
     Comparison,
-    Interval,
     compare,
     estimate,
     log_interval,
@@ -36,9 +35,10 @@ def test_the_interval_agrees_with_scipy() -> None:
     logs = [math.log(value) for value in values]
     low, high = stats.t.interval(0.95, 4, loc=sum(logs) / 5, scale=stats.sem(logs))
 
-    assert log_interval(values) == Interval(
-        pytest.approx(math.exp(low)), pytest.approx(math.exp(high))
-    )
+    found = log_interval(values)
+    assert found is not None
+    assert found.low == pytest.approx(math.exp(low))
+    assert found.high == pytest.approx(math.exp(high))
 
 
 def test_fewer_than_three_trials_have_a_median_and_no_interval() -> None:
@@ -102,7 +102,8 @@ def test_pairs_are_made_by_block_and_not_by_place() -> None:
 
     found = compared(best, other)
 
-    assert (found.blocks, found.ratio) == (3, pytest.approx(2.0))
+    assert found.blocks == 3
+    assert found.ratio == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(

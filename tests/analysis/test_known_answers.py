@@ -41,9 +41,9 @@ def test_a_percentile_curve_ends_where_ten_values_are_left_beyond_it() -> None:
     assert found is not None
     places = [place for place, _ in found.curve]
     assert places == pytest.approx([10 ** (step / 6) for step in range(19)])
-    for place, value_us in found.curve:
+    for place, found_us in found.curve:
         # The values up to it are the share 1 - 1 / place of 10,000; three digits are kept
-        assert value_us == pytest.approx(max(1, 10_000 * (1 - 1 / place)), rel=2e-3, abs=1)
+        assert found_us == pytest.approx(max(1, 10_000 * (1 - 1 / place)), rel=2e-3, abs=1)
     assert merged_latency(halves) is not None
     assert merged_latency([]) is None
 

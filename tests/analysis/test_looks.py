@@ -86,17 +86,17 @@ def ranks(names: str, outcomes: dict[str, Outcome]) -> dict[str, str]:
 
 
 def test_a_place_of_its_own_a_shared_rank_and_a_range() -> None:
-    apart = dict.fromkeys(("ab", "ac", "ad", "bc", "bd"), "different")
+    apart: dict[str, Outcome] = dict.fromkeys(("ab", "ac", "ad", "bc", "bd"), "different")
 
     assert ranks("abcd", apart | {"cd": "different"}) == {"a": "1", "b": "2", "c": "3", "d": "4"}
     assert ranks("abcd", apart | {"cd": "equivalent"}) == {"a": "1", "b": "2", "c": "3=", "d": "3="}
-    open_pair = apart | {"cd": "inconclusive"}
+    open_pair: dict[str, Outcome] = apart | {"cd": "inconclusive"}
     assert ranks("abcd", open_pair) == {"a": "1", "b": "2", "c": "3–4", "d": "3–4"}
 
 
 def test_servers_share_a_rank_only_where_every_pair_is_equivalent() -> None:
     """a is within 5 % of b and b of c, but a and c are not shown to be within 5 %."""
-    chain = {"ab": "equivalent", "bc": "equivalent"}
+    chain: dict[str, Outcome] = {"ab": "equivalent", "bc": "equivalent"}
 
     assert ranks("abc", chain | {"ac": "inconclusive"}) == dict.fromkeys("abc", "1–3")
     assert ranks("abc", chain | {"ac": "different"}) == {"a": "1–2", "b": "1–3", "c": "2–3"}
@@ -129,14 +129,16 @@ def noisy(ratio: float, sd: float, blocks: int) -> Comparison:
     ("ratio", "sd", "more"),
     [(1.00, 0.04, 8), (1.10, 0.08, 8), (1.10, 0.12, 28), (1.045, 0.04, None), (1.0, 0.3, None)],
 )
-def test_how_many_more_blocks_would_settle_a_pair(ratio: float, sd: float, more: int) -> None:
+def test_how_many_more_blocks_would_settle_a_pair(
+    ratio: float, sd: float, more: int | None
+) -> None:
     """The first later look at which the same mean and spread decide, computed here once more."""
     found = noisy(ratio, sd, 8)
     assert found.outcome == "inconclusive"
 
     assert blocks_to_settle(found, LOOK) == more
 
-    decided = []
+    decided: list[int | None] = []
     for look in range(2, 12):
         blocks = 8 + 4 * (look - 1)
         same = noisy(ratio, sd, blocks)
@@ -188,7 +190,8 @@ def test_between_two_looks_no_verdict_changes() -> None:
     assert after.groups[0].pairs != between.groups[0].pairs
     pair = between.groups[0].pairs[0].comparison
     assert pair is not None
-    assert (pair.blocks, pair.confidence) == (8, pytest.approx(1 - 0.05 / 6 / 10))
+    assert pair.blocks == 8
+    assert pair.confidence == pytest.approx(1 - 0.05 / 6 / 10)
 
 
 def test_a_block_is_complete_when_every_trial_of_it_has_ended() -> None:
@@ -213,9 +216,9 @@ def test_the_pairs_of_another_cell_are_the_family_of_that_cell() -> None:
 
     assert levels["idle", 10_000] == pytest.approx(1 - 0.025 / 10)
     assert levels["idle", 100] == pytest.approx(1 - 0.025 / 15)
-    assert found.contrast("poll", found.headline.key) is not None
+    assert found.headline.key is not None
     row = next(row for row in found.rows if row.variant == "poll")
-    assert (one := found.contrast("poll", found.headline.key))  # type: ignore[arg-type]
+    assert (one := found.contrast("poll", found.headline.key))
     assert one.comparison == row.comparison
 
 

@@ -37,7 +37,7 @@ UNWAITED = [name for name, (_, waited) in ALL.items() if not waited]
 
 def campaigns(directory: Path) -> dict[str, dict[str, Any]]:
     """Each server's cell."""
-    cells = {}
+    cells: dict[str, dict[str, Any]] = {}
     for scenario, servers in (("idle", SERVERS), ("churn", CHURNING)):
         place = directory / scenario
         place.mkdir()

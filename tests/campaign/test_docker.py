@@ -10,6 +10,7 @@ import resource
 import signal
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import docker
 import pytest
@@ -28,7 +29,7 @@ from harness.host.bounded_output import KEPT_BYTES
 from harness.host.fair_wait import Wait
 from harness.plan import limits, trial_plan
 from harness.plan.profiles import profile as profiles
-from harness.variants import groups, variant_files
+from harness.variants import groups
 
 pytestmark = pytest.mark.docker
 SHIPPED = "epoll-lt,thread-per-connection"
@@ -56,10 +57,12 @@ def built(engine: docker.DockerClient) -> Iterator[None]:
 
 def left_behind(engine: docker.DockerClient) -> list[str]:
     """Of campaigns under our lock: another may use the engine at the time."""
-    ours = {"label": [LABEL, f"{LOCK_LABEL}={lock.default_path()}"]}
+    ours: dict[str, str | list[str] | bool] = {
+        "label": [LABEL, f"{LOCK_LABEL}={lock.default_path()}"]
+    }
     found = engine.containers.list(all=True, filters=ours)
     volumes = engine.volumes.list(filters=ours)
-    return [thing.name for thing in (*found, *volumes)]
+    return [str(thing.name) for things in (found, volumes) for thing in things]
 
 
 def arguments(c10k: C10k, **settings: object) -> tuple[str, ...]:
@@ -210,7 +213,7 @@ def asked_for_its_runtime(
     engine: docker.DockerClient, program: str, timeout_s: float = BUILD_TIMEOUT_S
 ) -> str:
     """What a server of this source tells, started as a variant's is."""
-    (variant,) = groups.select(discover(variant_files.Path("servers")), ["epoll-lt"])
+    (variant,) = groups.select(discover(Path("servers")), ["epoll-lt"])
     options = DockerBackend().alone("of-a-test") | {"entrypoint": ["python", "-c", program]}
     image = os.environ["C10K_HARNESS_IMAGE"]
     return images.runtime_of(engine, variant, image, timeout_s, **options)
@@ -264,7 +267,7 @@ def test_a_server_that_does_not_tell_its_runtime_is_refused_and_removed(
 
 def trial_of(backend: DockerBackend, name: str, nofile: int) -> TrialContext:
     """A trial of a shipped server, ready to be opened."""
-    (variant,) = groups.select(discover(variant_files.Path("servers")), ["epoll-lt"])
+    (variant,) = groups.select(discover(Path("servers")), ["epoll-lt"])
     profile = profiles.load("smoke")
     backend.prepare_load(BUILD_TIMEOUT_S)
     return TrialContext(

@@ -94,7 +94,7 @@ def started(c10k: C10k) -> Any:
 def kill(engine: docker.DockerClient, c10k: C10k, which: str) -> None:
     """`docker kill` of the campaign's load or server."""
     (head,) = c10k.reports.glob("*/campaign.json")
-    ours = {"label": f"{LABEL}={head.parent.name}"}
+    ours: dict[str, str | list[str] | bool] = {"label": f"{LABEL}={head.parent.name}"}
 
     def found() -> list[Any]:
         running = engine.containers.list(filters=ours)
@@ -156,9 +156,13 @@ def test_a_server_that_is_killed_from_outside_is_named_with_its_exit_code(
 
 
 def test_lack_of_memory_is_told_from_a_kill(engine: docker.DockerClient, image: str) -> None:
-    limits = {"mem_limit": "64m", "memswap_limit": "64m"}
     hungry = engine.containers.run(
-        image, entrypoint=["python", "-c", ALLOCATES], detach=True, network_mode="none", **limits
+        image,
+        entrypoint=["python", "-c", ALLOCATES],
+        detach=True,
+        network_mode="none",
+        mem_limit="64m",
+        memswap_limit="64m",
     )
     try:
         how = container_ends.killed(hungry, {container_ends.KILLED})
@@ -171,16 +175,18 @@ def test_lack_of_memory_is_told_from_a_kill(engine: docker.DockerClient, image: 
 def test_a_container_that_is_removed_as_it_ends_still_tells_its_exit_code(
     engine: docker.DockerClient, image: str
 ) -> None:
-    waits = {"entrypoint": ["python", "-c", "import sys; sys.exit(len(input()))"]}
-    options = {**waits, "stdin_open": True, "network_mode": "none"}
-    campaign, gone = (engine.containers.create(image, **options) for _ in range(2))
+    waits = ["python", "-c", "import sys; sys.exit(len(input()))"]
+    campaign, gone = (
+        engine.containers.create(image, entrypoint=waits, stdin_open=True, network_mode="none")
+        for _ in range(2)
+    )
     for one in (campaign, gone):
         one.start()
     gone.remove(force=True)
 
     ending = compose.Ending(campaign)
     time.sleep(1)  # a campaign takes longer
-    stdin = campaign.attach_socket(params={"stdin": 1, "stream": 1})
+    stdin: Any = campaign.attach_socket(params={"stdin": 1, "stream": 1})
     getattr(stdin, "_sock", stdin).sendall(b"seven..\n")
     code = ending.code()
     campaign.remove(force=True)

@@ -24,7 +24,7 @@ def engine() -> Iterator[docker.DockerClient]:
     # Images of servers first, which inherit the label of their bases
     made = client.images.list(filters={"label": BASE})
     for image in sorted(made, key=lambda one: BASE in str(one.tags) or not one.tags):
-        client.images.remove(image.id, force=True)
+        client.images.remove(str(image.id), force=True)
     client.close()
 
 

@@ -20,6 +20,7 @@ from harness import gates
 from harness.campaign import drive_run
 from harness.contract.errors import Exit, HostNotFit
 from harness.contract.record import VariantFacts
+from harness.contract.statuses import CellStatus
 from harness.contract.stored_cell import StoredCell
 from harness.plan.profiles import profile as profiles
 
@@ -336,7 +337,9 @@ def cell(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_server_that_is_not_looked_into_voids_nothing_by_that() -> None:
-    assert gates.judge(StoredCell.of(cell()), drive_run.FACTS) == gates.Verdict("valid", ())
+    assert gates.judge(StoredCell.of(cell()), drive_run.FACTS) == gates.Verdict(
+        CellStatus.VALID, ()
+    )
 
 
 def test_the_same_cell_of_a_campaign_is_void_for_want_of_evidence() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from command import C10k
 from faulty_servers import STOPS_ACROSS_THE_EDGE, echo
@@ -41,7 +43,7 @@ def test_a_rate_that_the_server_does_not_keep_has_no_latency(c10k: C10k) -> None
 
 
 def test_a_stop_across_the_end_of_a_window_is_not_left_out_of_its_latency(c10k: C10k) -> None:
-    paced = {"scenario": "paced", "more": "rate_per_s = [200]"}
+    paced: dict[str, Any] = {"scenario": "paced", "more": "rate_per_s = [200]"}
 
     done = run(c10k, STOPS_ACROSS_THE_EDGE, window_s=3.0, settle_s=10.0, **paced)
 

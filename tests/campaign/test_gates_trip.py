@@ -271,7 +271,12 @@ def test_a_connection_that_is_not_read_is_not_sent_what_was_due_on_it(c10k: C10k
     if os.geteuid() != 0 or isolation.found().namespaces is None:
         lacking("there is no namespace here whose buffers this user may size")
     paced = "rate_per_s = [2000]\npayload_bytes = [16384]"
-    settings = {"window_s": 2.0, "connections": 100, "settle_s": 10.0, "warmup_s": 0.05}
+    settings: dict[str, Any] = {
+        "window_s": 2.0,
+        "connections": 100,
+        "settle_s": 10.0,
+        "warmup_s": 0.05,
+    }
 
     done = run(c10k, LEAVES_ONE_UNREAD, scenario="paced", more=paced, **settings)
 
@@ -357,7 +362,7 @@ def gates_asserted(path: Path) -> set[str]:
         for call in calls
         if isinstance(call.func, ast.Name) and call.func.id == tripped.__name__
         for gate in call.args[1:]
-        if isinstance(gate, ast.Constant)
+        if isinstance(gate, ast.Constant) and isinstance(gate.value, str)
     }
 
 

@@ -71,7 +71,7 @@ def test_a_failure_beside_others_never_counts() -> None:
 
 @given(st.integers(2, 64), st.integers(1, 4))
 def test_splits_are_disjoint_and_each_is_whole(count: int, server_cpus: int) -> None:
-    cores = [(cpu,) for cpu in range(count)]
+    cores: list[tuple[int, ...]] = [(cpu,) for cpu in range(count)]
     if count <= server_cpus:
         with pytest.raises(HostNotFit):
             cpus.splits(cores, server_cpus)

@@ -30,7 +30,7 @@ class Drawer:
 
     def __init__(self) -> None:
         self.drawn = 0
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def __call__(self, campaign: Campaign) -> None:
         self.drawn += 1

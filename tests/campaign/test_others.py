@@ -25,7 +25,7 @@ S = 1_000_000_000
 
 
 def at(second: float, **programs: Program) -> Snapshot:
-    return Snapshot(round(second * S), "processes", dict(programs))
+    return Snapshot(round(second * S), "processes", dict(programs.items()))
 
 
 def used(before: Snapshot, after: Snapshot) -> dict[str, float]:

@@ -34,7 +34,7 @@ class Bench:
     """A stored campaign of two blocks, and a generator that fails the parts of `failing`."""
 
     def __init__(self, reports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        plan = [
+        plan: list[dict[str, Any]] = [
             {"id": str(block), "block": block, "variant": "poll", "steps": []} for block in (1, 2)
         ]
         self.campaign = Campaign.create(reports, "mine", {"state": "running", "plan": plan})

@@ -34,7 +34,7 @@ command = ["./server"]
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> tuple[Campaign, launch.Request, ProcessBackend]:
+def begun(tmp_path: Path) -> tuple[Campaign, campaigns.Request, ProcessBackend]:
     """A campaign before its first build."""
     mine = tmp_path / "servers" / "mine"
     mine.mkdir(parents=True)
@@ -56,7 +56,7 @@ def begun(tmp_path: Path) -> tuple[Campaign, launch.Request, ProcessBackend]:
     return campaigns.create(request, backend), request, backend
 
 
-def built(campaign: Campaign, request: launch.Request, backend: ProcessBackend) -> None:
+def built(campaign: Campaign, request: campaigns.Request, backend: ProcessBackend) -> None:
     """Build the server, as a campaign does before its first trial."""
     prepared = {one.name: backend.prepare(one, 60) for one in request.variants}
     head = campaign.head()
@@ -65,7 +65,7 @@ def built(campaign: Campaign, request: launch.Request, backend: ProcessBackend) 
 
 
 def test_what_its_build_wrote_changes_no_server(
-    begun: tuple[Campaign, launch.Request, ProcessBackend],
+    begun: tuple[Campaign, campaigns.Request, ProcessBackend],
 ) -> None:
     campaign, request, backend = begun
     built(campaign, request, backend)
@@ -78,7 +78,7 @@ def test_what_its_build_wrote_changes_no_server(
 
 
 def test_a_source_that_changed_after_the_build_ends_the_campaign(
-    begun: tuple[Campaign, launch.Request, ProcessBackend],
+    begun: tuple[Campaign, campaigns.Request, ProcessBackend],
 ) -> None:
     campaign, request, backend = begun
     source = request.variants[0].directory / "source"

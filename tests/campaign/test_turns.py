@@ -11,6 +11,7 @@ import pytest
 
 from harness.backends.base import TrialContext
 from harness.campaign import launch, schedule
+from harness.campaign.campaign_run import Request
 from harness.campaign.schedule import Rounds
 from harness.campaign.trial_run import Outcome, in_turns
 from harness.contract.errors import HostNotFit, UsageError
@@ -166,7 +167,7 @@ def test_side_by_side_takes_no_workers(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(PROFILE)
 
-    def request(workers: int) -> launch.Request:
+    def request(workers: int) -> Request:
         return launch.request_of(
             profile=str(path),
             servers=["poll"],

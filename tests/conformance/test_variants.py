@@ -14,6 +14,7 @@ from discovering import discover
 from driving import ROOT, Case, Subject, Verdict
 
 from harness.conformance.suite_results import score
+from harness.contract.suite_spec import Subset
 from harness.variants.groups import select
 from harness.variants.variant_files import Variant
 
@@ -39,7 +40,7 @@ def subject(variant: Variant) -> Subject:
 SHIPPED = [v for v in select(discover(ROOT / "servers"), []) if v.file.process is not None]
 
 
-def case(variant: Variant, checks: str) -> Any:
+def case(variant: Variant, checks: Subset) -> Any:
     """A server as a parameter of the test, marked when it cannot be built or started here."""
     process = variant.file.process
     assert process is not None

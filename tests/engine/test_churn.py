@@ -92,6 +92,8 @@ def test_a_cycle_counts_from_connect_and_its_parts_add_up(bench: Bench, null: Nu
     assert window["connect_histogram"] is not None
     connect = histogram.percentiles(histogram.merge([window["connect_histogram"]]))
     cycle = histogram.percentiles(histogram.merge([window["histogram"]]))
+    assert connect["mean"] is not None
+    assert cycle["mean"] is not None
     assert 0 < connect["mean"] < cycle["mean"]
     # A slot is never in two cycles at once.
     under_way = window["outstanding_time_ns"] / (window["end_ns"] - window["start_ns"])

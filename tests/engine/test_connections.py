@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import engine_driving
 import pytest
 from echo_server import (
     HELLO_BYTES,
@@ -51,8 +52,12 @@ def test_a_connection_that_only_sits_in_the_backlog_is_not_established(bench: Be
     engine = bench.engine(address)
     for _ in range(5):
         engine.open()
-    connected = lambda: merge([engine.status()["ramp"]["connect_histogram"]])  # noqa: E731
-    until(lambda: connected().get_total_count() == 5, "five connects")
+
+    def connected() -> int:
+        histogram = merge([engine.status()["ramp"]["connect_histogram"]])
+        return int(histogram.get_total_count())
+
+    until(lambda: connected() == 5, "five connects")
 
     assert engine.status()["established"] == 0
     assert engine.status()["connecting"] == 5
@@ -246,7 +251,7 @@ engine.shutdown()
 
 def test_running_out_of_files_fails_the_rest_by_name(bench: Bench) -> None:
     address, _ = bench.serve(EchoServer)
-    directory = str(Path(__file__).parent)
+    directory = str(Path(engine_driving.__file__).parent)
     done = subprocess.run(
         [sys.executable, "-c", OPEN_WITH_FEW_FILES, directory, address],
         capture_output=True,

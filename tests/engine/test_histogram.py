@@ -103,6 +103,6 @@ def test_the_engine_writes_byte_for_byte_what_the_package_writes(bench: Bench) -
     window = run_cell(engine, active=30, depth=5)
 
     for name in ("histogram", "send_lag_histogram"):
-        payload = window[name]  # type: ignore[literal-required]
+        payload = window[name]
         packed = base64.b64decode(encode(merge([payload])))
         assert zlib.decompress(packed[HEADER_BYTES:]) == payload

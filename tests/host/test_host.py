@@ -52,7 +52,7 @@ def test_with_too_few_cores_server_and_load_are_hyper_threads_of_one(
 
 
 def test_with_cores_enough_none_is_shared() -> None:
-    cores = [(0, 4), (1, 5), (2, 6), (3, 7)]
+    cores: list[tuple[int, ...]] = [(0, 4), (1, 5), (2, 6), (3, 7)]
     split = cpus.split(cores, server_cpus=3)
 
     assert not cpus.shares_core(cores, split.server, split.load)

@@ -110,9 +110,8 @@ def test_the_host_is_in_view_where_its_kernel_threads_are() -> None:
 
 
 def at(stamp_ns: int, **members: Any) -> Moment:
-    return Moment(
-        **{"stamp_ns": stamp_ns, "echoes": 0, "charged": Charged(), "family_ns": 0} | members
-    )
+    known: dict[str, Any] = {"echoes": 0, "charged": Charged(), "family_ns": 0}
+    return Moment(stamp_ns=stamp_ns, **known | members)
 
 
 def test_an_account_is_the_sum_of_its_turns_and_of_nothing_between_them() -> None:

@@ -126,6 +126,7 @@ def test_slab_that_others_gave_back_counts_against_the_kernels_part() -> None:
     assert now_bytes is not None
     other_bytes = 1 << 40  # far more than what this host's slab changes by meanwhile
     found = memory_use.read([os.getpid()], now_bytes + other_bytes)
+    assert found.slab is not None
     assert found.slab == pytest.approx(-other_bytes // 2, rel=0.01)
     assert found.kernel - found.slab >= memory_use.KERNEL_STACK_BYTES
 

@@ -22,7 +22,7 @@ from harness.plan.profiles import profile as profiles
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def request(profile: str, servers: list[str], budget_s: float | None) -> launch.Request:
+def request(profile: str, servers: list[str], budget_s: float | None) -> campaign_run.Request:
     return launch.request_of(
         profile=profile,
         servers=servers,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness import doctor
 from harness.campaign import anchoring, launch
+from harness.campaign.campaign_run import Request
 from harness.campaign.progress import Json
 from harness.cli.commands.run import run
 from harness.contract.errors import UsageError
@@ -185,7 +186,7 @@ def test_a_plan_without_waves_is_what_it_was() -> None:
     assert {trial.wave for trial in made} == {0}
 
 
-def requested(servers: str = "all", profile: str = "quick", **options: object) -> launch.Request:
+def requested(servers: str = "all", profile: str = "quick", **options: object) -> Request:
     return launch.request_of(
         profile=profile,
         servers=servers.split(","),
@@ -219,7 +220,8 @@ def test_what_is_planned_for_a_host_of_8_gb_passes_its_doctor_and_all_at_once_do
 
     asked = [launch.asked_of_host(one, "process") for one in (whole, apart)]
 
-    assert [one.servers for one in asked] == [29, apart.waves.largest]  # type: ignore[union-attr]
+    assert apart.waves is not None
+    assert [one.servers for one in asked] == [29, apart.waves.largest]
     assert len(doctor.examine(SMALL, asked[0], names).of("error")) == 3
     assert not doctor.examine(SMALL, asked[1], names).of("error")
     assert not doctor.examine(SMALL, asked[1], names).of("warning")

@@ -64,11 +64,12 @@ def campaign(
 
     `others` adds payload, depth and churn there.
     """
-    steps = [{"connections": n, "cells": [_plan(*cell) for cell in _cells(n)]} for n in connections]
+    cells = {n: [_plan(*cell) for cell in _cells(n)] for n in connections}
+    steps = [{"connections": n, "cells": cells[n]} for n in connections]
     if paced:
-        steps[1]["cells"] += _paced_cells()
+        cells[connections[1]] += _paced_cells()
     if others:
-        steps[1]["cells"] += _other_cells()
+        cells[connections[1]] += _other_cells()
     return {
         "schema": 1,
         "campaign": "20260301-140200-quick",
@@ -185,9 +186,9 @@ def multiplied(
 
 def failed_cell(line: dict[str, Any], code: str, text: str) -> dict[str, Any]:
     """What is left of a cell that failed: who it was, and why."""
-    kept = ("schema", "campaign", "variant", "block", "trial", "attempt", "cell", "scenario")
-    kept += ("connections_requested", "active", "payload_bytes", "depth", "rate_offered_per_s")
-    return {name: line[name] for name in kept} | {"failure": {"code": code, "text": text}}
+    who = ("schema", "campaign", "variant", "block", "trial", "attempt", "cell", "scenario")
+    what = ("connections_requested", "active", "payload_bytes", "depth", "rate_offered_per_s")
+    return {name: line[name] for name in who + what} | {"failure": {"code": code, "text": text}}
 
 
 def _cells(connections: int) -> list[tuple[str, int, int]]:
@@ -233,11 +234,11 @@ def _record(
     name: str, cell: dict[str, Any], dice: random.Random, drift: float
 ) -> dict[str, Any] | None:
     toy, connections = TOYS[name], cell["connections"]
-    ceiling = toy.limits["connections_max"] if toy.limits else None
-    is_capped = ceiling is not None and connections > ceiling
+    ceiling: int | None = toy.limits["connections_max"] if toy.limits else None
+    held = connections if ceiling is None else min(ceiling, connections)
+    is_capped = held < connections
     if is_capped and cell["scenario"] != "ramp":
         return None
-    held = ceiling if is_capped else connections
     line: dict[str, Any] = {
         "scenario": cell["scenario"],
         "connections_requested": connections,

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import main
-from harness.contract.errors import UsageError
+from harness.contract.errors import HostNotFit, UsageError
 from harness.variants import scaffold, variant_files
 
 SERVERS = Path(__file__).parents[2] / "servers"
@@ -49,7 +49,7 @@ def test_nothing_is_overwritten_and_no_half_is_left(servers: Path) -> None:
 
     with pytest.raises(UsageError, match="overwrites nothing"):
         scaffold.render("mine", "empty", servers)
-    with pytest.raises(scaffold.HostNotFit):
+    with pytest.raises(HostNotFit):
         scaffold.write("mine", files, servers)
 
     assert [path.name for path in (servers / "mine").iterdir()] == ["notes.txt"]
