@@ -51,8 +51,9 @@ from harness.variants import variant_files
 Victim = Literal["harness", "load", "server", "engine"]
 Kind = tuple[Victim, signal.Signals]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+ENDED: tuple[Victim, ...] = ("harness", "load", "server")
 PROCESS_KINDS: tuple[Kind, ...] = (
-    *itertools.product(("harness", "load", "server"), SIGNALS),
+    *itertools.product(ENDED, SIGNALS),
     ("harness", signal.SIGHUP),
 )
 # An engine that stops ends its containers first; a killed one leaves them running

@@ -203,8 +203,8 @@ def main() -> int:
     parser.add_argument("--waves", action="store_true", help="two waves, paired through a server")
     arguments = parser.parse_args()
     ends = [f"settled at {FIRST + 4 * look}" for look in range(LOOKS)]
-    header = ("noise", "ratio", "false different", "false equivalent", "pairs different")
-    header += ("pairs equivalent", *ends, f"open at {BLOCKS}", "blocks")
+    header = ["noise", "ratio", "false different", "false equivalent", "pairs different"]
+    header += ["pairs equivalent", *ends, f"open at {BLOCKS}", "blocks"]
     print(f"| {' | '.join(header)} |\n|---|{'--:|' * (len(header) - 1)}")
     worst = 0
     for noise in NOISES:

@@ -132,14 +132,16 @@ def noisy(ratio: float, sd: float, blocks: int) -> Comparison:
     ("ratio", "sd", "more"),
     [(1.00, 0.04, 8), (1.10, 0.08, 8), (1.10, 0.12, 28), (1.045, 0.04, None), (1.0, 0.3, None)],
 )
-def test_how_many_more_blocks_would_settle_a_pair(ratio: float, sd: float, more: int) -> None:
+def test_how_many_more_blocks_would_settle_a_pair(
+    ratio: float, sd: float, more: int | None
+) -> None:
     """The first later look at which the same mean and spread decide, computed here once more."""
     found = noisy(ratio, sd, 8)
     assert found.outcome == "inconclusive"
 
     assert blocks_to_settle(found, LOOK) == more
 
-    decided = []
+    decided: list[int | None] = []
     for look in range(2, 12):
         blocks = 8 + 4 * (look - 1)
         same = noisy(ratio, sd, blocks)

@@ -8,7 +8,7 @@ from common import Connection, Server
 class Bad(Server):
     def __init__(self) -> None:
         super().__init__()
-        self.ended = set()
+        self.ended: set[Connection] = set()
 
     def owe(self, connection: Connection, rest: bytes) -> None:
         connection.owed = bytearray(rest)
@@ -30,6 +30,7 @@ class Bad(Server):
         sent = self.send(connection, bytes(connection.owed[: 1 << 18]))
         if sent is None:
             return
+        assert isinstance(connection.owed, bytearray)  # by owe()
         del connection.owed[:sent]
         if connection.owed:
             return

@@ -36,7 +36,7 @@ class Connection:
     def __init__(self, accepted: socket.socket) -> None:
         self.socket = accepted
         self.fd = accepted.fileno()
-        self.owed = b""
+        self.owed: bytes | bytearray = b""
         self.events = select.EPOLLIN
         self.messages = 0
         self.touched_s = time.monotonic()
@@ -44,6 +44,8 @@ class Connection:
 
 class Server:
     """The server; `main()` serves until SIGTERM and prints the counters."""
+
+    listener: socket.socket
 
     def __init__(self) -> None:
         self.poll = select.epoll()
@@ -229,7 +231,7 @@ class Server:
 
     def flush(self, connection: Connection) -> None:
         """Send on what is owed."""
-        sent = self.send(connection, connection.owed)
+        sent = self.send(connection, bytes(connection.owed))
         if sent is None:
             return
         connection.owed = connection.owed[sent:]

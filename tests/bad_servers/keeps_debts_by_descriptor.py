@@ -1,14 +1,16 @@
 """Remembers what a descriptor is owed when its connection has ended."""
 
+import socket
+
 from common import READ_BYTES, Connection, Server
 
 
 class Bad(Server):
     def __init__(self) -> None:
         super().__init__()
-        self.debts = {}
+        self.debts: dict[int, bytes] = {}
 
-    def open(self, accepted) -> None:
+    def open(self, accepted: socket.socket) -> None:
         super().open(accepted)
         connection = self.connections[accepted.fileno()]
         if debt := self.debts.pop(connection.fd, b""):
@@ -20,7 +22,7 @@ class Bad(Server):
 
     def close(self, connection: Connection) -> None:
         if connection.owed:
-            self.debts[connection.fd] = connection.owed
+            self.debts[connection.fd] = bytes(connection.owed)
         super().close(connection)
 
 

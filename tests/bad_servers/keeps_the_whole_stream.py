@@ -6,7 +6,7 @@ from common import Connection, Server
 class Bad(Server):
     def __init__(self) -> None:
         super().__init__()
-        self.said = {}
+        self.said: dict[int, list[bytes]] = {}
 
     def echo(self, connection: Connection, data: bytes) -> None:
         self.said.setdefault(connection.fd, []).append(data)

@@ -1,8 +1,10 @@
 """Forgets a connection that was reset without closing it."""
 
+import socket
+
 from common import Connection, Server
 
-FORGOTTEN = []
+FORGOTTEN: list[socket.socket] = []
 
 
 class Bad(Server):

@@ -2,7 +2,7 @@
 
 from common import Connection, Server
 
-RECORDS = []
+RECORDS: list[bytearray] = []
 
 
 class Bad(Server):

@@ -9,7 +9,7 @@ from common import Server
 class Bad(Server):
     def serve(self) -> None:
         if os.fork() == 0:
-            self.__init__()
+            super().__init__()
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             self.poll.register(self.listener, 1)
         super().serve()

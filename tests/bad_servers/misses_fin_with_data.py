@@ -1,6 +1,7 @@
 """Edge-triggered, and takes a short read for an empty socket: FIN may be there already."""
 
 import select
+import socket
 
 from common import READ_BYTES, Connection, Server
 
@@ -10,7 +11,7 @@ class Bad(Server):
         connection.events = events
         self.poll.modify(connection.fd, events | select.EPOLLET)
 
-    def open(self, accepted) -> None:
+    def open(self, accepted: socket.socket) -> None:
         super().open(accepted)
         self.want(self.connections[accepted.fileno()], select.EPOLLIN)
 

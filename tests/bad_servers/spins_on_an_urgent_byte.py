@@ -1,12 +1,13 @@
 """Asks to be told of urgent data and never takes it."""
 
 import select
+import socket
 
 from common import Connection, Server
 
 
 class Bad(Server):
-    def open(self, accepted) -> None:
+    def open(self, accepted: socket.socket) -> None:
         super().open(accepted)
         self.want(self.connections[accepted.fileno()], select.EPOLLIN | select.EPOLLPRI)
 

@@ -11,7 +11,7 @@ HOLD_S = 0.15
 class Bad(Server):
     def __init__(self) -> None:
         super().__init__()
-        self.held = {}
+        self.held: dict[Connection, tuple[bytes, float]] = {}
 
     def echo(self, connection: Connection, data: bytes) -> None:
         before, due_s = self.held.pop(connection, (b"", time.monotonic() + HOLD_S))

@@ -30,13 +30,14 @@ def runs(
 ) -> Iterator[dict[Case, Future[Verdict]]]:
     """A run for every case of a selected test, begun at once."""
     directory = tmp_path_factory.mktemp("c")  # short: a unix socket's path has at most 107 bytes
-    cases = [
+    found = [
         item.callspec.params["case"]
         for item in request.session.items
         if isinstance(item, pytest.Function)
         and item.get_closest_marker("skip") is None
         and "case" in getattr(getattr(item, "callspec", None), "params", {})
     ]
+    cases = [case for case in found if isinstance(case, Case)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
             case: pool.submit(drive, case, directory / str(number))

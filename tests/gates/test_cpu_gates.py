@@ -35,12 +35,14 @@ UNGROUPED = CHARGED | {"source": "processes", "outside_ns": None, "others_ns": 2
 
 def charged(**changes: Any) -> dict[str, Any]:
     """A good record whose server has a control group, with changes of its accounts."""
-    return changed(measured(), ("server", "charged"), CHARGED | changes)
+    found: dict[str, Any] = changed(measured(), ("server", "charged"), CHARGED | changes)
+    return found
 
 
 def ungrouped(**changes: Any) -> dict[str, Any]:
     """The same of a server that has none."""
-    return changed(measured(), ("server", "charged"), UNGROUPED | changes)
+    found: dict[str, Any] = changed(measured(), ("server", "charged"), UNGROUPED | changes)
+    return found
 
 
 @pytest.mark.parametrize("record", [charged(), ungrouped()])

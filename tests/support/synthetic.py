@@ -68,9 +68,9 @@ def campaign(
         {"connections": n, "cells": [_plan(*cell) for cell in _cells(n)]} for n in connections
     ]
     if paced:
-        steps[1]["cells"] += _paced_cells()
+        cells[connections[1]] += _paced_cells()
     if others:
-        steps[1]["cells"] += _other_cells()
+        cells[connections[1]] += _other_cells()
     return {
         "schema": 1,
         "campaign": "20260301-140200-quick",
