@@ -14,8 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lanes import LANES, TALLY, Tally
@@ -62,10 +61,7 @@ def lanes(root: Path) -> dict[str, list[str]]:
 def start(
     name: str, arguments: Iterable[str], work: Path, out: int | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start pytest; `out` is a descriptor for what it prints.
-
-    It has a session of its own: Ctrl-C reaches only this process, which then ends the session.
-    """
+    """Start pytest; `out` is a descriptor for what it prints."""
     variables = {TALLY: str(work / f"{name}.tally")}
     if name == SECOND:
         variables[LOCK] = str(work / "second.lock")
@@ -122,8 +118,6 @@ def verdict(codes: Mapping[str, int], tallies: Mapping[str, Tally | None]) -> tu
 def ended(running: dict[str, subprocess.Popen[bytes]]) -> dict[str, int]:
     """Wait for processes; their exit codes. A signal ends them with all that they started."""
     try:
-        for name, begin in starts.items():
-            running[name] = begin()
         return {name: process.wait() for name, process in running.items()}
     finally:
         left = [process for process in running.values() if process.poll() is None]
@@ -148,12 +142,13 @@ def interruptible() -> None:
 def both(work: Path, options: list[str]) -> dict[str, int]:
     """Run both lanes. What the second one prints comes when it has ended."""
     with (work / "second.log").open("wb") as log:
-        out = {SECOND: log.fileno()}
         try:
             return ended(
                 {
-                    name: functools.partial(start, name, [*options, *paths], work, out.get(name))
-                    for name, paths in lanes(ROOT).items()
+                    name: start(
+                        name, [*options, *arguments], work, log.fileno() if name == SECOND else None
+                    )
+                    for name, arguments in lanes(ROOT).items()
                 }
             )
         finally:
@@ -181,13 +176,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="lanes-") as directory:
         work = Path(directory)
         os.environ[LANES] = str(work / "lock")
-        codes = both(work, options)
+        codes = both(work, sys.argv[1:])
         tallies = {name: tally_of(name, work) for name in codes}
         print(*longest(tallies), sep="\n")
         again, why = verdict(codes, tallies)
         print(f"tests that run once more: {len(again)}", *again, sep="\n  ", flush=True)
         if again:
-            codes = ended({"again": functools.partial(start, "again", again, work)})
+            codes = ended({"again": start("again", again, work)})
             why = unfinished(codes, {"again": tally_of("again", work)})
         if why:
             print(f"error: {why}")
@@ -195,11 +190,7 @@ def main() -> int:
         return codes["again"] if again else PASSED
 
 
-def main() -> int:
-    """Run all tests, or end them at a signal; the exit code."""
-    for number in STOPPING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as of `nohup`, and of a shell's `&`
-            signal.signal(number, signal.default_int_handler)
+if __name__ == "__main__":
     try:
         raise SystemExit(main())
     except (KeyboardInterrupt, subprocess.TimeoutExpired):

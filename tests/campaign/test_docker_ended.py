@@ -156,7 +156,6 @@ def test_a_server_that_is_killed_from_outside_is_named_with_its_exit_code(
 
 
 def test_lack_of_memory_is_told_from_a_kill(engine: docker.DockerClient, image: str) -> None:
-    limits: dict[str, Any] = {"mem_limit": "64m", "memswap_limit": "64m"}
     hungry = engine.containers.run(
         image,
         entrypoint=["python", "-c", ALLOCATES],

@@ -14,7 +14,6 @@ from discovering import discover
 from driving import ROOT, Case, Subject, Verdict
 
 from harness.conformance.suite_results import score
-from harness.contract.suite_spec import Subset
 from harness.variants.groups import select
 from harness.variants.variant_files import Variant
 

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import engine_driving
 import pytest
 from echo_server import (
     HELLO_BYTES,

@@ -68,9 +68,9 @@ def campaign(
         {"connections": n, "cells": [_plan(*cell) for cell in _cells(n)]} for n in connections
     ]
     if paced:
-        cells[connections[1]] += _paced_cells()
+        steps[1]["cells"] += _paced_cells()
     if others:
-        cells[connections[1]] += _other_cells()
+        steps[1]["cells"] += _other_cells()
     return {
         "schema": 1,
         "campaign": "20260301-140200-quick",
