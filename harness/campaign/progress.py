@@ -65,6 +65,17 @@ class Layer:
         self._display.event(name, **facts)
 
 
+class Remembering(Layer):
+    """Keeps the path of the report that was drawn."""
+
+    report = ""
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Note the path, and show what happened."""
+        self.report = facts["path"] if name == "report" else self.report
+        self._display.event(name, **facts)
+
+
 class Place:
     """Where the campaign is, counted from its events."""
 

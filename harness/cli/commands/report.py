@@ -12,7 +12,7 @@ from harness.report import draw
 
 
 @click.command()
-@click.argument("campaign")
+@options.campaign_argument("campaign")
 @options.output_format("html", "md", "csv", "json", written="html goes to a file, others to stdout")
 @options.reports
 def report(campaign: str, kind: str, reports: Path) -> int:

@@ -9,18 +9,14 @@ from typing import Any
 
 import click
 
-from harness.cli import output
+from harness.cli import browser, output
 from harness.cli.commands import options
-from harness.contract.errors import Exit
+from harness.contract.errors import Exit, HostNotFit
 from harness.plan import budget
 from harness.plan.profiles import profile as profiles
 from harness.plan.waves import SERVERS_MIN
 from harness.report import draw
 from harness.store import stored_shapes
-
-
-def _complete_profile(*_: Any) -> list[str]:
-    return profiles.names()
 
 
 def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
@@ -36,7 +32,7 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     default="quick",
     envvar="C10K_PROFILE",
     show_default=True,
-    shell_complete=_complete_profile,
+    shell_complete=options.complete_profiles,
     help=f"Measure {', '.join(profiles.names())}, or a .toml file.",
 )
 @click.option(
@@ -77,7 +73,12 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     metavar="N",
     help="Run at most N servers side by side. Default: all that fit.",
 )
-@click.option("--resume", metavar="CAMPAIGN", help="Run only the missing trials of a campaign.")
+@click.option(
+    "--resume",
+    metavar="CAMPAIGN",
+    shell_complete=options.complete_campaigns,
+    help="Run only the missing trials of a campaign.",
+)
 @click.option(
     "--blocks",
     metavar="+NUMBER",
@@ -95,6 +96,7 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     envvar="C10K_KEEP_GOING",
     help="Continue if the self-test shows that nothing can be ranked.",
 )
+@click.option("--open", "is_opened", is_flag=True, help="Open the report in a browser at the end.")
 @options.servers_dir
 @options.reports
 @options.json
@@ -111,6 +113,7 @@ def run(
     dry_run: bool,
     include_nonconforming: bool,
     keep_going: bool,
+    is_opened: bool,
     servers_dir: Path,
     reports: Path,
     as_json: bool,
@@ -121,14 +124,17 @@ def run(
     c10k run                                       the profile quick, in containers
     c10k run --backend process --profile smoke     without Docker
     c10k run --resume 20260301-140200-quick        continue a killed campaign
-    c10k run --resume 20260301-140200-quick --blocks +4    add blocks to settle more pairs
+    c10k run --resume latest --blocks +4           add blocks to settle more pairs
     """
     from harness.campaign import growth, launch, progress, resuming
     from harness.doctor.room import of_host
     from harness.host import survey
+    from harness.store.campaign_store import Campaign
 
     added = growth.added(blocks, resumes=bool(resume))
     if resume:
+        opened = Campaign.open(reports, resume)
+        resume, reports = opened.name, opened.directory.parent
         request = resuming.request_of(
             resume,
             servers_dir=servers_dir,
@@ -137,8 +143,7 @@ def run(
             added=added,
             keep_going=keep_going,
         )
-        reports = request.reports
-        backend = _backend_of(resume, reports)
+        backend = str(opened.head()["backend"])
     else:
         request = launch.request_of(
             profile=profile,
@@ -160,14 +165,19 @@ def run(
         return Exit.OK
     if not as_json:
         output.is_display_only()
-    display = progress.choose(as_json=as_json)
-    return launch.run(request, launch.backend_named(backend), display, resume)
+    display = progress.Remembering(progress.choose(as_json=as_json))
+    code = launch.run(request, launch.backend_named(backend), display, resume)
+    if is_opened:
+        _open(Path(display.report))
+    return code
 
 
-def _backend_of(campaign: str, reports: Path) -> str:
-    from harness.store.campaign_store import Campaign
-
-    return str(Campaign.open(reports, campaign).head()["backend"])
+def _open(report: Path) -> None:
+    """Open the report, or say why not: the exit code stays that of the campaign."""
+    try:
+        browser.show(report)
+    except HostNotFit as error:
+        click.echo(f"{error.message}. {error.hint}", err=True)
 
 
 def _plan_text(request: Any) -> str:
