@@ -18,9 +18,8 @@ from harness.analysis.results import MEMORY_KINDS, CellKey
 from harness.contract.record import Record, VariantFacts, facts_of, load_busy, number
 from harness.contract.statuses import CampaignState, CellStatus, TrialEnd
 from harness.contract.stored_cell import StoredCell
-from harness.gates import judge
+from harness.gates import cpu_checks, judge
 from harness.gates.attempts import Attempts, attempt_of, is_void_by_host, trial_of
-from harness.gates.cpu_checks import SERVER_CPU_MS_MIN, server_cpu_ns
 
 NOT_MEASURED: dict[str, str] = {
     CampaignState.RUNNING: "not measured yet",
@@ -143,7 +142,7 @@ def _row(record: Record, facts: VariantFacts) -> dict[str, Any]:
 
 def _derived(cell: StoredCell) -> dict[str, float | None]:
     """Figures from raw counters, never from what the record derived itself."""
-    echoes_per_cpu_s = _echoes_per_cpu_s(cell)
+    echoes_per_cpu_s = cpu_checks.echoes_per_cpu_s(cell)
     connections = cell.connections_requested or 0.0
     derived: dict[str, float | None] = {
         "efficiency": echoes_per_cpu_s,
@@ -157,26 +156,6 @@ def _derived(cell: StoredCell) -> dict[str, float | None]:
         known = used is not None and baseline is not None and connections
         derived[kind] = (used - baseline) / connections if known else None  # type: ignore[operator]
     return derived
-
-
-def _echoes_per_cpu_s(record: StoredCell) -> float | None:
-    """Echoes per second of server CPU. Too little CPU time is no figure; in a closed loop a gate
-    then voids the cell.
-
-    What the kernel charged and the echoes are of the same spans. Records from before that was read
-    have the run time of known processes, just outside the window's edges, hence over an interval
-    of its own.
-    """
-    cpu_ns = server_cpu_ns(record)
-    if not cpu_ns or cpu_ns < SERVER_CPU_MS_MIN * 1e6:
-        return None
-    charged_echoes = record.server.charged.echoes
-    if charged_echoes is not None:
-        return charged_echoes / cpu_ns * 1e9 or None
-    interval_ns = record.server.interval_ns
-    if interval_ns is None:
-        interval_ns = (record.window_s or 0) * 1e9
-    return (record.echoes_per_s or 0.0) * interval_ns / cpu_ns or None
 
 
 def _missing(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -96,6 +95,7 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     envvar="C10K_KEEP_GOING",
     help="Continue if the self-test shows that nothing can be ranked.",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Also print a line for each cell.")
 @click.option("--open", "is_opened", is_flag=True, help="Open the report in a browser at the end.")
 @options.servers_dir
 @options.reports
@@ -113,6 +113,7 @@ def run(
     dry_run: bool,
     include_nonconforming: bool,
     keep_going: bool,
+    verbose: bool,
     is_opened: bool,
     servers_dir: Path,
     reports: Path,
@@ -126,7 +127,7 @@ def run(
     c10k run --resume 20260301-140200-quick        continue a killed campaign
     c10k run --resume latest --blocks +4           add blocks to settle more pairs
     """
-    from harness.campaign import growth, launch, progress, resuming
+    from harness.campaign import growth, launch, plan_text, progress, resuming
     from harness.doctor.room import of_host
     from harness.host import survey
     from harness.store.campaign_store import Campaign
@@ -161,11 +162,11 @@ def run(
             servers_per_wave=servers_per_wave,
         )
     if dry_run:
-        click.echo(draw.as_json(launch.dry_run(request)) if as_json else _plan_text(request))
+        click.echo(draw.as_json(launch.dry_run(request)) if as_json else plan_text.render(request))
         return Exit.OK
     if not as_json:
         output.is_display_only()
-    display = progress.Remembering(progress.choose(as_json=as_json))
+    display = progress.Remembering(progress.choose(as_json=as_json, verbose=verbose))
     code = launch.run(request, launch.backend_named(backend), display, resume)
     if is_opened:
         _open(Path(display.report))
@@ -178,26 +179,3 @@ def _open(report: Path) -> None:
         browser.show(report)
     except HostNotFit as error:
         click.echo(f"{error.message}. {error.hint}", err=True)
-
-
-def _plan_text(request: Any) -> str:
-    from harness.campaign import launch
-
-    split, planned = request.split, request.blocks_planned
-    blocks = f"{planned} block{'s' * (planned > 1)}"
-    if request.profile.blocks_max > planned:
-        blocks += f", up to {request.profile.blocks_max} if the headline is not settled"
-    lines = [
-        f"profile {request.profile_name}: {request.profile.summary}",
-        f"seed {request.seed}; server on CPU {', '.join(map(str, split.server))}, "
-        f"load on CPU {', '.join(map(str, split.load))}; "
-        f"{blocks}, about {launch.estimate_s(request) / 60:.1f} min without builds",
-    ]
-    if waves := request.waves:
-        lines.append(f"{waves.sentence}; bounded by {', '.join(waves.because)}")
-        members = enumerate(waves.members, start=1)
-        lines += [f"wave {number}: {', '.join(names)}" for number, names in members]
-    for trial in request.trials:
-        cells = ", ".join(f"{cell.scenario}@{cell.connections:,}" for cell in trial.cells)
-        lines.append(f"{trial.id}: {cells}")
-    return "\n".join(lines)
