@@ -103,20 +103,31 @@ class Standings:
     blocks: int = 0
     _cells: dict[tuple[str, int], dict[int, CellSeen]] = field(default_factory=dict)
     _ended: set[tuple[str, int]] = field(default_factory=set)
+    _refused: set[tuple[str, str]] = field(default_factory=set)
 
     def see(self, cell: CellSeen) -> None:
         """Take a cell, in place of what an earlier attempt measured."""
         self._cells.setdefault((cell.server, cell.block), {})[cell.number] = cell
 
     def trial(self, end: TrialEnded) -> str:
-        """Return the line of a trial that ended: `epoll-lt 3/5 ✓ 298 k ± 4 %`."""
+        """Return the line of a trial that ended: `epoll-lt 3/5 ✓ 298 k ± 4 %`.
+
+        All trials of a server that does not build or conform end before the first block: they
+        have one line, and the others are empty.
+        """
+        if not self.blocks:
+            return self._without_trial(end)
         place = "capacity" if end.block == CALIBRATION_BLOCK else f"{end.block}/{self.blocks}"
         is_again = (end.server, end.block) in self._ended
         self._ended.add((end.server, end.block))
-        parts = self._told(end)
         again = " (again)" if is_again else ""
         heading = f"{end.server} {place}{again} {MARKS.get(TrialEnd(end.outcome), '')}"
-        return f"{heading} {'; '.join(parts)}".rstrip()
+        return f"{heading} {'; '.join(self._told(end))}".rstrip()
+
+    def _without_trial(self, end: TrialEnded) -> str:
+        is_known = (end.server, end.text) in self._refused
+        self._refused.add((end.server, end.text))
+        return "" if is_known else f"{end.server} {MARKS[TrialEnd.FAILED]} {end.code}: {end.text}"
 
     def _told(self, end: TrialEnded) -> list[str]:
         """Return the figure, the cells without one, and what the outcome says."""

@@ -73,7 +73,8 @@ def test_the_report_is_drawn_after_the_first_trial_and_then_once_a_minute(drawer
 
 def test_nothing_is_drawn_while_a_trial_is_on_nor_after_the_last(drawer: Drawer) -> None:
     display = redrawing(drawer, Clock())
-    display.event("trial", index=1, of=2, trial="1-poll", variant="poll", left="1 min")
+    place = {"index": 1, "of": 2, "trial": "1-poll", "block": 1, "blocks": 2, "wave": 0}
+    display.event("trial", variant="poll", left="1 min", **place)
     display.event("progress", variant="poll", scenario="idle", connections=1, established=1)
 
     assert drawer.drawn == 0
@@ -83,7 +84,8 @@ def test_nothing_is_drawn_while_a_trial_is_on_nor_after_the_last(drawer: Drawer)
 
 def test_a_server_that_does_not_build_draws_nothing(drawer: Drawer) -> None:
     display = redrawing(drawer, Clock())
-    display.event("outcome", variant="poll", outcome="failed", code="build-failed", text="no")
+    end = {"outcome": "failed", "code": "build-failed", "text": "no", "block": 1}
+    display.event("outcome", variant="poll", **end)
 
     assert drawer.drawn == 0
 

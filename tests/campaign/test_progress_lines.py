@@ -85,6 +85,14 @@ def test_what_is_not_as_usual_is_in_the_line(events: list[dict[str, Any]], line:
     assert standings(*events)[1][-1] == line
 
 
+def test_a_server_that_does_not_build_has_one_line_for_all_its_trials() -> None:
+    failed = {"outcome": "failed", "code": "build-failed", "text": "no compiler"}
+
+    _, lines = standings(ended("poll", 1, **failed), ended("poll", 2, **failed), blocks=0)
+
+    assert lines == ["poll ✕ build-failed: no compiler", ""]
+
+
 def test_the_provisional_ranking_is_of_the_most_connections_and_counts_what_it_leaves_out() -> None:
     seen, _ = standings(
         *(cell("epoll-lt", number, rate) for number, rate in enumerate(RATES, start=1)),

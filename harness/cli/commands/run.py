@@ -168,14 +168,13 @@ def run(
         output.is_display_only()
     display = progress.Remembering(progress.choose(as_json=as_json, verbose=verbose))
     code = launch.run(request, launch.backend_named(backend), display, resume)
-    if is_opened:
-        _open(Path(display.report))
-    return code
+    return _opened(display.report, code) if is_opened else code
 
 
-def _open(report: Path) -> None:
-    """Open the report, or say why not: the exit code stays that of the campaign."""
+def _opened(report: str, code: Exit) -> Exit:
+    """Open the report, or say why not; return the exit code of the campaign."""
     try:
-        browser.show(report)
+        browser.show(Path(report))
     except HostNotFit as error:
         click.echo(f"{error.message}. {error.hint}", err=True)
+    return code
