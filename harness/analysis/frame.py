@@ -19,9 +19,8 @@ from harness.contract.record import VariantFacts, load_busy
 from harness.contract.statuses import CampaignState, CellStatus, TrialEnd
 from harness.contract.stored_campaign import StoredHead, StoredOutcome, StoredPlannedCell
 from harness.contract.stored_cell import StoredCell
-from harness.gates import judge
+from harness.gates import cpu_checks, judge
 from harness.gates.attempts import Attempts, is_void_by_host
-from harness.gates.cpu_checks import SERVER_CPU_MS_MIN, server_cpu_ns
 
 NOT_MEASURED: dict[str, str] = {
     CampaignState.RUNNING: "not measured yet",
@@ -156,7 +155,7 @@ def _row(cell: StoredCell, facts: VariantFacts, *, is_used: bool) -> Row:
 
 def _derived(cell: StoredCell) -> dict[str, float | None]:
     """Compute figures from raw counters, never from figures of the record."""
-    echoes_per_cpu_s = _echoes_per_cpu_s(cell)
+    echoes_per_cpu_s = cpu_checks.echoes_per_cpu_s(cell)
     connections = cell.connections_requested or 0.0
     derived: dict[str, float | None] = {
         "efficiency": echoes_per_cpu_s,
@@ -173,25 +172,6 @@ def _derived(cell: StoredCell) -> dict[str, float | None]:
         if used is not None and baseline is not None and connections:
             derived[kind] = (used - baseline) / connections
     return derived
-
-
-def _echoes_per_cpu_s(record: StoredCell) -> float | None:
-    """Return echoes per second of server CPU; None with too little CPU time.
-
-    In a closed loop a gate then voids the cell. The kernel's charge and the echoes cover the same
-    spans. Older records have the run time of known processes instead, over an interval of its own
-    just outside the window's edges.
-    """
-    cpu_ns = server_cpu_ns(record)
-    if not cpu_ns or cpu_ns < SERVER_CPU_MS_MIN * 1e6:
-        return None
-    charged_echoes = record.server.charged.echoes
-    if charged_echoes is not None:
-        return charged_echoes / cpu_ns * 1e9 or None
-    interval_ns = record.server.interval_ns
-    if interval_ns is None:
-        interval_ns = (record.window_s or 0) * 1e9
-    return (record.echoes_per_s or 0.0) * interval_ns / cpu_ns or None
 
 
 def _missing(

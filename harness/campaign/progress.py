@@ -1,6 +1,6 @@
 """What a person, or a program, sees while a campaign runs.
 
-One class per way of showing: a live display on a terminal, one line per event when piped, one JSON
+One class per way of showing: a live display on a terminal, one line per trial when piped, one JSON
 object per event for programs. All of them receive the same events.
 """
 
@@ -12,14 +12,17 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.campaign import progress_lines
 from harness.contract.statuses import CellStatus, TrialEnd
 
 Event = Mapping[str, Any]
+# Lines of the terminal that the rows of the provisional ranking leave free.
+ROWS_OTHER = 8
 
 
 class Progress(Protocol):
@@ -65,6 +68,17 @@ class Layer:
         self._display.event(name, **facts)
 
 
+class Remembering(Layer):
+    """Keeps the path of the report that was drawn."""
+
+    report = ""
+
+    def event(self, name: str, **facts: Any) -> None:
+        """Note the path, and show what happened."""
+        self.report = facts["path"] if name == "report" else self.report
+        self._display.event(name, **facts)
+
+
 class Place:
     """Where the campaign is, counted from its events."""
 
@@ -97,12 +111,39 @@ class Place:
         return f"cell {number}/{self._cells_of}" if self._cells_of else f"cell {number}"
 
 
-class Plain:
-    """One line per event with the time since the start, on standard output."""
+class Lines:
+    """The lines that stay: one per trial; with `verbose` one per cell as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, verbose: bool) -> None:
+        self.place = Place()
+        self.standings = progress_lines.Standings()
+        self._verbose = verbose
+        self._block: tuple[int, int] | None = None
+
+    def of(self, name: str, facts: Event) -> str:
+        """Return the line of an event; empty if it has none."""
+        self.place.see(name, facts)
+        if name == "trial":
+            self.standings.blocks = facts["blocks"]
+            known, self._block = self._block, (facts["block"], facts["wave"])
+            if self._verbose:
+                return describe(name, facts)
+            is_next = facts.get("again") or known != self._block
+            return progress_lines.block(facts) if is_next else ""
+        if name == "cell":
+            self.standings.see(progress_lines.CellSeen.of(facts))
+            return f"  {self.place.cell()}:{describe(name, facts)[1:]}" if self._verbose else ""
+        if name == "outcome":
+            return self.standings.trial(progress_lines.TrialEnded.of(facts))
+        return ""
+
+
+class Plain:
+    """Lines with the time since the start, on standard output."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
         self._start = time.monotonic()
-        self._place = Place()
+        self._lines = Lines(verbose=verbose)
 
     def __enter__(self) -> Plain:
         return self
@@ -119,12 +160,9 @@ class Plain:
         return False
 
     def event(self, name: str, **facts: Any) -> None:
-        """Print a line for a trial, a cell or an outcome."""
-        self._place.see(name, facts)
-        text = describe(name, facts)
-        if text and name != "progress":
+        """Print the line of an event that has one."""
+        if text := self._lines.of(name, facts):
             elapsed_s = time.monotonic() - self._start
-            text = f"  {self._place.cell()}:{text[1:]}" if name == "cell" else text
             print(f"[{elapsed_s:6.1f}s] {text}", flush=True)
 
 
@@ -151,13 +189,13 @@ class Json:
 
 
 class Terminal:
-    """A live line under the log of finished cells."""
+    """A log of finished trials; under it what happens now, and the provisional ranking."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, verbose: bool = False) -> None:
         self._console = Console(highlight=False)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._start = time.monotonic()
-        self._place = Place()
+        self._lines = Lines(verbose=verbose)
 
     def __enter__(self) -> Terminal:
         self._live.start()
@@ -185,29 +223,29 @@ class Terminal:
         return answer.strip().lower() in ("y", "yes")
 
     def event(self, name: str, **facts: Any) -> None:
-        """Update the live line; log finished cells and trials above it."""
-        self._place.see(name, facts)
-        text = describe(name, facts)
-        if name in ("cell", "outcome") and text:
+        """Log the line of an event that has one; else update what is under the log."""
+        text = self._lines.of(name, facts)
+        if text and name != "trial":
             self._console.print(Text(text, style=_style(facts)))
-        else:
-            self._live.update(self._line(text))
+        if name in ("trial", "progress"):
+            self._live.update(self._now(describe(name, facts)))
 
-    def _line(self, text: str) -> Table:
+    def _now(self, text: str) -> Group:
         table = Table.grid(padding=(0, 2))
-        elapsed_s = time.monotonic() - self._start
-        minutes, seconds = divmod(int(elapsed_s), 60)
-        place = self._place
+        minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
+        place = self._lines.place
         where = f"trial {place.trial}, {place.cell(ahead=1)}, {place.left} left"
         table.add_row(f"{minutes}:{seconds:02}", where, Text(text, style="bold"))
-        return table
+        rows_max = max(1, min(progress_lines.ROWS_MAX, self._console.height - ROWS_OTHER))
+        ranking = self._lines.standings.ranking(rows_max)
+        return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in ranking), table)
 
 
-def choose(*, as_json: bool) -> Progress:
-    """The display that fits standard output."""
+def choose(*, as_json: bool, verbose: bool = False) -> Progress:
+    """The display that fits standard output. `verbose`: it also shows each cell."""
     if as_json:
         return Json()
-    return Terminal() if sys.stdout.isatty() else Plain()
+    return Terminal(verbose=verbose) if sys.stdout.isatty() else Plain(verbose=verbose)
 
 
 def describe(name: str, facts: Event) -> str:
@@ -230,8 +268,6 @@ def describe(name: str, facts: Event) -> str:
         return f"  {facts['variant']} {facts['scenario']} at {facts['connections']:,}: " + (
             "; ".join([facts["status"] + _rate(facts), *facts["reasons"]])
         )
-    if name == "outcome":
-        return f"  {facts['variant']} {facts['outcome']}: {facts['text']}" if facts["text"] else ""
     return ""
 
 

@@ -82,6 +82,8 @@ class Rounds:
                 "of": len(ready),
                 "beside": len(group),
                 "wave": group[0].wave,
+                "block": group[0].block,
+                "blocks": self._request.blocks_planned,
                 "trial": group[0].id,
                 "variant": ", ".join(trial.variant for trial in group),
                 "left": _about(trial_plan.estimate_s(ready[begun:])),

@@ -27,6 +27,7 @@ from harness.contract.record import VariantFacts
 from harness.contract.statuses import FailureCode, TrialEnd
 from harness.contract.stored_cell import StoredCell
 from harness.contract.trial_spec import STRETCH_MAX, Cell
+from harness.gates.cpu_checks import echoes_per_cpu_s
 from harness.gates.failure_excuses import evidence, reason
 from harness.gates.server_faults import DISTURBED, fault_of, judged, not_available
 from harness.host.interrupt import shielded
@@ -258,9 +259,12 @@ class TrialRun:
         self._show(
             "cell",
             variant=trial.variant,
+            block=trial.block,
+            cell=record["cell"],
             scenario=record["scenario"],
             connections=record["connections_requested"],
             echoes_per_s=record.get("echoes_per_s"),
+            echoes_per_cpu_s=echoes_per_cpu_s(known),
             latency_p99_us=(record.get("latency_us") or {}).get("p99"),
             status=verdict.status,
             reasons=[text for _, text in verdict.reasons],

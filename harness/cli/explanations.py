@@ -1,7 +1,8 @@
-"""Explain every code that the harness prints: problems, gates, checks, outcomes, exit codes."""
+"""Explain every code that the harness prints, and every term of the glossary."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from harness import gates
 from harness.conformance.suite import every_check
 from harness.contract.errors import EXIT_MEANINGS
 from harness.contract.statuses import CellStatus
+from harness.report.page.glossary import GLOSSARY
 from harness.variants import strict_toml
 
 
@@ -189,10 +191,24 @@ def explanations() -> Iterator[Explanation]:
     for code, (title, text) in OUTCOMES.items():
         yield Explanation(code, "end of a trial or a cell", title, text)
     for number, meaning in EXIT_MEANINGS.items():
-        text = "The README has the table of exit codes."
+        text = "docs/cli.md has the table of exit codes."
         yield Explanation(str(number.value), "exit code", meaning, text)
+    for name, meaning in GLOSSARY:
+        yield from _of_row(name, meaning)
+
+
+def _of_row(name: str, meaning: str) -> Iterator[Explanation]:
+    """Yield each word of a row of the glossary; one row may define several (`valid, noisy`)."""
+    words = [word for word in re.split(r", | \(|\)", name) if word]
+    sentences = re.split(r"(?<=\.) ", meaning)
+    for word in words:
+        own = next((one for one in sentences if re.match(rf"{re.escape(word)}\b.*: ", one)), None)
+        title = own.partition(": ")[2] if own and len(words) > 1 else sentences[0]
+        rest = sentences if len(words) > 1 else sentences[1:]
+        text = " ".join(rest) or "docs/glossary.md defines all terms."
+        yield Explanation(word, "term", title.removesuffix("."), text)
 
 
 def explain(code: str) -> list[Explanation]:
-    """Return all explanations of a code: a gate and an outcome may share a word."""
+    """Return all explanations of a code or term: a gate and an outcome may share a word."""
     return [one for one in explanations() if one.code.lower() == code.lower()]

@@ -44,6 +44,8 @@ SECTIONS = {
         "clean": "Remove what a killed campaign left behind",
     },
     "Inspect": {
+        "list": "List the campaigns with their verdicts",
+        "open": "Open a report in a browser",
         "report": "Draw a report again, or print it",
         "compare": "Show what changed between two campaigns",
         "explain": "Explain a code or a term",
@@ -54,6 +56,7 @@ SECTIONS = {
         "check": "Check that servers keep the contract",
     },
     "Set up": {
+        "completion": "Print a script that completes arguments",
         "launch": "Start a command as Docker Compose does",
     },
 }
@@ -76,7 +79,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"harness.cli.commands.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = vars(module).get(cmd_name) or vars(module)[f"{cmd_name}_"]
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -88,7 +91,7 @@ class Commands(click.Group):
 
 
 # Commands that neither load NumPy nor start a process: they work under any limit.
-FRUGAL = frozenset({"clean", "doctor", "explain", "launch", "servers"})
+FRUGAL = frozenset({"clean", "completion", "doctor", "explain", "launch", "servers"})
 
 
 def _print_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
@@ -118,7 +121,7 @@ def cli(context: click.Context) -> None:
     c10k doctor                       is this host fit for 10,000 connections?
     c10k run --profile smoke          does everything run? (one minute)
     c10k run --servers poll,epoll-lt  compare two of them
-    c10k report CAMPAIGN              draw a report again from its data
+    c10k open                         open the latest report in a browser
     c10k compare A B                  show what changed between two campaigns
     """
     _require_directory()

@@ -79,6 +79,25 @@ def server_cpu_ns(record: StoredCell) -> float | None:
     return record.server.cpu_ns if charged_ns is None else charged_ns
 
 
+def echoes_per_cpu_s(record: StoredCell) -> float | None:
+    """Return echoes per second of server CPU; None with too little CPU time.
+
+    In a closed loop a gate then voids the cell. The kernel's charge and the echoes cover the same
+    spans. Older records have the run time of known processes instead, over an interval of its own
+    just outside the window's edges.
+    """
+    cpu_ns = server_cpu_ns(record)
+    if not cpu_ns or cpu_ns < SERVER_CPU_MS_MIN * 1e6:
+        return None
+    charged_echoes = record.server.charged.echoes
+    if charged_echoes is not None:
+        return charged_echoes / cpu_ns * 1e9 or None
+    interval_ns = record.server.interval_ns
+    if interval_ns is None:
+        interval_ns = (record.window_s or 0) * 1e9
+    return (record.echoes_per_s or 0.0) * interval_ns / cpu_ns or None
+
+
 def cpu_time(record: StoredCell, facts: VariantFacts) -> str | None:
     cpu_ns = server_cpu_ns(record)
     if cpu_ns is None:

@@ -68,11 +68,17 @@ def model_of(campaign: Campaign) -> Model:
 
 
 def report_as(kind: str, campaign: Campaign) -> str:
-    """Return the report as `md`, `csv` or `json`, ending in a newline; write no file."""
+    """Return the report as `md`, `csv`, `trials-csv` or `json`, ending in a newline.
+
+    Writes no file.
+    """
     from harness.report.page import html
-    from harness.report.text import report_formats
+    from harness.report.text import report_formats, trial_csv
 
     built = model_of(campaign)
+    if kind == "trials-csv":
+        lines = campaign.cells(), campaign.outcomes()
+        return trial_csv.render(campaign.head(), *lines, with_latency=not built.no_latency)
     if kind == "json":
         return as_json(report_formats.document(built)) + "\n"
     layout = {"md": report_formats.markdown, "csv": html.cells_csv}

@@ -47,18 +47,22 @@ class Entry:
 
 def render(entries: Sequence[Entry]) -> str:
     """Return the index as one HTML file, the latest campaign first."""
-    ordered = sorted(entries, key=lambda entry: (entry.created, entry.campaign), reverse=True)
     known = [(entry.campaign, entry.created, entry.href, entry.history) for entry in entries]
     return (
         environment()
         .get_template("index.html.j2")
         .render(
-            entries=ordered,
+            entries=latest_first(entries),
             tracks=history.tracks(known),
             width=history.WIDTH,
             height=history.HEIGHT,
         )
     )
+
+
+def latest_first(entries: Sequence[Entry]) -> list[Entry]:
+    """Order campaigns by their start, then by name, the latest first."""
+    return sorted(entries, key=lambda entry: (entry.created, entry.campaign), reverse=True)
 
 
 def entry(model: Model, href: str) -> Entry:

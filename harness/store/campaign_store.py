@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,9 @@ TRIALS_FILE = "trials.jsonl"
 OUTCOMES_FILE = "outcomes.jsonl"
 XRAY_FILE = "xray.jsonl"
 REPORT_FILE = "report.html"
+# The name that stands for the campaign that started last.
+LATEST = "latest"
+_TIMED = re.compile(r"\d{8}-\d{6}-")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 Record = dict[str, Any]
@@ -93,6 +96,8 @@ class Campaign:
     def open(cls, reports: Path, name: str) -> Campaign:
         """Open an existing campaign by its path, by its name, or by a path that ends in its name.
 
+        `latest` is the one that started last, by the time in its name.
+
         Raises:
             UsageError: it does not exist, or `reports` is no directory.
         """
@@ -100,6 +105,8 @@ class Campaign:
         for directory in _places(reports, name):
             if NAME_PATTERN.fullmatch(directory.name) and _is_campaign(directory):
                 return cls(directory)
+        if name == LATEST and (known := campaigns(reports)):
+            return latest_first(known)[0]
         raise UsageError(f"no campaign `{name}` in {reports}", hint=_known_hint(reports, name))
 
     def head(self) -> Record:
@@ -196,6 +203,11 @@ def campaigns(reports: Path) -> list[Campaign]:
     """List all campaigns in `reports`, by name."""
     found = sorted(path.parent for path in reports.glob(f"*/{CAMPAIGN_FILE}"))
     return [Campaign(directory) for directory in found if _is_campaign(directory)]
+
+
+def latest_first(known: Iterable[Campaign]) -> list[Campaign]:
+    """Order campaigns by the time in their names; those without a time come last."""
+    return sorted(known, key=lambda one: (bool(_TIMED.match(one.name)), one.name), reverse=True)
 
 
 def _places(reports: Path, name: str) -> list[Path]:

@@ -9,7 +9,7 @@ import pytest
 import synthetic
 
 from harness.campaign.live_report import REDRAW_INTERVAL_S, Redrawing
-from harness.campaign.progress import Plain
+from harness.campaign.progress import Plain, Progress
 from harness.contract.errors import Interrupted
 from harness.store.campaign_store import Campaign
 
@@ -38,13 +38,15 @@ class Drawer:
             raise self.error
 
 
-def trial(display: Redrawing, index: int, of: int = 9) -> None:
+def trial(display: Progress, index: int, of: int = 9) -> None:
     """The events of one trial."""
-    display.event("trial", index=index, of=of, trial=f"{index}-poll", variant="poll", left="1 min")
+    place = {"block": index, "wave": 0}
+    facts = {"index": index, "of": of, "trial": f"{index}-poll", "blocks": 9, **place}
+    display.event("trial", variant="poll", left="1 min", **facts)
     cell = {"scenario": "idle", "connections": 100, "status": "valid", "reasons": []}
     display.event("progress", variant="poll", established=100, cell=0, of=2, **cell)
-    display.event("cell", variant="poll", **cell)
-    display.event("outcome", variant="poll", outcome="done", code="", text="")
+    display.event("cell", variant="poll", block=index, cell=0, echoes_per_cpu_s=4e4, **cell)
+    display.event("outcome", variant="poll", outcome="done", code="", text="", **place)
 
 
 @pytest.fixture
@@ -71,7 +73,8 @@ def test_the_report_is_drawn_after_the_first_trial_and_then_once_a_minute(drawer
 
 def test_nothing_is_drawn_while_a_trial_is_on_nor_after_the_last(drawer: Drawer) -> None:
     display = redrawing(drawer, Clock())
-    display.event("trial", index=1, of=2, trial="1-poll", variant="poll", left="1 min")
+    place = {"index": 1, "of": 2, "trial": "1-poll", "block": 1, "blocks": 2, "wave": 0}
+    display.event("trial", variant="poll", left="1 min", **place)
     display.event("progress", variant="poll", scenario="idle", connections=1, established=1)
 
     assert drawer.drawn == 0
@@ -81,7 +84,8 @@ def test_nothing_is_drawn_while_a_trial_is_on_nor_after_the_last(drawer: Drawer)
 
 def test_a_server_that_does_not_build_draws_nothing(drawer: Drawer) -> None:
     display = redrawing(drawer, Clock())
-    display.event("outcome", variant="poll", outcome="failed", code="build-failed", text="no")
+    end = {"outcome": "failed", "code": "build-failed", "text": "no", "block": 1}
+    display.event("outcome", variant="poll", **end)
 
     assert drawer.drawn == 0
 
@@ -123,17 +127,17 @@ def test_the_report_of_a_running_campaign_says_so(tmp_path: Path) -> None:
     assert "The campaign is running: these are the figures so far." in page
 
 
-def test_piped_lines_count_trials_and_cells(
-    drawer: Drawer, capsys: pytest.CaptureFixture[str]
-) -> None:
-    display = redrawing(drawer, Clock())
-    trial(display, 1)
-    trial(display, 2)
+def test_piped_lines_count_trials_and_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Plain(verbose=True)
+    for index in (1, 2):
+        trial(display, index)
 
     lines = [line.partition("] ")[2] for line in capsys.readouterr().out.splitlines()]
     assert lines == [
         "trial 1/9: poll, 1 min left",
         "  cell 1/2: poll idle at 100: valid",
+        "poll 1/9 ✓ 40.0 k",
         "trial 2/9: poll, 1 min left",
         "  cell 1/2: poll idle at 100: valid",
+        "poll 2/9 ✓ 40.0 k",
     ]

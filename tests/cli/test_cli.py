@@ -173,7 +173,12 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(tmp_path: Path) -> None:
     assert json.loads(c10k(*arguments, "--json").stdout) == plan
     assert {trial["variant"] for trial in plan["trials"]} == set(plan["profile"]["servers"])
     assert len(plan["trials"]) == 8 * len(plan["profile"]["servers"])
-    assert all(trial["id"] in text.stdout for trial in plan["trials"])
+    cells = sum(len(step["cells"]) for trial in plan["trials"] for step in trial["steps"])
+    assert f"{len(plan['trials'])} trials, {cells} cells" in text.stdout
+    header, *matrix = text.stdout.split("\n\n")[1].splitlines()
+    assert header.split()[-3:] == ["100", "1,000", "10,000"]
+    idle = next(row for row in matrix if row.startswith("idle"))
+    assert idle.split()[-3:] == ["8", "3", "8"]
     assert not (tmp_path / "reports").exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from harness.conformance.suite import every_check
 from harness.contract.errors import Exit, UsageError
 from harness.contract.statuses import FailureCode
 from harness.gates.server_faults import SERVER_CODES
+from harness.report.page.glossary import GLOSSARY
 from harness.variants import strict_toml
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +88,13 @@ def test_no_outcome_is_explained_that_nobody_prints() -> None:
     assert [code for code in explanations.OUTCOMES if f'"{code}"' not in sources] == []
 
 
+@pytest.mark.parametrize("term", [term for term, _ in GLOSSARY])
+def test_every_word_of_the_glossary_is_explained(term: str) -> None:
+    words = re.findall(r"[^,()]+", term)
+
+    assert [word for word in words if not explanations.explain(word.strip())] == []
+
+
 @pytest.mark.parametrize("one", list(explanations.explanations()), ids=lambda one: one.code)
 def test_an_explanation_says_something(one: explanations.Explanation) -> None:
     assert one.title
@@ -99,6 +108,8 @@ def test_the_command_explains_in_text_and_json_and_suggests() -> None:
     listed = CliRunner().invoke(main.cli, ["explain"], standalone_mode=False)
     wrong = CliRunner().invoke(main.cli, ["explain", "noncoforming"], standalone_mode=False)
 
+    term = CliRunner().invoke(main.cli, ["explain", "closed", "loop"], standalone_mode=False)
+    assert term.output.startswith("closed loop (term): Each active connection sends")
     assert "T5 (conformance, close): half-close" in told.output
     kinds = [one["kind"] for one in json.loads(data.output)["codes"]]
     assert kinds == ["gate of a cell", "end of a trial or a cell"]

@@ -20,8 +20,8 @@ def _percent(_: click.Context, __: click.Parameter, value: float | None) -> floa
 
 
 @click.command()
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
+@options.campaign_argument("before", metavar="A")
+@options.campaign_argument("after", metavar="B")
 @click.option("--force", is_flag=True, help="Also compare unlike plans or hosts, under a banner.")
 @options.output_format("text", "html", "md", "json", written="html goes next to the report of B")
 @click.option(

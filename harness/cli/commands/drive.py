@@ -35,7 +35,7 @@ NOT_SEEN = "n/a"
     default="smoke",
     envvar="C10K_PROFILE",
     show_default=True,
-    shell_complete=lambda *_: profiles.names(),
+    shell_complete=options.complete_profiles,
     help="Measure the cells of this profile (a name or .toml file).",
 )
 @click.option(

@@ -1,4 +1,4 @@
-"""`c10k explain`: explain a code and what to do about it."""
+"""`c10k explain`: explain a code or a term, and what to do about it."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ def _complete_code(_: click.Context, __: click.Parameter, incomplete: str) -> li
 
 
 @click.command()
-@click.argument("code", required=False, shell_complete=_complete_code)
+@click.argument("code", nargs=-1, metavar="[CODE]", shell_complete=_complete_code)
 @options.json
-def explain(code: str | None, as_json: bool) -> int:
-    """Explain CODE and what to do about it. Without CODE, list all codes.
+def explain(code: tuple[str, ...], as_json: bool) -> int:
+    """Explain CODE, a code or a term of the glossary. Without CODE, list all of them.
 
     \b
     c10k explain C110             a problem of a variant.toml
     c10k explain T5               a conformance check
     c10k explain nonconforming    how a trial ended
+    c10k explain closed loop      a term of the glossary
     """
     from harness.cli import explanations
 
-    if code is None:
-        found = list(explanations.explanations())
-    else:
-        found = explanations.explain(code)
-        if not found:
-            known = [one.code for one in explanations.explanations()]
-            raise UsageError(
-                f"no code `{code}`{strict_toml.nearest(code, known)}",
-                hint="`c10k explain` lists all codes.",
-            )
+    asked = " ".join(code)
+    found = explanations.explain(asked) if asked else list(explanations.explanations())
+    if not found:
+        known = [one.code for one in explanations.explanations()]
+        raise UsageError(
+            f"no code or term `{asked}`{strict_toml.nearest(asked, known)}",
+            hint="`c10k explain` lists all of them.",
+        )
     if as_json:
         click.echo(draw.as_json({"schema": 1, "codes": [asdict(one) for one in found]}))
-    elif code is None:
+    elif not asked:
+        width = max(len(one.code) for one in found)
         for one in found:
-            click.echo(f"{one.code:18} {one.title}")
+            click.echo(f"{one.code:{width}}  {one.title}")
     else:
         click.echo("\n".join(map(_told, found)))
     return Exit.OK

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from harness.contract.errors import UsageError
+from harness.plan.profiles import profile as profiles
 from harness.store import campaign_store
 from harness.variants import groups, variant_files
 
@@ -77,6 +79,27 @@ def output_format(*kinds: str, written: str) -> Callable[[Command], Command]:
         show_default=True,
         help=f"Choose the format: {written}.",
     )
+
+
+def campaign_argument(name: str, **settings: Any) -> Callable[[Command], Command]:
+    """Add an argument that names a campaign."""
+    return click.argument(name, shell_complete=complete_campaigns, **settings)
+
+
+def complete_campaigns(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return `latest` and the campaigns that complete a name, the latest first."""
+    directory = Path(context.params.get("reports") or "reports")
+    known = campaign_store.latest_first(campaign_store.campaigns(directory))
+    names = [campaign_store.LATEST, *(campaign.name for campaign in known)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_profiles(
+    _: click.Context, __: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the profiles that complete a name. Without one, the shell completes files."""
+    found = [name for name in profiles.names() if name.startswith(incomplete)]
+    return [CompletionItem(incomplete, type="file"), *map(CompletionItem, found)]
 
 
 def complete_servers(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

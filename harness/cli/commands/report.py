@@ -12,15 +12,18 @@ from harness.report import draw
 
 
 @click.command()
-@click.argument("campaign")
-@options.output_format("html", "md", "csv", "json", written="html goes to a file, others to stdout")
+@options.campaign_argument("campaign")
+@options.output_format(
+    *("html", "md", "csv", "trials-csv", "json"), written="html goes to a file, others to stdout"
+)
 @options.reports
 def report(campaign: str, kind: str, reports: Path) -> int:
     """Draw the report of CAMPAIGN again from its data, or print it.
 
     \b
-    c10k report CAMPAIGN                 writes reports/CAMPAIGN/report.html
-    c10k report CAMPAIGN --format csv    prints one line for each cell
+    c10k report latest                        writes report.html of the latest campaign
+    c10k report latest --format csv           one line per server and cell
+    c10k report latest --format trials-csv    one line per server, trial and cell
     """
     from harness.campaign import launch
     from harness.store.campaign_store import Campaign

@@ -5,22 +5,17 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from harness.cli import output
+from harness.cli import browser, output
 from harness.cli.commands import options
-from harness.contract.errors import Exit
+from harness.contract.errors import Exit, HostNotFit
 from harness.plan import budget
 from harness.plan.profiles import profile as profiles
 from harness.plan.waves import SERVERS_MIN
 from harness.report import draw
 from harness.store import stored_shapes
-
-
-def _complete_profile(*_: Any) -> list[str]:
-    return profiles.names()
 
 
 def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
@@ -36,7 +31,7 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     default="quick",
     envvar="C10K_PROFILE",
     show_default=True,
-    shell_complete=_complete_profile,
+    shell_complete=options.complete_profiles,
     help=f"Measure {', '.join(profiles.names())}, or a .toml file.",
 )
 @click.option(
@@ -77,7 +72,12 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     metavar="N",
     help="Run at most N servers side by side. Default: all that fit.",
 )
-@click.option("--resume", metavar="CAMPAIGN", help="Run only the missing trials of a campaign.")
+@click.option(
+    "--resume",
+    metavar="CAMPAIGN",
+    shell_complete=options.complete_campaigns,
+    help="Run only the missing trials of a campaign.",
+)
 @click.option(
     "--blocks",
     metavar="+NUMBER",
@@ -95,6 +95,8 @@ def _budget_s(_: click.Context, __: click.Parameter, value: str | None) -> float
     envvar="C10K_KEEP_GOING",
     help="Continue if the self-test shows that nothing can be ranked.",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Also print a line for each cell.")
+@click.option("--open", "is_opened", is_flag=True, help="Open the report in a browser at the end.")
 @options.servers_dir
 @options.reports
 @options.json
@@ -111,6 +113,8 @@ def run(
     dry_run: bool,
     include_nonconforming: bool,
     keep_going: bool,
+    verbose: bool,
+    is_opened: bool,
     servers_dir: Path,
     reports: Path,
     as_json: bool,
@@ -121,14 +125,17 @@ def run(
     c10k run                                       the profile quick, in containers
     c10k run --backend process --profile smoke     without Docker
     c10k run --resume 20260301-140200-quick        continue a killed campaign
-    c10k run --resume 20260301-140200-quick --blocks +4    add blocks to settle more pairs
+    c10k run --resume latest --blocks +4           add blocks to settle more pairs
     """
-    from harness.campaign import growth, launch, progress, resuming
+    from harness.campaign import growth, launch, plan_text, progress, resuming
     from harness.doctor.room import of_host
     from harness.host import survey
+    from harness.store.campaign_store import Campaign
 
     added = growth.added(blocks, resumes=bool(resume))
     if resume:
+        opened = Campaign.open(reports, resume)
+        resume, reports = opened.name, opened.directory.parent
         request = resuming.request_of(
             resume,
             servers_dir=servers_dir,
@@ -137,8 +144,7 @@ def run(
             added=added,
             keep_going=keep_going,
         )
-        reports = request.reports
-        backend = _backend_of(resume, reports)
+        backend = str(opened.head()["backend"])
     else:
         request = launch.request_of(
             profile=profile,
@@ -156,38 +162,19 @@ def run(
             servers_per_wave=servers_per_wave,
         )
     if dry_run:
-        click.echo(draw.as_json(launch.dry_run(request)) if as_json else _plan_text(request))
+        click.echo(draw.as_json(launch.dry_run(request)) if as_json else plan_text.render(request))
         return Exit.OK
     if not as_json:
         output.is_display_only()
-    display = progress.choose(as_json=as_json)
-    return launch.run(request, launch.backend_named(backend), display, resume)
+    display = progress.Remembering(progress.choose(as_json=as_json, verbose=verbose))
+    code = launch.run(request, launch.backend_named(backend), display, resume)
+    return _opened(display.report, code) if is_opened else code
 
 
-def _backend_of(campaign: str, reports: Path) -> str:
-    from harness.store.campaign_store import Campaign
-
-    return str(Campaign.open(reports, campaign).head()["backend"])
-
-
-def _plan_text(request: Any) -> str:
-    from harness.campaign import launch
-
-    split, planned = request.split, request.blocks_planned
-    blocks = f"{planned} block{'s' * (planned > 1)}"
-    if request.profile.blocks_max > planned:
-        blocks += f", up to {request.profile.blocks_max} if the headline is not settled"
-    lines = [
-        f"profile {request.profile_name}: {request.profile.summary}",
-        f"seed {request.seed}; server on CPU {', '.join(map(str, split.server))}, "
-        f"load on CPU {', '.join(map(str, split.load))}; "
-        f"{blocks}, about {launch.estimate_s(request) / 60:.1f} min without builds",
-    ]
-    if waves := request.waves:
-        lines.append(f"{waves.sentence}; bounded by {', '.join(waves.because)}")
-        members = enumerate(waves.members, start=1)
-        lines += [f"wave {number}: {', '.join(names)}" for number, names in members]
-    for trial in request.trials:
-        cells = ", ".join(f"{cell.scenario}@{cell.connections:,}" for cell in trial.cells)
-        lines.append(f"{trial.id}: {cells}")
-    return "\n".join(lines)
+def _opened(report: str, code: Exit) -> Exit:
+    """Open the report, or say why not; return the exit code of the campaign."""
+    try:
+        browser.show(Path(report))
+    except HostNotFit as error:
+        click.echo(f"{error.message}. {error.hint}", err=True)
+    return code

@@ -7,6 +7,9 @@ from harness.report.sections.tables import RankedRow
 from harness.report.text import columns, shape_lines
 
 LEFT = ("rank", "server", "failures")
+# With the lines that follow it (data, path, exit code) the text fits a terminal of 25 lines.
+LINES_MAX = 20
+ROWS_MIN = 3
 NOTE = "* closed loop: time in the queue at full load"
 
 
@@ -25,16 +28,27 @@ def note(model: Model) -> str:
 
 
 def render(model: Model) -> str:
-    """Return the report as plain text, without colours, ending in a newline."""
-    lines = [*model.verdict_lines, model.validity.text, "", model.caption]
-    for group in model.groups:
-        if group.title:
-            lines += ["", group.title]
-        lines += columns.aligned([header(model), *(row(one, model) for one in group.rows)], LEFT)
-    if any(group.rows for group in model.groups):
+    """Return the end of a campaign as plain text, ending in a newline.
+
+    Many servers are cut to the best of each group, so that the text stays within `LINES_MAX` lines
+    unless shapes fail. The report has all of them.
+    """
+    before = [*model.verdict_lines, model.validity.text, "", model.caption]
+    after = list(shape_lines.failed_lines(model.shapes))
+    groups = [group for group in model.groups if group.rows]
+    # A title, the columns and the line that counts the rest, of each group; and the note
+    taken = len(before) + len(after) + sum(2 + bool(group.title) for group in groups) + 1
+    rows_max = max(ROWS_MIN, (LINES_MAX - taken) // max(1, len(groups)))
+    lines = before
+    for group in groups:
+        shown = group.rows if len(group.rows) <= rows_max + 1 else group.rows[:rows_max]
+        lines += [group.title] if group.title else []
+        lines += columns.aligned([header(model), *(row(one, model) for one in shown)], LEFT)
+        if rest := len(group.rows) - len(shown):
+            lines.append(f"and {rest} more, in the report")
+    if groups:
         lines.append(note(model))
-    lines += ["", *shape_lines.lines(model.shapes)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *after]) + "\n"
 
 
 def row(row: RankedRow, model: Model) -> tuple[str, ...]:
