@@ -110,13 +110,8 @@ def _split(growths: Mapping[str, _Growth], paying: set[str], look: Look) -> set[
         found = compare(growths[name].series, growths[other].series, confidence)
         return found is not None and _is_slower(found)
 
-    splits = [
-        (
-            growths[ordered[size - 1]].comparison.ratio / growths[ordered[size]].comparison.ratio,
-            size,
-        )
-        for size in range(1, len(ordered))
-    ]
+    ratios = [growths[name].comparison.ratio for name in ordered]
+    splits = [(ratios[size - 1] / ratios[size], size) for size in range(1, len(ordered))]
     for _, size in sorted(splits, reverse=True):
         more, rest = ordered[:size], ordered[size:]
         if set(more) <= paying and all(is_apart(one, other) for one in more for other in rest):

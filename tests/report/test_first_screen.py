@@ -199,9 +199,12 @@ def test_the_page_is_short_and_has_few_stops_before_anything_is_opened(desk: Pag
 def test_a_table_is_not_wider_than_its_box_and_has_no_empty_wide_column(desk: Page) -> None:
     desk.evaluate("[...document.querySelectorAll('details')].forEach(d => d.open = true)")
     wide = desk.evaluate(
-        """() => [...document.querySelectorAll('main table')].filter(
-          t => t.getBoundingClientRect().right > t.closest('.t,main').getBoundingClientRect().right + 1
-          ).map(t => t.id || t.closest('.t').ariaLabel)"""
+        """() => {
+          const right = node => node.getBoundingClientRect().right;
+          return [...document.querySelectorAll('main table')]
+            .filter(table => right(table) > right(table.closest('.t,main')) + 1)
+            .map(table => table.id || table.closest('.t').ariaLabel);
+        }"""
     )
     # Of each column of the shapes: how much of its width the longest line of text takes
     used = desk.evaluate(
@@ -235,11 +238,10 @@ def test_the_keyboard_reaches_a_collapsed_part_and_opens_it(desk: Page) -> None:
     desk.keyboard.press("Enter")
 
     assert desk.locator("#environment").is_visible()
+    is_there = "document.activeElement.closest('details:has(#method)') !== null"
     for _ in range(120):
         desk.keyboard.press("Tab")
-        if desk.evaluate(
-            "document.activeElement.closest('#method, details:has(#method)') !== null"
-        ):
+        if desk.evaluate(is_there):
             break
     else:
         pytest.fail("the keyboard does not reach the last part")

@@ -26,6 +26,8 @@ from harness.report.page.glossary import GLOSSARY
 from harness.report.plain_data import data, rounded
 from harness.report.sections.anchors import status_word
 
+# More findings than that are collapsed: charts follow them.
+FINDINGS_MAX = 12
 # The markers of the charts' key, in a box of 10 × 10 pixels around 0.
 MARKER_PATHS = {
     "circle": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
@@ -62,6 +64,7 @@ def render(model: Model, render_chart: renderer.Render = renderer.here) -> str:
             colours=range(len(variants)),
             palette=model.emphasis.palette,
             marker_paths=MARKER_PATHS,
+            findings_max=FINDINGS_MAX,
             colour_of={variant.name: variant.colour for variant in variants},
             script=Markup(SCRIPT),  # noqa: S704 (ours, from the package)
             script_hash=SCRIPT_HASH,
