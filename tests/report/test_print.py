@@ -29,7 +29,7 @@ def test_the_findings_begin_on_the_first_page_and_the_first_charts_share_one(
     assert pages is not None
     places: dict[str, bytes] = {}
     for title, page in headings:
-        places.setdefault(re.sub(r"\s", "", title.decode("latin-1")), page)
+        places.setdefault(re.sub(r"[\s\\]", "", title.decode("latin-1")), page)
     first = built.figures[0]
     shown = [first.statement.text if first.statement else first.title, built.figures[1].title]
     found = [places[re.sub(r"\s", "", text)] for text in shown]
