@@ -33,6 +33,7 @@ from harness.backends.base import (
 from harness.campaign.suite_turn import Turn
 from harness.conformance import suite_results as results
 from harness.conformance.suite_results import MAIN, CheckResult, End, Score, undecided
+from harness.contract.campaign_head import KeptCheck, KeptConformance
 from harness.contract.errors import ServerFault
 from harness.contract.statuses import FailureCode
 from harness.contract.suite_spec import Subset, SuiteSpec
@@ -110,26 +111,26 @@ class Verdict:
         told = (*self.failed, *self.undecided)
         return "; ".join([count, *(f"{one.id} {one.name}: {one.text}" for one in told)])
 
-    def as_json(self) -> dict[str, Any]:
-        """What `campaign.json` keeps of it."""
+    def kept(self) -> KeptConformance:
+        """Return what `campaign.json` keeps of it."""
         told = [
-            {"id": one.id, "title": one.name, "text": one.text, "explanation": one.explanation}
+            KeptCheck(id=one.id, title=one.name, text=one.text, explanation=one.explanation)
             for one in self.failed
         ]
         if self.failure is not None:
             code, text = self.failure
-            told.append({"id": code, "title": "no end", "text": text, "explanation": ""})
+            told.append(KeptCheck(id=code, title="no end", text=text, explanation=""))
         score = self.score
-        return {
-            "passed": score.passed,
-            "applicable": score.applicable + (self.failure is not None),
-            "subset": self.subset,
-            "failures": told,
-            "undecided": [
-                {"id": one.id, "title": one.name, "text": one.text} for one in self.undecided
+        return KeptConformance(
+            passed=score.passed,
+            applicable=score.applicable + (self.failure is not None),
+            subset=self.subset,
+            failures=told,
+            undecided=[
+                KeptCheck(id=one.id, title=one.name, text=one.text) for one in self.undecided
             ],
-            "cached": self.cached,
-        }
+            cached=self.cached,
+        )
 
 
 @dataclass(frozen=True, slots=True)

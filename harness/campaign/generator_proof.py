@@ -122,7 +122,7 @@ class Prover:
                 break
         because = generator_fitness.why_not(attempt, "ranking")
         # What earlier blocks proved stays proven
-        if because and proof_coverage.why_none(self._campaign.head(), "ranking"):
+        if because and proof_coverage.why_none(self._campaign.head().as_json(), "ranking"):
             self._require_consent(f"{because}, {_times(taken)} in {now_s - started_s:.0f} s")
 
     def after(self, block: int) -> None:
@@ -152,13 +152,13 @@ class Prover:
         self._progress.say(f"proving the load generator{where}")
         attempts = self._attempts()
         # What the kernel's listener does is no check of the generator: one look is enough
-        known = generator_fitness.backlog(self._campaign.head().get("selftest"))
+        known = generator_fitness.backlog(self._kept())
         skip = (generator_fitness.BACKLOG,) if known else ()
         name = self._campaign.name
         proved = prove(self._backend, self._split, name, spin=self._spin, skip=skip)
         attempt = {proof_coverage.AFTER_BLOCK: place, **proved.as_json()}
         kept = {**attempt, "earlier": attempts}
-        self._campaign.write_head({**self._campaign.head(), "selftest": kept})
+        self._campaign.write_head(self._campaign.head().changed(selftest=kept))
         for part in PARTS:
             if because := generator_fitness.why_not(attempt, part):
                 self._progress.say(f"  {part}: {because}")
@@ -169,7 +169,11 @@ class Prover:
         return attempt
 
     def _attempts(self) -> list[dict[str, Any]]:
-        return generator_fitness.attempts(self._campaign.head().get("selftest"))
+        return generator_fitness.attempts(self._kept())
+
+    def _kept(self) -> dict[str, Any] | None:
+        kept = self._campaign.head().selftest
+        return kept.as_json() if kept else None
 
 
 def prove(

@@ -46,7 +46,7 @@ class Watching(Layer):
 
     def finish(self) -> None:
         """Say at the end of the campaign what used the CPUs beside it."""
-        used = Used.of(self._campaign.head())
+        used = Used.of(self._campaign.head().as_json())
         if used is None:
             return
         used = replace(used, server_share=other_programs.server_share(self._campaign.cells()))
@@ -55,6 +55,6 @@ class Watching(Layer):
             self.say(sentence[0].upper() + sentence[1:])
 
     def _note(self, used: Used) -> None:
-        known = Used.of(self._campaign.head())
+        known = Used.of(self._campaign.head().as_json())
         update(self._campaign, others=(known.plus(used) if known else used).as_json())
         self._told = other_programs.listed(used)

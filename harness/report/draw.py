@@ -62,7 +62,7 @@ def model_of(campaign: Campaign) -> Model:
     """Compute the model of a campaign's report."""
     from harness.report import model
 
-    head = {**campaign.head(), "xray": campaign.xrays()}
+    head = {**campaign.head().as_json(), "xray": campaign.xrays()}
     return model.build(head, campaign.cells(), campaign.outcomes())
 
 
@@ -87,7 +87,7 @@ def compare(before: Campaign, after: Campaign, *, force: bool) -> Compared:
     from harness.analysis import two_campaigns
     from harness.report import campaign_comparison as comparison
 
-    heads = before.head(), after.head()
+    heads = before.head().as_json(), after.head().as_json()
     unlike = comparison.differences(two_campaigns.unlike(*heads))
     if unlike and not force:
         told = "; ".join(f"{one.name} is {one.before}, then {one.after}" for one in unlike)

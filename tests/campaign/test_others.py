@@ -15,6 +15,7 @@ import pytest
 
 from harness.campaign import other_programs_read
 from harness.campaign.other_programs_watch import Watching
+from harness.contract.campaign_head import CampaignHead
 from harness.gates import other_programs
 from harness.gates.other_programs import Key, Program, Snapshot, Used, between, listed, sentence
 from harness.host.cpu_accounting import TICK_NS
@@ -149,7 +150,7 @@ def test_a_campaign_keeps_what_ran_beside_its_trials_and_says_it(tmp_path: Path)
             at(110, a=Program("chrome", 92 * S)),
         ]
     )
-    shown, campaign = Shown(), Campaign.create(tmp_path, "one", {})
+    shown, campaign = Shown(), Campaign.create(tmp_path, "one", CampaignHead())
     with Watching(shown, campaign, take=lambda: next(looks)) as watching:
         for _ in range(2):
             watching.event("trial", index=1)
@@ -162,7 +163,7 @@ def test_a_campaign_keeps_what_ran_beside_its_trials_and_says_it(tmp_path: Path)
         *(None, None, None, None),
         *("chrome 40 % of a CPU", "chrome 40 % of a CPU", None, None),
     ]
-    assert campaign.head()["others"]["cpu_s"] == {"chrome": 6.0}
+    assert campaign.head().as_json()["others"]["cpu_s"] == {"chrome": 6.0}
     assert shown.said == ["Other programs: chrome used 30 % of a CPU"]
 
 

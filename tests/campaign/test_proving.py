@@ -9,6 +9,7 @@ import pytest
 
 from harness.campaign import generator_proof
 from harness.campaign.generator_proof import ATTEMPTS_MAX, Prover
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import Unproven
 from harness.gates import generator_fitness, proof_coverage
 from harness.gates.generator_fitness import Part, Row, Selftest
@@ -37,7 +38,9 @@ class Bench:
         plan = [
             {"id": str(block), "block": block, "variant": "poll", "steps": []} for block in (1, 2)
         ]
-        self.campaign = Campaign.create(reports, "mine", {"state": "running", "plan": plan})
+        self.campaign = Campaign.create(
+            reports, "mine", CampaignHead.of({"state": "running", "plan": plan})
+        )
         self.failing: tuple[Part, ...] = ()
         self.display = Sayings()
         monkeypatch.setattr(generator_proof, "prove", self._prove)
@@ -52,7 +55,7 @@ class Bench:
     @property
     def places(self) -> list[int]:
         """The blocks after which the self-test ran."""
-        attempts = generator_fitness.attempts(self.campaign.head()["selftest"])
+        attempts = generator_fitness.attempts(self.campaign.head().as_json()["selftest"])
         return [one[proof_coverage.AFTER_BLOCK] for one in attempts]
 
     def _prove(self, *_: object, **__: object) -> Selftest:

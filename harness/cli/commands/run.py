@@ -167,7 +167,7 @@ def run(
 def _backend_of(campaign: str, reports: Path) -> str:
     from harness.store.campaign_store import Campaign
 
-    return str(Campaign.open(reports, campaign).head()["backend"])
+    return str(Campaign.open(reports, campaign).head().backend)
 
 
 def _plan_text(request: Any) -> str:
