@@ -13,7 +13,10 @@ from typing import Any, ClassVar
 
 from harness.backends.base import Backend, LoadSilent, Prepared
 from harness.campaign.progress import Progress
+from harness.contract import selftest_events
 from harness.contract.errors import C10kError, Unproven
+from harness.contract.load_events import EventError
+from harness.contract.selftest_events import SceneFailed, SceneFigures
 from harness.contract.selftest_spec import SelftestSpec
 from harness.contract.trial_spec import Tree
 from harness.gates import generator_fitness, proof_coverage
@@ -190,18 +193,21 @@ def prove(
 
     A load that dies or says nothing fails the checks that it owes.
     """
-    figures: dict[str, dict[str, Any]] = {}
+    figures: dict[str, dict[str, object]] = {}
     failures: dict[str, str] = {}
     started_s = time.monotonic()
     with backend.open(SelftestContext(campaign, split, spin, skip)) as opened:
         try:
-            while (event := opened.next_event(SILENCE_S)) is not None:
-                if event["event"] == "figures":
-                    figures[event["id"]] = event["figures"]
-                elif event["event"] == "failed":
-                    failures[event["id"]] = event["text"]
+            while (line := opened.next_event(SILENCE_S)) is not None:
+                match selftest_events.parse(line):
+                    case SceneFigures(id=scene, figures=found):
+                        figures[scene] = found
+                    case SceneFailed(id=scene, text=text):
+                        failures[scene] = text
         except LoadSilent as silence:
             failures = _all(silence)
+        except EventError as error:
+            failures = _all(C10kError(str(error)))
         log = opened.load_log()
     if not figures and not failures:
         failures = _all(C10kError(f"the load process ended before its time: {log}"))

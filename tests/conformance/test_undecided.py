@@ -19,6 +19,7 @@ from harness.conformance.suite_results import (
 )
 from harness.contract.errors import Exit
 from harness.contract.record import is_nonconforming
+from harness.contract.suite_events import Expected
 
 OTHERS = "other processes used 48 % of the server's CPU"
 
@@ -74,8 +75,8 @@ def test_a_wrong_byte_stays_one_whatever_was_under_way() -> None:
 
 
 def concluded(what: str, end: End, **members: Any) -> CheckResult:
-    head = {"event": "expect", "id": "T23", "name": "a name", "group": "lifecycle"}
-    event = {**head, "explanation": "because", "what": what, "server": "other", **members}
+    head = {"id": "T23", "name": "a name", "group": "lifecycle", "server": "other"}
+    event = Expected(**{**head, "explanation": "because", "what": what, **members})
     (found,) = conclude([event], {"other": end})
     return found
 
