@@ -214,7 +214,7 @@ def resumed(place: killing.Place, campaign: Campaign, before: Kept) -> list[Faul
     """Describe what is wrong with the killed campaign, and with its resume."""
     stopped = Kept.of(campaign)
     missing, unreadable = lost(before, stopped), killing.unreadable(campaign)
-    trials = [trial["id"] for trial in campaign.head()["plan"]]
+    trials = [trial.id for trial in campaign.head().plan]
     for _ in range(RESUMES_MAX):
         start = Kept.of(campaign)
         done = place.command("run", "--resume", campaign.name)

@@ -273,7 +273,7 @@ class Backend(Protocol):
     def sweep(self) -> list[str]:
         """Remove what an earlier campaign left behind; return descriptions of it."""
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> dict[str, object]:
         """Facts about the backend for `campaign.json`."""
 
 

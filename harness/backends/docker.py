@@ -129,7 +129,7 @@ class DockerBackend:
                 swept.append(f"volume {volume.name}")
         return swept
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> dict[str, object]:
         """The engine's version, drivers and the base image."""
         info = self.client.info()
         return {

@@ -151,7 +151,7 @@ class ProcessBackend:
         """Kill what the roster lists of killed campaigns under the lock that the caller holds."""
         return [f"process {pid}" for pid in sweeping.sweep(self._roster)]
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> dict[str, object]:
         """Whether trials have their own namespaces, and whether a server can reach the load."""
         return {
             "isolated": self.isolated,

@@ -53,7 +53,9 @@ class Admission:
         with contextlib.closing(self._verdicts(prepared, wanted)) as verdicts:
             for verdict in verdicts:
                 self._note(verdict)
-                self.progress.event("conformance", variant=verdict.variant, **verdict.as_json())
+                self.progress.event(
+                    "conformance", variant=verdict.variant, **verdict.kept().as_json()
+                )
                 if not verdict.conforms:
                     self.progress.say(f"  {verdict.variant}: {verdict.summary}")
                 if (outcome := self._refusal(verdict)) is not None:
@@ -102,7 +104,8 @@ class Admission:
 
     def _note(self, verdict: Verdict) -> None:
         head = self.campaign.head()
-        for entry in head["variants"]:
-            if entry["name"] == verdict.variant:
-                entry["conformance"] = verdict.as_json()
-        self.campaign.write_head(head)
+        entries = [
+            entry.changed(conformance=verdict.kept()) if entry.name == verdict.variant else entry
+            for entry in head.variants
+        ]
+        self.campaign.write_head(head.changed(variants=entries))

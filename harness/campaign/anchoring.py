@@ -43,8 +43,8 @@ def changed(
     if paired is None:
         return None
     found = replace(request, waves=paired)
-    plan = [trial.as_json() for trial in found.trials]
-    campaign.write_head({**campaign.head(), "waves": paired.as_json(), "plan": plan})
+    plan = [trial.planned() for trial in found.trials]
+    campaign.write_head(campaign.head().changed(waves=paired.kept(), plan=plan))
     told = f"{planned.anchor} does not run here: the waves are paired through {paired.anchor}"
     is_same = paired == planned.with_anchor(paired.anchor)
     progress.say(told if is_same else f"{told}, and divided again: {paired.short}")

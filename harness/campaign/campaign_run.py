@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from harness.backends.base import Backend, Prepared
 from harness.campaign import (
@@ -31,6 +30,7 @@ from harness.campaign.generator_proof import Prover
 from harness.campaign.progress import Progress
 from harness.campaign.schedule import Rounds
 from harness.campaign.trial_run import Outcome
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import C10kError, EngineGone, Exit, Interrupted, Unproven, UsageError
 from harness.contract.statuses import CampaignState, TrialEnd
 from harness.doctor.room import of_host
@@ -118,7 +118,7 @@ class Request:
         return xray_trials.trials(self.profile, names, self.seed)
 
     @property
-    def profile_json(self) -> dict[str, Any]:
+    def profile_json(self) -> dict[str, object]:
         """The profile with its name, as `campaign.json` keeps it."""
         return {"name": self.profile_name, **self.profile.model_dump(mode="json")}
 
@@ -126,22 +126,22 @@ class Request:
 def create(request: Request, backend: Backend) -> Campaign:
     """Write a new campaign with its plan; nothing runs yet."""
     now = datetime.now(tz=UTC)
-    head = {
-        "created_utc": now.isoformat(timespec="seconds"),
-        "state": CampaignState.RUNNING,
-        "profile": request.profile_json,
-        "seed": request.seed,
-        "argv": list(request.argv),
-        "workers": request.workers,
-        "budget_s": request.budget_s,
-        "backend": backend.name,
-        "isolated": backend.isolated,
-        "environment": environment_now(request, backend),
-        "variants": server_entries.described(request),
-        "waves": request.waves.as_json() if request.waves else None,
-        "plan": [trial.as_json() for trial in request.trials],
-        "xray_plan": [trial.as_json() for trial in request.xrays],
-    }
+    head = CampaignHead(
+        created_utc=now.isoformat(timespec="seconds"),
+        state=CampaignState.RUNNING,
+        profile=request.profile_json,
+        seed=request.seed,
+        argv=list(request.argv),
+        workers=request.workers,
+        budget_s=request.budget_s,
+        backend=backend.name,
+        isolated=backend.isolated,
+        environment=environment_now(request, backend),
+        variants=server_entries.described(request),
+        waves=request.waves.kept() if request.waves else None,
+        plan=[trial.planned() for trial in request.trials],
+        xray_plan=[trial.planned() for trial in request.xrays],
+    )
     profile = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(request.profile_name).stem)
     stem = f"{now:%Y%m%d-%H%M%S}-{profile}"
     for attempt in range(1, NAME_TRIES):
@@ -317,15 +317,13 @@ def _prepare(
             for trial in missing:
                 if trial_plan.program_of(trial.variant) == name:
                     rounds.end(trial, outcome)
-    head = campaign.head()
-    server_entries.prepare(head["variants"], request, prepared)
-    head["environment"] = environment_now(request, backend)
-    campaign.write_head(head)
+    entries = server_entries.prepare(campaign.head().variants, request, prepared)
+    update(campaign, variants=entries, environment=environment_now(request, backend))
     # In the order of the variants: the builds ended in any
     return {one.name: prepared[one.name] for one in request.variants if one.name in prepared}
 
 
-def environment_now(request: Request, backend: Backend) -> dict[str, Any]:
+def environment_now(request: Request, backend: Backend) -> dict[str, object]:
     """What trials that run now would run on."""
     return environment.collect(
         backend.name, request.split, request.cpus_allowed, backend.environment()
@@ -341,12 +339,12 @@ def _tidy_up(error: BaseException, step: Callable[[], object]) -> None:
             error.add_note(f"while tidying up: {second}")
 
 
-def update(campaign: Campaign, **facts: Any) -> None:
-    """Change what `campaign.json` says of the campaign as a whole."""
-    campaign.write_head({**campaign.head(), **facts})
+def update(campaign: Campaign, **members: object) -> None:
+    """Change members of `campaign.json`."""
+    campaign.write_head(campaign.head().changed(**members))
 
 
-def mark_abandoned(reports: Path, redraw: Callable[[Campaign], Any]) -> list[str]:
+def mark_abandoned(reports: Path, redraw: Callable[[Campaign], object]) -> list[str]:
     """Mark campaigns that were killed as interrupted, and draw what has no report yet.
 
     The caller holds the host's lock, so no campaign that says "running" is. Returns a sentence for
@@ -355,7 +353,7 @@ def mark_abandoned(reports: Path, redraw: Callable[[Campaign], Any]) -> list[str
     told = []
     for campaign in campaigns(reports):
         try:
-            if campaign.head()["state"] == CampaignState.RUNNING:
+            if campaign.head().state == CampaignState.RUNNING:
                 update(campaign, state=CampaignState.INTERRUPTED)
             elif (campaign.directory / REPORT_FILE).is_file():
                 continue

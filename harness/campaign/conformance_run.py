@@ -1,7 +1,6 @@
-"""Whether a variant conforms: take it through the suite as a trial would be, and remember the good.
+"""Run the conformance suite against a server, and cache verdicts without a failure.
 
-Only a verdict without a failure is remembered. Whoever has a failing server wants to know whether
-it still fails, and one that failed because the host was busy gets its next chance at once.
+A failure is never cached: the next run checks the server again.
 """
 
 from __future__ import annotations
@@ -17,13 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from harness import conformance
 from harness.backends.base import (
     ADDRESS,
     Backend,
-    Event,
     LoadSilent,
     OpenTrial,
     Prepared,
@@ -33,7 +31,10 @@ from harness.backends.base import (
 from harness.campaign.suite_turn import Turn
 from harness.conformance import suite_results as results
 from harness.conformance.suite_results import MAIN, CheckResult, End, Score, undecided
+from harness.contract import suite_events
+from harness.contract.campaign_head import KeptCheck, KeptConformance
 from harness.contract.errors import ServerFault
+from harness.contract.load_events import EventError, Hello
 from harness.contract.statuses import FailureCode
 from harness.contract.suite_spec import Subset, SuiteSpec
 from harness.contract.trial_spec import Tree
@@ -110,26 +111,26 @@ class Verdict:
         told = (*self.failed, *self.undecided)
         return "; ".join([count, *(f"{one.id} {one.name}: {one.text}" for one in told)])
 
-    def as_json(self) -> dict[str, Any]:
-        """What `campaign.json` keeps of it."""
+    def kept(self) -> KeptConformance:
+        """Return what `campaign.json` keeps of it."""
         told = [
-            {"id": one.id, "title": one.name, "text": one.text, "explanation": one.explanation}
+            KeptCheck(id=one.id, title=one.name, text=one.text, explanation=one.explanation)
             for one in self.failed
         ]
         if self.failure is not None:
             code, text = self.failure
-            told.append({"id": code, "title": "no end", "text": text, "explanation": ""})
+            told.append(KeptCheck(id=code, title="no end", text=text, explanation=""))
         score = self.score
-        return {
-            "passed": score.passed,
-            "applicable": score.applicable + (self.failure is not None),
-            "subset": self.subset,
-            "failures": told,
-            "undecided": [
-                {"id": one.id, "title": one.name, "text": one.text} for one in self.undecided
+        return KeptConformance(
+            passed=score.passed,
+            applicable=score.applicable + (self.failure is not None),
+            subset=self.subset,
+            failures=told,
+            undecided=[
+                KeptCheck(id=one.id, title=one.name, text=one.text) for one in self.undecided
             ],
-            "cached": self.cached,
-        }
+            cached=self.cached,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +186,9 @@ def judge(
 ) -> Verdict:
     """Run the suite beside the variant. `show` gets each result as soon as it is known.
 
-    `turn` is of a suite that shares its CPUs with others; it is held while server and suite start
-    and stop, too.
-
-    `campaign` defaults to a random name: containers are told apart by it, and two users of one
-    engine may check the same variant at a time.
+    `turn`: permission of a suite that shares its CPUs, also held while server and suite start and
+    stop. `campaign` defaults to a random name, because it labels containers and two users of one
+    engine may check the same server at once.
     """
     start_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="c10k-") as scratch:
@@ -222,7 +221,7 @@ class _Following:
         self._opened = opened
         self._turn = turn
         self._show = show
-        self._events: list[Event] = []
+        self._events: list[suite_events.SuiteEvent] = []
         self._started: list[str] = []
         self._ends: dict[str, End] = {}
         # CPU time so far, at the server's start and after each check
@@ -236,6 +235,8 @@ class _Following:
             failure = (fault.code, fault.message)
         except LoadSilent as silence:
             failure = (FailureCode.SUITE_ERROR, silence.message)
+        except EventError as error:
+            failure = (FailureCode.SUITE_ERROR, str(error))
         self._turn.take()
         with shielded():
             self._stop_servers()
@@ -253,33 +254,38 @@ class _Following:
     def _follow(self) -> tuple[str, str] | None:
         """Answer events up to the last one; how the suite failed, if it did."""
         coming = False
-        while (event := await_event(self._opened, SILENCE_S, coming=coming)) is not None:
-            event = self._weighed(event)
+        while (line := await_event(self._opened, SILENCE_S, coming=coming)) is not None:
+            event = self._weighed(suite_events.parse(line))
             self._events.append(event)
-            kind = event["event"]
-            coming = kind == "hello"
-            if kind == "hello" or kind == "restart":
-                self._start(MAIN, event.get("env", {}))
-            elif kind == "start":
-                self._start(event["name"], event["env"])
-                if event["refuses"]:
-                    self._started.remove(event["name"])
-                    ended = self._opened.await_server(event["name"], results.REFUSAL_S)
-                    self._ends[event["name"]] = _end(ended)
-            elif kind == "turn":
-                self._turn.take(crowds=bool(event["crowds"]))
-                self._opened.reply(turn=True)
-            elif kind == "over":
-                self._turn.give(left=bool(event["left"]))
-            elif kind == "check":
-                self._show(CheckResult.from_event(event))
-            elif kind == "failure":
-                found = str(event["code"]), str(event["text"])
-                return judged(found, reason(self._spent(SILENCE_S)))
-            elif kind == "done":
-                return None
+            coming = isinstance(event, Hello)
+            match event:
+                case Hello():
+                    self._start(MAIN, {})
+                case suite_events.RestartServer():
+                    self._start(MAIN, event.env)
+                case suite_events.StartServer():
+                    self._start_another(event)
+                case suite_events.TurnAsked():
+                    self._turn.take(crowds=event.crowds)
+                    self._opened.reply(turn=True)
+                case suite_events.TurnOver():
+                    self._turn.give(left=event.left)
+                case suite_events.CheckEnded():
+                    self._show(CheckResult.from_event(event))
+                case suite_events.SuiteFailure():
+                    found = event.code, event.text
+                    return judged(found, reason(self._spent(SILENCE_S)))
+                case suite_events.SuiteDone():
+                    return None
         text = f"the suite ended before its time: {self._opened.load_log()}"
         return FailureCode.SUITE_ERROR, text
+
+    def _start_another(self, event: suite_events.StartServer) -> None:
+        self._start(event.name, event.env)
+        if event.refuses:
+            self._started.remove(event.name)
+            ended = self._opened.await_server(event.name, results.REFUSAL_S)
+            self._ends[event.name] = _end(ended)
 
     def _start(self, name: str, variables: Mapping[str, str]) -> None:
         self._opened.start_server(name, variables)
@@ -291,19 +297,18 @@ class _Following:
 
     def _stop_servers(self) -> None:
         for name in self._started:
-            ended = self._opened.stop_server(name)
-            self._ends[name] = _end(ended)
+            self._ends[name] = _end(self._opened.stop_server(name))
 
-    def _weighed(self, event: Event) -> Event:
-        """A check that failed while others had the server's CPUs is not decided."""
-        if event["event"] != "check":
+    def _weighed(self, event: suite_events.SuiteEvent) -> suite_events.SuiteEvent:
+        """Turn a failure into an undecided result if other processes had the server's CPUs."""
+        if not isinstance(event, suite_events.CheckEnded):
             return event
         result = CheckResult.from_event(event)
         spent = self._spent(result.timed_s)
         if result.status != "fail" or not result.timed_s or spent is None:
             return event
         disturbed = reason(spent)
-        return {**event, **undecided(result, disturbed).as_json()} if disturbed else event
+        return undecided(result, disturbed).as_event() if disturbed else event
 
     def _spent(self, span_s: float) -> Spent | None:
         """How the CPU time went in the last seconds, since the server's start at most."""
@@ -315,8 +320,8 @@ class _Following:
         before = [one for one in self._readings if one.stamp_ns <= first]
         return Spent.between(before[-1] if before else self._readings[0], now)
 
-    def _told(self) -> list[Event]:
-        return [event for event in self._events if event["event"] == "check"]
+    def _told(self) -> list[suite_events.CheckEnded]:
+        return [event for event in self._events if isinstance(event, suite_events.CheckEnded)]
 
 
 def _end(ended: ServerExit) -> End:
@@ -338,7 +343,7 @@ class Cache:
             try:
                 document = json.loads(self._path(prepared, known).read_text(encoding="utf-8"))
                 if document["of"] == self._identity(prepared, known):
-                    found = tuple(CheckResult.from_event(one) for one in document["results"])
+                    found = tuple(CheckResult(**one) for one in document["results"])
                     return Verdict(prepared.variant.name, known, found, cached=True)
             except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 continue  # not there, or not what this version wrote
@@ -372,7 +377,7 @@ class Cache:
         digest = prepared.digest.removeprefix("sha256:")[:DIGEST_LETTERS]
         return self._directory / f"{digest}-{subset}-{self._backend}-{suite_version()}.json"
 
-    def _identity(self, prepared: Prepared, subset: Subset) -> dict[str, Any]:
+    def _identity(self, prepared: Prepared, subset: Subset) -> dict[str, object]:
         """All that a verdict depends on, as far as it can be told."""
         return {
             "variant": prepared.variant.name,

@@ -8,7 +8,6 @@ import resource
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from harness.host import compilers, cpus, git, survey
 from harness.host.cpus import CpuSplit
@@ -38,8 +37,8 @@ LIBRARIES = ("locust", "gevent", "hdrhistogram", "pandas")
 
 
 def collect(
-    backend: str, split: CpuSplit, allowed: Iterable[int], facts: Mapping[str, Any]
-) -> dict[str, Any]:
+    backend: str, split: CpuSplit, allowed: Iterable[int], facts: Mapping[str, object]
+) -> dict[str, object]:
     """Facts about host, backend (`facts` is its own part) and harness.
 
     `allowed` are the CPUs that the harness was started with: those that it may use now are fewer,
@@ -74,7 +73,7 @@ def collect(
     }
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """Sentences on what differs of the facts that trials of one campaign must share."""
     one, other = _named(before), _named(now)
     return [
@@ -84,9 +83,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _named(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _named(facts: Mapping[str, object]) -> dict[str, object]:
     """The facts that trials of one campaign must share; those of a table by its name and theirs."""
-    named: dict[str, Any] = {}
+    named: dict[str, object] = {}
     for name in IDENTITY:
         fact = facts.get(name)
         if isinstance(fact, Mapping):

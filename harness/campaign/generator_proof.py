@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from harness.backends.base import Backend, LoadSilent, Prepared
 from harness.campaign.progress import Progress
+from harness.contract import selftest_events
 from harness.contract.errors import C10kError, Unproven
+from harness.contract.load_events import EventError
+from harness.contract.selftest_events import SceneFailed, SceneFigures
 from harness.contract.selftest_spec import SelftestSpec
 from harness.contract.stored_campaign import StoredHead, StoredSelftest
 from harness.contract.trial_spec import Tree
@@ -123,7 +126,8 @@ class Prover:
                 break
         because = generator_fitness.why_not(attempt, "ranking")
         # What earlier blocks proved stays proven
-        if because and proof_coverage.why_none(StoredHead.of(self._campaign.head()), "ranking"):
+        proven = StoredHead.of(self._campaign.head().as_json())
+        if because and proof_coverage.why_none(proven, "ranking"):
             self._require_consent(f"{because}, {_times(taken)} in {now_s - started_s:.0f} s")
 
     def after(self, block: int) -> None:
@@ -156,10 +160,10 @@ class Prover:
         name = self._campaign.name
         proved = prove(self._backend, self._split, name, spin=self._spin, skip=skip)
         head = self._campaign.head()
-        last = dict(head.get("selftest") or {})
+        last = head.selftest.as_json() if head.selftest else {}
         earlier = [*last.pop("earlier", ()), *([last] if last else ())]
         kept = {"after_block": place, **proved.as_json(), "earlier": earlier}
-        self._campaign.write_head({**head, "selftest": kept})
+        self._campaign.write_head(head.changed(selftest=kept))
         attempt = StoredSelftest.of(kept)
         for part in PARTS:
             if because := generator_fitness.why_not(attempt, part):
@@ -171,8 +175,8 @@ class Prover:
         return attempt
 
     def _kept(self) -> StoredSelftest | None:
-        kept = self._campaign.head().get("selftest")
-        return StoredSelftest.of(kept) if kept else None
+        kept = self._campaign.head().selftest
+        return StoredSelftest.of(kept.as_json()) if kept else None
 
 
 def prove(
@@ -189,18 +193,21 @@ def prove(
 
     A load that dies or says nothing fails the checks that it owes.
     """
-    figures: dict[str, dict[str, Any]] = {}
+    figures: dict[str, dict[str, object]] = {}
     failures: dict[str, str] = {}
     started_s = time.monotonic()
     with backend.open(SelftestContext(campaign, split, spin, skip)) as opened:
         try:
-            while (event := opened.next_event(SILENCE_S)) is not None:
-                if event["event"] == "figures":
-                    figures[event["id"]] = event["figures"]
-                elif event["event"] == "failed":
-                    failures[event["id"]] = event["text"]
+            while (line := opened.next_event(SILENCE_S)) is not None:
+                match selftest_events.parse(line):
+                    case SceneFigures(id=scene, figures=found):
+                        figures[scene] = found
+                    case SceneFailed(id=scene, text=text):
+                        failures[scene] = text
         except LoadSilent as silence:
             failures = _all(silence)
+        except EventError as error:
+            failures = _all(C10kError(str(error)))
         log = opened.load_log()
     if not figures and not failures:
         failures = _all(C10kError(f"the load process ended before its time: {log}"))

@@ -54,8 +54,8 @@ def added(text: str | None, *, resumes: bool) -> int:
 def write_plan(campaign: Campaign, request: Request) -> None:
     """Put the plan of a request with more blocks into `campaign.json`."""
     head = campaign.head()
-    if len(request.trials) > len(head["plan"]):
-        campaign.write_head({**head, "plan": [trial.as_json() for trial in request.trials]})
+    if len(request.trials) > len(head.plan):
+        campaign.write_head(head.changed(plan=[trial.planned() for trial in request.trials]))
 
 
 def tell(campaign: Campaign, request: Request, progress: Progress, block: int) -> None:
@@ -121,7 +121,7 @@ def _analysis(campaign: Campaign) -> Analysis:
     from harness.analysis import analyse  # takes a while to import, and few campaigns come here
 
     return analyse(
-        StoredHead.of(campaign.head()),
+        StoredHead.of(campaign.head().as_json()),
         [StoredCell.of(line) for line in campaign.cells()],
         [StoredOutcome.of(line) for line in campaign.outcomes()],
     )

@@ -250,7 +250,7 @@ def run(request: Request, backend: Backend, progress: Progress, resume: str | No
         with shielded():
             drawn = _finish(campaign, progress)
         unproven = (
-            bool(proof_coverage.why_none(StoredHead.of(campaign.head()), "ranking"))
+            bool(proof_coverage.why_none(StoredHead.of(campaign.head().as_json()), "ranking"))
             or drawn.unproven
         )
         return Exit.GATE_FAILED if code is Exit.OK and (drawn.ranked_void or unproven) else code
@@ -329,9 +329,9 @@ def dry_run(request: Request) -> dict[str, Any]:
         "blocks_max": request.profile.blocks_max,
         "budget_s": request.budget_s,
         "cpus": {"server": request.split.server, "load": request.split.load},
-        "waves": request.waves.as_json() if request.waves else None,
+        "waves": request.waves.kept().as_json() if request.waves else None,
         "estimate_s": round(estimate_s(request), 1),
-        "trials": [trial.as_json() for trial in trials],
+        "trials": [trial.planned().as_json() for trial in trials],
     }
 
 

@@ -62,8 +62,8 @@ class Watching(Layer):
         self._told = other_programs.listed(used)
 
     def _kept(self) -> Used | None:
-        kept = self._campaign.head().get("others")
-        return Used.of(StoredOthers.of(kept)) if kept else None
+        kept = self._campaign.head().others
+        return Used.of(StoredOthers.of(kept.as_json())) if kept else None
 
     def _cells(self) -> list[StoredCell]:
         return [StoredCell.of(line) for line in self._campaign.cells()]

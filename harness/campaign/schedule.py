@@ -300,7 +300,7 @@ class Rounds:
         """Keep them in `campaign.json` as well, where people look for what a campaign was."""
         found = self._capacities()
         noted = {name: [asdict(one) for one in known] for name, known in found.items()}
-        self._campaign.write_head({**self._campaign.head(), "capacities": noted})
+        self._campaign.write_head(self._campaign.head().changed(capacities=noted))
 
 
 def _identity(trial: trial_plan.Trial) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 from harness.conformance.definition import Check
 from harness.conformance.observed_server import Target, until
 from harness.conformance.scene import Cancelled, Facts, Left, Scene
-from harness.conformance.suite_results import CheckResult, Failed, Skipped, Status
+from harness.conformance.suite_results import CheckResult, Failed, Skipped
+from harness.contract.suite_events import Expected, Status
 
 CANCEL_S = 2.0
 ENDING_S = 0.2
@@ -173,18 +174,22 @@ class Schedule:
     def _take(self, run: Run) -> None:
         if run.left is not None:
             self._facts.tell(
-                "expect",
-                id=run.check.id,
-                name=run.check.name,
-                group=run.check.group,
-                explanation=run.check.explanation,
-                what=run.left.what,
-                **run.left.members,
+                Expected(
+                    id=run.check.id,
+                    name=run.check.name,
+                    group=run.check.group,
+                    explanation=run.check.explanation,
+                    what=run.left.what,
+                    server=run.left.server,
+                    env=run.left.env,
+                    counters=run.left.counters,
+                    at_signal=run.left.at_signal,
+                )
             )
             return
         assert run.result is not None  # noqa: S101 (it finished)
         self.results.append(run.result)
-        self._facts.tell("check", **run.result.as_json())
+        self._facts.tell(run.result.as_event())
         if run.result.status == "fail" and run.check.extra is None:
             self._begin_again()
 

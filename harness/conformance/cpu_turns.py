@@ -12,6 +12,7 @@ from typing import Protocol
 
 from harness.contract.events import Events
 from harness.contract.requests import Requests
+from harness.contract.suite_events import TurnAsked, TurnOver
 
 
 class Turns(Protocol):
@@ -43,8 +44,8 @@ class Shared:
 
     def begin(self, *, crowds: bool) -> None:
         """Ask the harness, and wait for its reply."""
-        self._requests.ask("turn", crowds=crowds)
+        self._requests.ask_for(TurnAsked(crowds=crowds))
 
     def over(self, *, left: bool) -> None:
         """Report to the harness that the check is over."""
-        self._events.emit("over", left=left)
+        self._events.tell(TurnOver(left=left))

@@ -12,7 +12,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from harness.conformance import peers
 from harness.conformance.cpu_turns import Alone, Turns
@@ -21,6 +20,7 @@ from harness.conformance.observed_server import Target, until
 from harness.conformance.peers import Peer
 from harness.conformance.suite_results import Failed, NotServed
 from harness.contract.address import Address
+from harness.contract.suite_events import Judged, StartServer, SuiteEvent
 from harness.contract.suite_spec import SuiteSpec
 from harness.host import sockets
 
@@ -38,13 +38,27 @@ class Cancelled(BaseException):
     """The check must end at once: its time is over, or the suite replaced the server."""
 
 
+Tell = Callable[[SuiteEvent], None]
+
+
 class Left(Exception):
     """Only the harness, which started the server, sees the rest: suite_results.py judges `what`."""
 
-    def __init__(self, what: str, **members: Any) -> None:
+    def __init__(
+        self,
+        what: Judged,
+        *,
+        server: str,
+        env: dict[str, str] | None = None,
+        counters: dict[str, int] | None = None,
+        at_signal: dict[str, int] | None = None,
+    ) -> None:
         super().__init__(what)
         self.what = what
-        self.members = members
+        self.server = server
+        self.env = env or {}
+        self.counters = counters or {}
+        self.at_signal = at_signal or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +74,7 @@ class Facts:
     spec: SuiteSpec
     ready_s: float
     capacity: int
-    tell: Callable[..., None]
+    tell: Tell
     turns: Turns = ALONE
 
 
@@ -128,7 +142,7 @@ class Scene:
 
     def begin(self, extra: Extra) -> None:
         """Ask the harness for a server that must refuse to serve."""
-        self.facts.tell("start", name=extra.name, env=extra.environment, refuses=True)
+        self.facts.tell(StartServer(name=extra.name, env=extra.environment, refuses=True))
 
     def another(self, extra: Extra) -> Target:
         """Return the additional server of the check, once it answers. Raises Failed."""

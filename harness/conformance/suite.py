@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -21,9 +20,10 @@ from harness.conformance.check_order import Schedule
 from harness.conformance.cpu_turns import Turns
 from harness.conformance.definition import Check
 from harness.conformance.observed_server import Target, until
-from harness.conformance.scene import Facts, answers
+from harness.conformance.scene import Facts, Tell, answers
 from harness.conformance.suite_results import score
 from harness.contract.address import Address, parse
+from harness.contract.suite_events import RestartServer, StartServer, SuiteDone, SuiteReady
 from harness.contract.suite_spec import SpecError, SuiteSpec
 from harness.host import sockets
 
@@ -68,22 +68,22 @@ def wanted(spec: SuiteSpec) -> list[Check]:
     return sorted(checks, key=lambda check: (not check.crowds, -check.idle_s))
 
 
-def run(spec: SuiteSpec, tell: Callable[..., None], turns: Turns) -> None:
+def run(spec: SuiteSpec, tell: Tell, turns: Turns) -> None:
     """Run the checks and report what they saw. Raises SpecError, then NotReady."""
     checks = wanted(spec)
     server, ready_s = _await_server(spec, spec.where())
-    tell("ready", ready_s=round(ready_s, 3), server=asdict(server.found))
+    tell(SuiteReady(ready_s=round(ready_s, 3), server=asdict(server.found)))
     makers = dict.fromkeys(check.extra for check in checks if check.extra)
     for make in makers:
         extra = make(spec)
         if extra is not None:
-            tell("start", name=extra.name, env=extra.environment, refuses=False)
+            tell(StartServer(name=extra.name, env=extra.environment, refuses=False))
 
     def replace(old: Target) -> Target:
         old.kill()
         address = _bindable(spec, old.address)
         moved = {} if address == spec.where() else {"LISTEN": f"tcp://0.0.0.0:{address.port}"}
-        tell("restart", env=moved)
+        tell(RestartServer(env=moved))
         return _await_server(spec, address)[0]
 
     facts = Facts(spec, ready_s, _capacity(spec, server), tell, turns)
@@ -91,10 +91,11 @@ def run(spec: SuiteSpec, tell: Callable[..., None], turns: Turns) -> None:
     schedule.run(checks)
     found = score(schedule.results)
     tell(
-        "done",
-        passed=found.passed,
-        failed=found.applicable - found.passed,
-        skipped=len(schedule.results) - found.applicable,
+        SuiteDone(
+            passed=found.passed,
+            failed=found.applicable - found.passed,
+            skipped=len(schedule.results) - found.applicable,
+        )
     )
 
 

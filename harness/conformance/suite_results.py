@@ -7,15 +7,12 @@ server, sees its exit code, and what and how much it printed. `conclude` adds th
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
 
 from harness.contract import server_counters as printed
+from harness.contract.suite_events import CheckEnded, Expected, Judged, Status, SuiteEvent
 from harness.host.bounded_output import NO_OUTPUT, Amount
-
-# undecided: it failed for lack of time, while other processes used the server's CPUs.
-Status = Literal["pass", "fail", "skip", "undecided"]
 
 MAIN = "main"
 # A server that must refuse to serve has this long to exit; after that it counts as serving.
@@ -86,14 +83,14 @@ class CheckResult:
     duration_s: float
     timed_s: float = 0.0
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the members of a `check` event."""
-        return asdict(self)
+    def as_event(self) -> CheckEnded:
+        """Return it as the event of the suite."""
+        return CheckEnded(**asdict(self))
 
     @classmethod
-    def from_event(cls, event: Mapping[str, Any]) -> CheckResult:
-        """Read the result from a `check` event."""
-        return cls(**{name: event[name] for name in cls.__slots__})
+    def from_event(cls, event: CheckEnded) -> CheckResult:
+        """Read the result from its event."""
+        return cls(**event.model_dump(exclude={"event"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,29 +145,27 @@ def score(results: Iterable[CheckResult]) -> Score:
     return Score(statuses.count("pass"), len(statuses) - statuses.count("skip"))
 
 
-def conclude(
-    events: Sequence[Mapping[str, Any]], ends: Mapping[str, End]
-) -> tuple[CheckResult, ...]:
+def conclude(events: Sequence[SuiteEvent], ends: Mapping[str, End]) -> tuple[CheckResult, ...]:
     """Return the results of the whole suite.
 
     Args:
         events: all events of the suite.
         ends: for each server by its name (`MAIN`: the one started at hello) how it ended.
     """
-    told = [CheckResult.from_event(event) for event in events if event["event"] == "check"]
-    expected = [event for event in events if event["event"] == "expect"]
+    told = [CheckResult.from_event(event) for event in events if isinstance(event, CheckEnded)]
+    expected = [event for event in events if isinstance(event, Expected)]
     return (*told, *(_judge(event, ends) for event in expected))
 
 
-def _judge(event: Mapping[str, Any], ends: Mapping[str, End]) -> CheckResult:
-    judges = {
+def _judge(event: Expected, ends: Mapping[str, End]) -> CheckResult:
+    judges: dict[Judged, Callable[[Expected, Mapping[str, End]], tuple[bool, str]]] = {
         "refusal": _refuses,
         "clean-exit": _exits_cleanly,
         "counters": _counts,
         "quiet": _is_quiet,
     }
-    failure, text = judges[event["what"]](event, ends)
-    end = ends.get(event.get("server", MAIN))
+    failure, text = judges[event.what](event, ends)
+    end = ends.get(event.server)
     if failure and end is not None and end.exit_code is None and end.disturbed:
         return undecided(_result(event, True, text), end.disturbed)
     return _result(event, failure, text)
@@ -182,25 +177,25 @@ def undecided(result: CheckResult, disturbed: str) -> CheckResult:
     return replace(result, status="undecided", text=text, explanation="")
 
 
-def _result(event: Mapping[str, Any], failure: bool, text: str) -> CheckResult:
+def _result(event: Expected, failure: bool, text: str) -> CheckResult:
     return CheckResult(
-        id=event["id"],
-        name=event["name"],
-        group=event["group"],
+        id=event.id,
+        name=event.name,
+        group=event.group,
         status="fail" if failure else "pass",
         text=text,
-        explanation=event["explanation"] if failure else "",
+        explanation=event.explanation if failure else "",
         duration_s=0.0,
     )
 
 
-def _refuses(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
+def _refuses(event: Expected, ends: Mapping[str, End]) -> tuple[bool, str]:
     """Judge a server that cannot serve: it must print why, and not exit with 0.
 
     Returns whether it failed, and the text. So do the other judges.
     """
-    end = ends.get(event["server"])
-    setting = ", ".join(f"{name}={value}" for name, value in event["env"].items())
+    end = ends.get(event.server)
+    setting = ", ".join(f"{name}={value}" for name, value in event.env.items())
     case = f"started with {setting}"
     if end is None:
         return True, f"{case}: it was never started"
@@ -213,9 +208,9 @@ def _refuses(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, s
     return False, f"{case}: exit status {end.exit_code}, {end.log.strip().splitlines()[-1]}"
 
 
-def _exits_cleanly(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
+def _exits_cleanly(event: Expected, ends: Mapping[str, End]) -> tuple[bool, str]:
     """Judge a server that SIGTERM ended: it must exit with 0."""
-    end = ends.get(event["server"])
+    end = ends.get(event.server)
     if end is None or end.exit_code is None:
         return True, "it did not end after SIGTERM and was killed"
     if end.exit_code != 0:
@@ -224,9 +219,9 @@ def _exits_cleanly(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[b
     return False, "exit status 0 after SIGTERM"
 
 
-def _is_quiet(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
+def _is_quiet(event: Expected, ends: Mapping[str, End]) -> tuple[bool, str]:
     """Judge a server's log: it must not write more than an operator reads."""
-    end = ends.get(event["server"])
+    end = ends.get(event.server)
     wrote = end.wrote if end else NO_OUTPUT
     text = f"{wrote.size_bytes:,} bytes in {wrote.lines:,} lines on standard error"
     if wrote.size_bytes > QUIET_BYTES_MAX or wrote.lines > QUIET_LINES_MAX:
@@ -235,19 +230,19 @@ def _is_quiet(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, 
     return False, text
 
 
-def _counts(event: Mapping[str, Any], ends: Mapping[str, End]) -> tuple[bool, str]:
+def _counts(event: Expected, ends: Mapping[str, End]) -> tuple[bool, str]:
     """Judge the counters that a server printed: they must equal those of its clients."""
-    end = ends.get(event["server"])
+    end = ends.get(event.server)
     counters = printed.last(end.log) if end else None
     if counters is None:
         return True, "it printed no line of counters at its exit"
     wrong = [
-        f"{name}: it counted {counters.get(name)}, its clients {event['counters'][name]:,}"
+        f"{name}: it counted {counters.get(name)}, its clients {event.counters[name]:,}"
         for name in COUNTERS_COMPARED
-        if counters.get(name) != event["counters"][name]
+        if counters.get(name) != event.counters[name]
     ]
     wrong += [f"{name}: missing" for name in ("waits", "events") if name not in counters]
-    wrong += _answered_wrongly(event["at_signal"], counters, end.log if end else "")
+    wrong += _answered_wrongly(event.at_signal, counters, end.log if end else "")
     if wrong:
         return True, "; ".join(wrong)
     return False, ", ".join(f"{name} {counters[name]:,}" for name in COUNTERS_COMPARED)

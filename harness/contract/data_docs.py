@@ -1,4 +1,4 @@
-"""`docs/data.md`: the keys of a campaign's lines, written by `python -m harness.contract`.
+"""`docs/data.md`: the keys of a campaign's files, written by `python -m harness.contract`.
 
 Pure: made from the models, which hold each key's type and meaning; its unit is in its name.
 """
@@ -12,23 +12,25 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.campaign_lines import OutcomeRecord, XrayRecord
 from harness.contract.cell_record import CellRecord
 
 HEAD = """# Data of a campaign
 
-`reports/CAMPAIGN/` has three files of lines, each an object of JSON: `trials.jsonl` has one line
-per measured cell ([CellRecord](#cellrecord)), `outcomes.jsonl` one per server process
-([OutcomeRecord](#outcomerecord)), and `xray.jsonl` one per cell whose system calls were counted
-([XrayRecord](#xrayrecord)). What was not observed is `null`. A campaign of an earlier version may
-lack keys: read a missing one as `null`. The unit is the end of a name. `*_ns` and `*_us` are
-nanoseconds and microseconds, `*_s` is seconds, and `*_per_s` is a rate in 1/s.
+`reports/CAMPAIGN/` has `campaign.json` ([CampaignHead](#campaignhead)) and three files of lines,
+each an object of JSON: `trials.jsonl` has one line per measured cell ([CellRecord](#cellrecord)),
+`outcomes.jsonl` one per server process ([OutcomeRecord](#outcomerecord)), and `xray.jsonl` one per
+cell whose system calls were counted ([XrayRecord](#xrayrecord)). What was not observed is `null`.
+A campaign of an earlier version may lack keys: read a missing one as `null`. The unit is the end of
+a name. `*_ns` and `*_us` are nanoseconds and microseconds, `*_s` is seconds, and `*_per_s` is a
+rate in 1/s.
 
 `c10k report CAMPAIGN --format csv` prints one line per cell with the figures of all its trials.
 This page is made from the models in `harness/contract/` by
 `python -m harness.contract > docs/data.md`.
 """
-SIMPLE = {int: "integer", float: "number", str: "text", bool: "true or false"}
+SIMPLE = {int: "integer", float: "number", str: "text", bool: "true or false", object: "anything"}
 UNITS = {
     "_per_s": "1/s",
     "_per_echo": "µs",
@@ -42,7 +44,7 @@ UNITS = {
 
 def page() -> str:
     """The whole page, as `docs/data.md` holds it."""
-    todo: list[type[BaseModel]] = [CellRecord, OutcomeRecord, XrayRecord]
+    todo: list[type[BaseModel]] = [CampaignHead, CellRecord, OutcomeRecord, XrayRecord]
     parts = [HEAD]
     seen = set(todo)
     while todo:
@@ -94,6 +96,8 @@ def _type(annotation: Any) -> str:
         if inner[-1] is Ellipsis:
             return f"list of {_type(inner[0])}"
         return f"[{', '.join(_type(one) for one in inner)}]"
+    if origin is list:
+        return f"list of {_type(inner[0])}"
     if origin is dict:
         return f"{{text: {_type(inner[1])}}}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from harness.contract.campaign_head import PlannedCell, PlannedSteps, PlannedTrial
 from harness.contract.trial_spec import Cell, Closing, Step
 from harness.plan.capacity import Capacity
 from harness.plan.profiles.profile import CLOSING_DEFAULT, Profile, ScenarioUse
@@ -71,11 +72,23 @@ class Trial:
             return position
         return self.numbers[position] if position < len(self.numbers) else self.numbers[-1] + 1
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the trial as plain values, for the store."""
-        plain = asdict(self)
-        del plain["numbers"]
-        return plain
+    def planned(self) -> PlannedTrial:
+        """Return the trial for the plan in `campaign.json`."""
+        steps = [
+            PlannedSteps(
+                connections=step.connections,
+                cells=[PlannedCell(**asdict(cell)) for cell in step.cells],
+            )
+            for step in self.steps
+        ]
+        return PlannedTrial(
+            id=self.id,
+            block=self.block,
+            variant=self.variant,
+            seed=self.seed,
+            steps=steps,
+            wave=self.wave,
+        )
 
 
 def make(
@@ -127,7 +140,7 @@ def _drawn(
 
 
 def blocks_of(trials: Iterable[Mapping[str, Any]]) -> int:
-    """Count the blocks in the plan of a `campaign.json`."""
+    """Count the blocks in the plan of a `campaign.json` that is a document."""
     return max((int(trial.get("block") or 0) for trial in trials), default=0)
 
 

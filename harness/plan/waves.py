@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+
+from harness.contract.campaign_head import KeptWaves
 
 ANCHOR = "epoll-lt"
 # The anchor and one more: a comparison needs two servers.
@@ -129,22 +130,23 @@ class Waves:
         )
         return Waves(anchor, members, self.because)
 
-    def as_json(self) -> dict[str, Any]:
+    def kept(self) -> KeptWaves:
         """Return it for `campaign.json`."""
-        return {
-            "anchor": self.anchor,
-            "members": [list(names) for names in self.members],
-            "because": list(self.because),
-        }
+        members = [list(names) for names in self.members]
+        return KeptWaves(anchor=self.anchor, members=members, because=list(self.because))
 
     @classmethod
-    def of_campaign(cls, campaign: Mapping[str, Any]) -> Waves | None:
+    def of_campaign(cls, document: Mapping[str, object]) -> Waves | None:
+        """Read the waves of a `campaign.json` as a document; None if all servers ran together."""
+        told = document.get("waves")
+        return cls.of_kept(KeptWaves.model_validate(told) if told else None)
+
+    @classmethod
+    def of_kept(cls, kept: KeptWaves | None) -> Waves | None:
         """Read the waves of a `campaign.json`; None if all servers ran together."""
-        told = campaign.get("waves")
-        if not told:
+        if kept is None:
             return None
-        members = tuple(tuple(map(str, names)) for names in told["members"])
-        return cls(str(told["anchor"]), members, tuple(map(str, told.get("because") or ())))
+        return cls(kept.anchor, tuple(map(tuple, kept.members)), tuple(kept.because or ()))
 
 
 def decide(servers: Sequence[Server], room: Amount, per_wave: int | None = None) -> Waves | None:

@@ -63,7 +63,7 @@ def model_of(campaign: Campaign) -> Model:
     """Compute the model of a campaign's report."""
     from harness.report import model
 
-    head = {**campaign.head(), "xray": campaign.xrays()}
+    head = {**campaign.head().as_json(), "xray": campaign.xrays()}
     return model.build(head, campaign.cells(), campaign.outcomes())
 
 
@@ -78,7 +78,9 @@ def report_as(kind: str, campaign: Campaign) -> str:
     built = model_of(campaign)
     if kind == "trials-csv":
         lines = campaign.cells(), campaign.outcomes()
-        return trial_csv.render(campaign.head(), *lines, with_latency=not built.no_latency)
+        return trial_csv.render(
+            campaign.head().as_json(), *lines, with_latency=not built.no_latency
+        )
     if kind == "json":
         return as_json(report_formats.document(built)) + "\n"
     layout = {"md": report_formats.markdown, "csv": html.cells_csv}
@@ -94,7 +96,7 @@ def compare(before: Campaign, after: Campaign, *, force: bool) -> Compared:
     from harness.analysis import two_campaigns
     from harness.report import campaign_comparison as comparison
 
-    heads = before.head(), after.head()
+    heads = before.head().as_json(), after.head().as_json()
     unlike = comparison.differences(two_campaigns.unlike(*map(StoredHead.of, heads)))
     if unlike and not force:
         told = "; ".join(f"{one.name} is {one.before}, then {one.after}" for one in unlike)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from harness.contract.campaign_head import CampaignHead
 from harness.report import history
 from harness.report.model import Model
 from harness.report.page.html import SUMMARY_ID, environment, summary
@@ -101,7 +102,7 @@ def _without_report(directory: Path) -> Entry:
         campaign = stored_shapes.parse((directory / "campaign.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         campaign = {}
-    if stored_shapes.problem(campaign, stored_shapes.Head) is not None:
+    if stored_shapes.problem(campaign, CampaignHead) is not None:
         campaign = {}
     known = {
         "campaign": directory.name,

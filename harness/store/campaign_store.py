@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from harness.contract import printable, text_files
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import HostNotFit, UsageError
 from harness.host.ownership import hand_over
 from harness.store import stored_shapes
@@ -62,7 +63,7 @@ class Campaign:
         self.name = directory.name
 
     @classmethod
-    def create(cls, reports: Path, name: str, head: Record) -> Campaign:
+    def create(cls, reports: Path, name: str, head: CampaignHead) -> Campaign:
         """Make the directory and write `campaign.json`.
 
         Raises:
@@ -83,7 +84,7 @@ class Campaign:
         hand_over(campaign.directory)
         path = campaign.directory / CAMPAIGN_FILE
         try:
-            replace(path, _as_text({"schema": SCHEMA, "campaign": name, **head}))
+            replace(path, _as_text(head.changed(schema=SCHEMA, campaign=head.campaign or name)))
         except OSError as error:
             with suppress(OSError):
                 campaign.directory.rmdir()
@@ -109,7 +110,7 @@ class Campaign:
             return latest_first(known)[0]
         raise UsageError(f"no campaign `{name}` in {reports}", hint=_known_hint(reports, name))
 
-    def head(self) -> Record:
+    def head(self) -> CampaignHead:
         """Read `campaign.json`.
 
         Raises:
@@ -130,12 +131,12 @@ class Campaign:
             raise UsageError(
                 f"{path}: schema {head.get('schema')!r}, but this c10k reads schema {SCHEMA}"
             )
-        if (problem := stored_shapes.problem(head, stored_shapes.Head)) is not None:
-            raise UsageError(f"{path}: is damaged: {problem}")
-        shown: Record = printable.plain_document(head)
-        return shown
+        try:
+            return CampaignHead.of(printable.plain_document(head))
+        except ValidationError as error:
+            raise UsageError(f"{path}: is damaged: {stored_shapes.fault(error)}") from None
 
-    def write_head(self, head: Record) -> None:
+    def write_head(self, head: CampaignHead) -> None:
         """Replace `campaign.json` as a whole."""
         self.write(CAMPAIGN_FILE, _as_text(head))
 
@@ -195,8 +196,8 @@ class Campaign:
             ) from error
 
 
-def _as_text(head: Record) -> str:
-    return json.dumps(head, indent=2, ensure_ascii=False) + "\n"
+def _as_text(head: CampaignHead) -> str:
+    return json.dumps(head.as_json(), indent=2, ensure_ascii=False) + "\n"
 
 
 def campaigns(reports: Path) -> list[Campaign]:

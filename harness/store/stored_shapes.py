@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from harness.contract.campaign_head import PlannedTrial
+
 Table = dict[str, Any]
 Numbers = dict[str, float | None]
 # A gate's code and its text.
@@ -20,92 +22,12 @@ Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 # A seed has 64 bits, a time in nanoseconds fewer.
 DIGITS_MAX = 21
 SHOWN_LETTERS = 40
-BLOCKS_MAX = 10_000
 # Number of Locust workers besides one master.
 WORKERS_MAX = 64
 
 
 class _Shape(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
-
-
-class _Step(_Shape):
-    cells: list[Table]
-
-
-class _Planned(_Shape):
-    id: str
-    block: int = Field(ge=0, le=BLOCKS_MAX)
-    variant: str
-    steps: list[_Step]
-
-
-class _Check(_Shape):
-    id: str
-    text: str
-
-
-class _Conformance(_Shape):
-    failures: list[_Check] = []
-    undecided: list[_Check] = []
-
-
-class _Variant(_Shape):
-    name: str
-    title: str = ""
-    same_as: str | None = None
-    limits: Table | None = None
-    conformance: _Conformance | None = None
-
-
-class _Others(_Shape):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    view: str
-    span_s: float
-    cpu_s: dict[str, float] = {}
-    server_share: float | None = None
-
-
-class _Finding(_Shape):
-    level: str
-
-
-class _Doctor(_Shape):
-    findings: list[_Finding] = []
-
-
-class _Selftest(_Shape):
-    passed: bool = False
-    after_block: int | None = None
-    duration_s: float | None = None
-    checks: list[Table] = []
-    figures: Table | None = None
-    earlier: list[_Selftest] = []
-
-
-class _Waves(_Shape):
-    anchor: str
-    members: list[Annotated[list[str], Field(min_length=1)]] = Field(min_length=1)
-    because: list[str] | None = None
-
-
-class Head(_Shape):
-    """`campaign.json`."""
-
-    campaign: str = ""
-    state: str = ""
-    profile: Table = {}
-    argv: list[str] = []
-    environment: Table = {}
-    variants: list[_Variant] = []
-    plan: list[_Planned] = []
-    xray_plan: list[_Planned] = []
-    capacities: dict[str, list[Table]] | None = None
-    doctor: _Doctor | None = None
-    others: _Others | None = None
-    selftest: _Selftest | None = None
-    waves: _Waves | None = None
 
 
 class _Measured(_Shape):
@@ -125,7 +47,7 @@ class Resumable(_Shape):
     budget_s: float | None = None
     environment: Table
     variants: list[_Measured] = Field(min_length=1)
-    plan: list[_Planned] = Field(min_length=1)
+    plan: list[PlannedTrial] = Field(min_length=1)
 
 
 class _Ramp(_Shape):
@@ -259,10 +181,15 @@ def problem(document: object, shape: type[BaseModel]) -> str | None:
     try:
         shape.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the document"
-        return f"`{key}`: {first['msg']}"
+        return fault(error)
     return None
+
+
+def fault(error: ValidationError) -> str:
+    """Describe the first fault: its key, and what was expected."""
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"])) or "the document"
+    return f"`{key}`: {first['msg']}"
 
 
 def _refused(text: str) -> NoReturn:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import synthetic
+from lines import analyse
 
 from harness.analysis import analyse, claims
 from harness.analysis.results import Analysis

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +14,6 @@ from harness.campaign import campaign_run as campaigns
 from harness.campaign import growth, launch, resuming
 from harness.campaign.campaign_run import Request
 from harness.contract.errors import UsageError
-from harness.plan import trial_plan
 from harness.plan.profiles import profile as profiles
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +66,10 @@ class Bench:
 
     def measure(self, spread: float) -> None:
         """Store what the plan has and the store has not; `spread` in turns, of the first server."""
-        head, ended = self.campaign.head(), {one["trial"] for one in self.campaign.outcomes()}
+        head, ended = (
+            self.campaign.head().as_json(),
+            {one["trial"] for one in self.campaign.outcomes()},
+        )
         for line in synthetic.records(head):
             if line["trial"] in ended:
                 continue
@@ -111,13 +112,13 @@ def test_a_settled_campaign_stops_at_its_first_look(bench: Bench) -> None:
     bench.tell(bench.request, 4)
 
     assert growth.longer(bench.campaign, bench.request) is None
-    assert trial_plan.blocks_of(bench.campaign.head()["plan"]) == 4
+    assert bench.campaign.head().blocks == 4
     assert bench.display.said == ["look 1 after 4 blocks: settled"]
 
 
 def test_another_goes_on_by_four_blocks_up_to_its_bound(bench: Bench) -> None:
     bench.measure(spread=0.6)
-    first = bench.campaign.head()["plan"]
+    first = bench.campaign.head().plan
     bench.tell(bench.request, 3)
     bench.tell(bench.request, 4)
 
@@ -125,10 +126,10 @@ def test_another_goes_on_by_four_blocks_up_to_its_bound(bench: Bench) -> None:
 
     assert second is not None
     assert second.blocks_planned == 8
-    longer = bench.campaign.head()["plan"]
+    longer = bench.campaign.head().plan
     assert longer[: len(first)] == first
-    assert longer == json.loads(json.dumps([trial.as_json() for trial in second.trials]))
-    assert {trial["block"] for trial in longer} == set(range(1, 9))
+    assert longer == [trial.planned() for trial in second.trials]
+    assert {trial.block for trial in longer} == set(range(1, 9))
     assert growth.longer(bench.campaign, second) is None  # its blocks are still to be measured
     bench.measure(spread=0.6)
     bench.tell(second, 8)
@@ -153,7 +154,7 @@ def test_blocks_that_do_not_measure_the_headline_are_not_added(tmp_path: Path) -
     bench.measure(spread=0.6)
 
     assert growth.longer(bench.campaign, bench.request) is None
-    assert trial_plan.blocks_of(bench.campaign.head()["plan"]) == 4
+    assert bench.campaign.head().blocks == 4
     with pytest.raises(UsageError, match="do not measure the headline"):
         bench.resumed(added=4)
 
@@ -167,7 +168,7 @@ def test_a_campaign_without_a_bound_has_the_blocks_of_its_profile(tmp_path: Path
 
 def test_blocks_are_added_on_request_and_a_later_resume_goes_on_with_them(bench: Bench) -> None:
     bench.measure(spread=0.6)
-    before, plan_before = bench.stored, bench.campaign.head()["plan"]
+    before, plan_before = bench.stored, bench.campaign.head().plan
     more = bench.resumed(added=4)
 
     resuming.require_same(bench.campaign, more, bench.backend)
@@ -175,7 +176,7 @@ def test_blocks_are_added_on_request_and_a_later_resume_goes_on_with_them(bench:
 
     assert more.blocks_planned == 8
     assert bench.stored == before
-    assert bench.campaign.head()["plan"][: len(plan_before)] == plan_before
+    assert bench.campaign.head().plan[: len(plan_before)] == plan_before
     again = bench.resumed()
     assert again.blocks_planned == 8
     assert again.trials == more.trials

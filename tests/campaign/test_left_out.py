@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from harness.campaign.schedule import Rounds
+from harness.contract.campaign_head import CampaignHead
 from harness.plan import trial_plan
 from harness.plan.profiles import profile as profiles
 from harness.store.campaign_store import Campaign
@@ -45,7 +46,7 @@ class Store:
         path.write_text(PROFILE)
         profile = profiles.load(str(path))
         self.trials = trial_plan.make(profile, ["poll"], 1)
-        self.campaign = Campaign.create(directory, "one", {})
+        self.campaign = Campaign.create(directory, "one", CampaignHead.of({}))
         request = SimpleNamespace(profile=profile, trials=self.trials, budget_s=None)
         nothing = cast("Any", None)
         self.rounds = Rounds(self.campaign, cast("Any", request), nothing, nothing)

@@ -10,6 +10,7 @@ import synthetic
 
 from harness.campaign.live_report import REDRAW_INTERVAL_S, Redrawing
 from harness.campaign.progress import Plain, Progress
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import Interrupted
 from harness.store.campaign_store import Campaign
 
@@ -116,7 +117,7 @@ def test_a_signal_while_drawing_still_ends_the_campaign(drawer: Drawer) -> None:
 
 def test_the_report_of_a_running_campaign_says_so(tmp_path: Path) -> None:
     head = synthetic.campaign(state="running")
-    campaign = Campaign.create(tmp_path, head["campaign"], head)
+    campaign = Campaign.create(tmp_path, head["campaign"], CampaignHead.of(head))
     for line in synthetic.records(head)[:9]:
         campaign.append_cell(line)
     campaign.append_outcome(synthetic.outcomes(head)[0])

@@ -16,6 +16,7 @@ from lines import cells
 
 from harness.campaign import other_programs_read
 from harness.campaign.other_programs_watch import Watching
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.stored_campaign import StoredOthers
 from harness.gates import other_programs
 from harness.gates.other_programs import Key, Program, Snapshot, Used, between, listed, sentence
@@ -155,7 +156,7 @@ def test_a_campaign_keeps_what_ran_beside_its_trials_and_says_it(tmp_path: Path)
             at(110, a=Program("chrome", 92 * S)),
         ]
     )
-    shown, campaign = Shown(), Campaign.create(tmp_path, "one", {})
+    shown, campaign = Shown(), Campaign.create(tmp_path, "one", CampaignHead())
     with Watching(shown, campaign, take=lambda: next(looks)) as watching:
         for _ in range(2):
             watching.event("trial", index=1)
@@ -168,7 +169,7 @@ def test_a_campaign_keeps_what_ran_beside_its_trials_and_says_it(tmp_path: Path)
         *(None, None, None, None),
         *("chrome 40 % of a CPU", "chrome 40 % of a CPU", None, None),
     ]
-    assert campaign.head()["others"]["cpu_s"] == {"chrome": 6.0}
+    assert campaign.head().as_json()["others"]["cpu_s"] == {"chrome": 6.0}
     assert shown.said == ["Other programs: chrome used 30 % of a CPU"]
 
 

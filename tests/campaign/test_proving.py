@@ -9,6 +9,7 @@ import pytest
 
 from harness.campaign import generator_proof
 from harness.campaign.generator_proof import ATTEMPTS_MAX, Prover
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import Unproven
 from harness.contract.selftest_figures import SelftestFigures
 from harness.contract.stored_campaign import Part, StoredSelftest
@@ -39,7 +40,9 @@ class Bench:
         plan: list[dict[str, Any]] = [
             {"id": str(block), "block": block, "variant": "poll", "steps": []} for block in (1, 2)
         ]
-        self.campaign = Campaign.create(reports, "mine", {"state": "running", "plan": plan})
+        self.campaign = Campaign.create(
+            reports, "mine", CampaignHead.of({"state": "running", "plan": plan})
+        )
         self.failing: tuple[Part, ...] = ()
         self.display = Sayings()
         monkeypatch.setattr(generator_proof, "prove", self._prove)
@@ -54,7 +57,7 @@ class Bench:
     @property
     def places(self) -> list[int]:
         """The blocks after which the self-test ran."""
-        kept = StoredSelftest.of(self.campaign.head()["selftest"])
+        kept = StoredSelftest.of(self.campaign.head().as_json()["selftest"])
         places = [one.after_block for one in generator_fitness.attempts(kept)]
         return [place for place in places if place is not None]
 

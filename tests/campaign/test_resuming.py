@@ -61,8 +61,8 @@ def built(campaign: Campaign, request: Request, backend: ProcessBackend) -> None
     """Build the server, as a campaign does before its first trial."""
     prepared = {one.name: backend.prepare(one, 60) for one in request.variants}
     head = campaign.head()
-    server_entries.prepare(head["variants"], request, prepared)
-    campaign.write_head(head)
+    entries = server_entries.prepare(head.variants, request, prepared)
+    campaign.write_head(head.changed(variants=entries))
 
 
 def test_what_its_build_wrote_changes_no_server(
@@ -71,8 +71,8 @@ def test_what_its_build_wrote_changes_no_server(
     campaign, request, backend = begun
     built(campaign, request, backend)
 
-    (entry,) = campaign.head()["variants"]
-    assert entry["outputs"] == ["objects", "server"]
+    (entry,) = campaign.head().variants
+    assert entry.outputs == ["objects", "server"]
     resuming.require_same(campaign, request, backend)
     built(campaign, request, backend)
     resuming.require_same(campaign, request, backend)

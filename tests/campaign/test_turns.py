@@ -14,6 +14,7 @@ from harness.campaign import launch, schedule
 from harness.campaign.campaign_run import Request
 from harness.campaign.schedule import Rounds
 from harness.campaign.trial_run import Outcome, in_turns
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import HostNotFit, UsageError
 from harness.plan import trial_plan
 from harness.plan.profiles import profile as profiles
@@ -112,7 +113,7 @@ class Attempted:
         path.write_text(PROFILE)
         profile = profiles.load(str(path))
         trials = trial_plan.make(profile, ["poll", "select"], 1)
-        self.campaign = Campaign.create(directory, "one", {})
+        self.campaign = Campaign.create(directory, "one", CampaignHead.of({}))
         self.campaign.append_cell(CAPACITY)
         for name in ("poll", "select"):
             end = {"trial": f"0-{name}", "block": 0, "attempt": 1, "outcome": "done", "code": ""}

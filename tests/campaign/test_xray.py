@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from harness.campaign import xray_trials
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import Interrupted
 from harness.host import cpus
 from harness.host.interrupt import watched
@@ -60,7 +61,7 @@ def test_a_signal_does_not_part_the_cells_of_a_variant(
 ) -> None:
     monkeypatch.setattr(xray_trials, "TrialRun", Mock())
     monkeypatch.setattr(xray_trials, "in_turns", lambda runs: [SimpleNamespace(text="no tracer")])
-    campaign = Interrupting.create(tmp_path, "mine", {})
+    campaign = Interrupting.create(tmp_path, "mine", CampaignHead())
     request: Any = SimpleNamespace(
         profile=PROFILE, seed=7, split=cpus.CpuSplit(server=(1,), load=(0,)), workers=1
     )

@@ -14,6 +14,7 @@ from harness.campaign.conformance_run import Cache, Verdict
 from harness.cli.commands.check import summary
 from harness.conformance.suite_results import CheckResult, End, Score, conclude, score
 from harness.contract import server_counters
+from harness.contract.suite_events import Expected, TurnOver
 from harness.contract.suite_spec import SpecError
 from harness.contract.suite_spec import read as read_spec
 from harness.host.bounded_output import Amount
@@ -32,12 +33,12 @@ def result(status: Any, identity: str = "T1") -> CheckResult:
     return CheckResult(identity, "a name", "data", status, "a text", "", 0.1)
 
 
-def expect(what: str, **members: Any) -> dict[str, Any]:
-    head = {"event": "expect", "id": "T23", "name": "a name", "group": "lifecycle"}
-    return {**head, "explanation": "because", "what": what, "server": "other", **members}
+def expect(what: Any, **members: Any) -> Expected:
+    head = {"id": "T23", "name": "a name", "group": "lifecycle", "server": "other"}
+    return Expected(**{**head, "explanation": "because", "what": what, **members})
 
 
-def judged(event: dict[str, Any], ends: dict[str, End]) -> CheckResult:
+def judged(event: Expected, ends: dict[str, End]) -> CheckResult:
     (found,) = conclude([event], ends)
     return found
 
@@ -71,7 +72,7 @@ def test_what_the_suite_told_comes_first_and_unchanged() -> None:
     told = result("fail")
 
     found = conclude(
-        [{"event": "hello"}, {"event": "check", **told.as_json()}, expect("clean-exit")],
+        [TurnOver(left=True), told.as_event(), expect("clean-exit")],
         {"other": End(0, "")},
     )
 

@@ -15,6 +15,7 @@ from harness.conformance.definition import Check
 from harness.conformance.scene import Facts, Left, Scene
 from harness.conformance.suite_results import Failed, Skipped
 from harness.contract.address import Address
+from harness.contract.suite_events import CheckEnded, Expected, SuiteEvent
 
 HUNG_S = 0.3
 
@@ -47,7 +48,7 @@ class Log:
     """What was told, and which servers were replaced."""
 
     def __init__(self, capacity: int = 100) -> None:
-        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.told: list[SuiteEvent] = []
         self.replaced: list[Server] = []
         self.turns: list[str] = []
         self._capacity = capacity
@@ -59,10 +60,10 @@ class Log:
 
     @property
     def ended(self) -> list[tuple[str, str]]:
-        return [(told["id"], told["status"]) for event, told in self.told if event == "check"]
+        return [(told.id, told.status) for told in self.told if isinstance(told, CheckEnded)]
 
     def text(self, identity: str) -> str:
-        texts = {told["id"]: told["text"] for event, told in self.told if event == "check"}
+        texts = {told.id: told.text for told in self.told if isinstance(told, CheckEnded)}
         return str(texts[identity])
 
     def begin(self, *, crowds: bool) -> None:
@@ -71,8 +72,8 @@ class Log:
     def over(self, *, left: bool) -> None:
         self.turns.append("left" if left else "over")
 
-    def _tell(self, event: str, **members: Any) -> None:
-        self.told.append((event, members))
+    def _tell(self, event: SuiteEvent) -> None:
+        self.told.append(event)
 
     def _replace(self, old: Server) -> Server:
         self.replaced.append(old)
@@ -169,7 +170,9 @@ def test_a_failure_is_explained_and_the_server_replaced_for_those_that_follow() 
     log.run(check("A", fails), check("B", passes), server=first)
 
     assert log.ended == [("A", "fail"), ("B", "pass")]
-    assert log.told[0][1]["explanation"] == "It is so. It was not."
+    (first_told, *_) = log.told
+    assert isinstance(first_told, CheckEnded)
+    assert first_told.explanation == "It is so. It was not."
     assert log.replaced == [first]
 
 
@@ -238,9 +241,9 @@ def test_what_only_the_harness_can_see_is_left_to_it() -> None:
 
     log.run(check("A", leaves))
 
-    (event, members) = log.told[0]
-    assert event == "expect"
-    assert (members["id"], members["what"], members["server"]) == ("A", "refusal", "other")
+    event = log.told[0]
+    assert isinstance(event, Expected)
+    assert (event.id, event.what, event.server) == ("A", "refusal", "other")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from harness.campaign import anchoring, launch
 from harness.campaign.campaign_run import Request
 from harness.campaign.progress import Json
 from harness.cli.commands.run import run
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import UsageError
 from harness.doctor import UNLIMITED, Facts, room
 from harness.host import survey
@@ -171,7 +172,7 @@ def test_each_block_has_its_waves_one_after_another_and_the_anchor_in_each() -> 
         (2, 1),
     }
     assert made[0].id == f"1.{made[0].wave}-{made[0].variant}"
-    assert made[0].as_json()["wave"] == made[0].wave
+    assert made[0].planned().wave == made[0].wave
     more = trial_plan.make(profile, VARIANTS, 7, 12, waves=TWO)
     assert more[: len(made)] == made
 
@@ -323,8 +324,8 @@ def test_an_anchor_that_does_not_run_is_replaced_before_anything_is_measured(
 ) -> None:
     request = requested("epoll-lt,poll,select,thread-per-connection", servers_per_wave=2)
     assert request.waves is not None
-    head = {"schema": 1, "waves": request.waves.as_json(), "plan": []}
-    campaign = Campaign.create(tmp_path, "one", head)
+    head = {"schema": 1, "waves": request.waves.kept().as_json(), "plan": []}
+    campaign = Campaign.create(tmp_path, "one", CampaignHead.of(head))
     able = {"poll", "select", "thread-per-connection"}
 
     assert anchoring.changed(campaign, request, Json(), {*able, "epoll-lt"}, lambda: PLENTY) is None
@@ -332,11 +333,11 @@ def test_an_anchor_that_does_not_run_is_replaced_before_anything_is_measured(
     found = anchoring.changed(campaign, request, Json(), able, lambda: PLENTY)
 
     assert found is not None
-    assert found.waves == Waves.of_campaign(campaign.head())
+    assert found.waves == Waves.of_kept(campaign.head().waves)
     assert found.waves == Waves(
         "poll", (("epoll-lt",), ("select",), ("thread-per-connection",)), (waves.BOUND,)
     )
-    planned = [trial["id"] for trial in campaign.head()["plan"]]
+    planned = [trial.id for trial in campaign.head().plan]
     assert planned == [trial.id for trial in found.trials]
     assert sum("-epoll-lt" in name for name in planned) == 8
     assert (
@@ -373,6 +374,7 @@ def test_a_next_anchor_that_needs_more_divides_the_servers_again_where_they_do_n
 
 
 def test_waves_are_kept_as_json_and_a_campaign_without_them_has_none() -> None:
-    assert Waves.of_campaign({"waves": json.loads(json.dumps(TWO.as_json()))}) == TWO
-    assert Waves.of_campaign({}) is None
-    assert Waves.of_campaign({"waves": None}) is None
+    document = json.loads(json.dumps({"waves": TWO.kept().as_json()}))
+    assert Waves.of_kept(CampaignHead.of(document).waves) == TWO
+    assert Waves.of_kept(CampaignHead.of({}).waves) is None
+    assert Waves.of_kept(CampaignHead.of({"waves": None}).waves) is None

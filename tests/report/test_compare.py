@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from harness.analysis.two_campaigns import compare_unpaired, unlike, welch
 from harness.cli import main
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import Exit, UsageError
 from harness.contract.stored_campaign import StoredHead
 from harness.report import campaign_comparison, draw, model
@@ -283,7 +284,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
         side("two", seed=2, cost={"poll": 1.2}),
         side("away", seed=2, environment=other_host),
     ):
-        campaign = Campaign.create(root, head["campaign"], head)
+        campaign = Campaign.create(root, head["campaign"], CampaignHead.of(head))
         for line in lines:
             campaign.append_cell(line)
         for outcome in synthetic.outcomes(head):

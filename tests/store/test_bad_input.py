@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from inprocess import Ended, c10k
 
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import Exit, UsageError
 from harness.host import lock
 from harness.host.lock import LOCK_VARIABLE
@@ -167,7 +168,7 @@ def test_a_file_in_place_of_the_reports_is_told(tmp_path: Path, command: tuple[s
 
     refused(c10k(*command, "--reports", reports), f"{reports}: is a file, expected the directory")
     with pytest.raises(UsageError, match="is a file, expected the directory"):
-        Campaign.create(reports, "x", {})
+        Campaign.create(reports, "x", CampaignHead.of({}))
 
 
 def test_an_escape_sequence_in_an_argument_reaches_no_terminal(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.campaign.campaign_run import mark_abandoned
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import HostNotFit, Interrupted, UsageError
 from harness.store import campaign_store, stored_shapes
 from harness.store.campaign_store import Campaign
@@ -20,17 +21,17 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files
 
 
 def test_cells_come_back_in_the_order_in_which_they_were_appended(tmp_path: Path) -> None:
-    campaign = Campaign.create(tmp_path, "one", {"state": "running"})
+    campaign = Campaign.create(tmp_path, "one", CampaignHead.of({"state": "running"}))
     for cell in range(3):
         campaign.append_cell({"cell": cell})
 
     assert [record["cell"] for record in campaign.cells()] == [0, 1, 2]
     assert all(record["schema"] == campaign_store.SCHEMA for record in campaign.cells())
-    assert Campaign.open(tmp_path, "one").head()["state"] == "running"
+    assert Campaign.open(tmp_path, "one").head().state == "running"
 
 
 def test_a_line_that_a_crash_cut_short_loses_only_itself(tmp_path: Path) -> None:
-    campaign = Campaign.create(tmp_path, "one", {})
+    campaign = Campaign.create(tmp_path, "one", CampaignHead())
     campaign.append_cell({"cell": 0})
     path = campaign.directory / campaign_store.TRIALS_FILE
     with path.open("ab") as file:
@@ -52,7 +53,7 @@ def test_only_what_was_appended_is_parsed_again(
         return parse(line)
 
     monkeypatch.setattr(stored_shapes, "parse", counted)
-    campaign = Campaign.create(tmp_path, "one", {})
+    campaign = Campaign.create(tmp_path, "one", CampaignHead())
     for cell in range(3):
         campaign.append_cell({"cell": cell})
         assert [one["cell"] for one in campaign.cells()] == list(range(cell + 1))
@@ -91,27 +92,29 @@ def in_small_disk(tmp_path: Path, options: str, program: str) -> subprocess.Comp
 
 BEGIN = """
 import sys, pathlib
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import HostNotFit
 from harness.store.campaign_store import Campaign
 reports = pathlib.Path(sys.argv[1])
 try:
-    Campaign.create(reports, "one", {})
+    Campaign.create(reports, "one", CampaignHead.of({}))
 except HostNotFit as error:
     print(error.message, error.hint)
 print(list(reports.iterdir()))
 """
 DRAW = """
 import sys, pathlib
+from harness.contract.campaign_head import CampaignHead
 from harness.contract.errors import HostNotFit
 from harness.store.campaign_store import Campaign
-campaign = Campaign.create(pathlib.Path(sys.argv[1]), "one", {"state": "done"})
+campaign = Campaign.create(pathlib.Path(sys.argv[1]), "one", CampaignHead.of({"state": "done"}))
 campaign.write("report.html", "old")
 try:
     campaign.write("report.html", "x" * 200_000)
 except HostNotFit as error:
     print(error.message, error.hint)
 print(sorted(path.name for path in campaign.directory.iterdir()))
-print(campaign.head()["state"], (campaign.directory / "report.html").read_text())
+print(campaign.head().state, (campaign.directory / "report.html").read_text())
 """
 
 
@@ -139,7 +142,7 @@ PLAIN = ("setpriv", "--inh-caps=-all", "--bounding-set=-all")
 
 @as_root
 def test_a_directory_that_may_not_be_written_is_told_and_left_as_it_was(tmp_path: Path) -> None:
-    campaign = Campaign.create(tmp_path, "one", {"state": "done"})
+    campaign = Campaign.create(tmp_path, "one", CampaignHead.of({"state": "done"}))
     campaign.directory.chmod(0o555)
     program = (
         "import sys, pathlib\nfrom harness.contract.errors import HostNotFit\n"
@@ -165,8 +168,10 @@ def test_a_file_that_cannot_be_given_away_is_kept(tmp_path: Path) -> None:
     os.chown(tmp_path, 12_345, 12_345)
     tmp_path.chmod(0o777)
     program = (
-        "import sys, pathlib\nfrom harness.store.campaign_store import Campaign\n"
-        "print(Campaign.create(pathlib.Path(sys.argv[1]), 'one', {}).head()['campaign'])\n"
+        "import sys, pathlib\nfrom harness.contract.campaign_head import CampaignHead\n"
+        "from harness.store.campaign_store import Campaign\n"
+        "made = Campaign.create(pathlib.Path(sys.argv[1]), 'one', CampaignHead())\n"
+        "print(made.head().campaign)\n"
     )
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", sys.executable, "-c", program, str(tmp_path)],
@@ -182,15 +187,15 @@ def test_a_file_that_cannot_be_given_away_is_kept(tmp_path: Path) -> None:
 
 def test_a_name_that_is_no_utf_8_comes_back_as_it_was(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.toml")
-    campaign = Campaign.create(tmp_path, "one", {"argv": [name]})
+    campaign = Campaign.create(tmp_path, "one", CampaignHead.of({"argv": [name]}))
     campaign.append_outcome({"outcome": "failed", "code": "build-failed", "text": name})
 
-    assert campaign.head()["argv"] == [name]
+    assert campaign.head().as_json()["argv"] == [name]
     assert campaign.outcomes()[0]["text"] == name
 
 
 def test_a_number_that_json_cannot_hold_is_refused_before_it_is_written(tmp_path: Path) -> None:
-    campaign = Campaign.create(tmp_path, "one", {})
+    campaign = Campaign.create(tmp_path, "one", CampaignHead())
 
     with pytest.raises(ValueError, match="JSON"):
         campaign.append_cell({"rate": float("nan")})
@@ -199,16 +204,15 @@ def test_a_number_that_json_cannot_hold_is_refused_before_it_is_written(tmp_path
 
 
 def test_another_schema_is_refused_and_named(tmp_path: Path) -> None:
-    campaign = Campaign.create(tmp_path, "one", {})
-    head = campaign.head() | {"schema": 99}
-    campaign.write_head(head)
+    campaign = Campaign.create(tmp_path, "one", CampaignHead())
+    campaign.write("campaign.json", '{"schema": 99}')
 
     with pytest.raises(UsageError, match="schema 99"):
         campaign.head()
 
 
 def test_an_unknown_campaign_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    Campaign.create(tmp_path, "one", {})
+    Campaign.create(tmp_path, "one", CampaignHead())
 
     with pytest.raises(UsageError) as raised:
         Campaign.open(tmp_path, "two")
@@ -217,7 +221,7 @@ def test_an_unknown_campaign_is_answered_with_the_known_ones(tmp_path: Path) -> 
 
 
 def test_a_campaign_is_found_by_its_path_as_well(tmp_path: Path) -> None:
-    Campaign.create(tmp_path, "one", {})
+    Campaign.create(tmp_path, "one", CampaignHead())
 
     assert Campaign.open(tmp_path, f"{tmp_path}/one").name == "one"
 
@@ -233,7 +237,7 @@ def test_a_replaced_file_is_whole_and_leaves_nothing_beside_it(tmp_path: Path) -
 @as_root
 def test_files_belong_to_the_owner_of_the_reports_directory(tmp_path: Path) -> None:
     os.chown(tmp_path, 1234, 4321)
-    campaign = Campaign.create(tmp_path, "one", {})
+    campaign = Campaign.create(tmp_path, "one", CampaignHead())
     campaign.append_cell({"cell": 0})
     campaign.append_outcome({"trial": "x"})
     campaign.write("report.html", "<p>")
@@ -246,7 +250,9 @@ def test_a_killed_campaign_that_cannot_be_drawn_is_marked_and_keeps_no_other(
     tmp_path: Path,
 ) -> None:
     names = ("20260301-100000-quick", "20260301-110000-quick")
-    killed = [Campaign.create(tmp_path, name, {"state": "running"}) for name in names]
+    killed = [
+        Campaign.create(tmp_path, name, CampaignHead.of({"state": "running"})) for name in names
+    ]
 
     def redraw(campaign: Campaign) -> None:
         if campaign.name == names[0]:
@@ -257,11 +263,11 @@ def test_a_killed_campaign_that_cannot_be_drawn_is_marked_and_keeps_no_other(
     assert "ZeroDivisionError: no blocks" in undrawn
     assert str(killed[0].directory) in undrawn
     assert drawn.startswith(f"{names[1]} had been killed: its report")
-    assert [one.head()["state"] for one in killed] == ["interrupted", "interrupted"]
+    assert [one.head().state for one in killed] == ["interrupted", "interrupted"]
 
 
 def test_an_interrupt_while_a_killed_campaign_is_drawn_ends_the_run(tmp_path: Path) -> None:
-    Campaign.create(tmp_path, "20260301-100000-quick", {"state": "running"})
+    Campaign.create(tmp_path, "20260301-100000-quick", CampaignHead.of({"state": "running"}))
 
     def redraw(campaign: Campaign) -> None:
         raise Interrupted("SIGINT")
@@ -273,7 +279,7 @@ def test_an_interrupt_while_a_killed_campaign_is_drawn_ends_the_run(tmp_path: Pa
 def test_a_campaign_is_found_from_its_own_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Campaign.create(tmp_path / "reports", "one", {"schema": 1})
+    Campaign.create(tmp_path / "reports", "one", CampaignHead.of({"schema": 1}))
     (tmp_path / "reports/one/charts").mkdir()
     monkeypatch.chdir(tmp_path / "reports/one/charts")
 

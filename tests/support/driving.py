@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.conformance.suite_results import MAIN, REFUSAL_S, CheckResult, End, conclude
+from harness.contract import suite_events
 from harness.contract.suite_spec import Subset, SuiteSpec
 from harness.host.bounded_output import Amount, Written
 from harness.plan.limits import BACKLOG, SYSCTLS
@@ -167,7 +168,7 @@ class Drive:
         assert not hung, f"{self._subject.name}: no end after {timeout_s:g} s\n{log}"
         failures = [event for event in self._events if event["event"] == "failure"]
         return Verdict(
-            results=conclude(self._events, ends),
+            results=conclude([suite_events.parse(event) for event in self._events], ends),
             failure=failures[0] if failures else None,
             ends=ends,
             duration_s=time.monotonic() - start_s,

@@ -16,6 +16,7 @@ from pathlib import Path
 import synthetic
 from inprocess import c10k
 
+from harness.contract.campaign_head import CampaignHead
 from harness.store.campaign_store import Campaign
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +61,7 @@ def laid_out(reports: Path) -> Path:
     for name in ON_DISK:
         shutil.copytree(DATA / name, reports / name)
     head = synthetic.campaign(paced=True, others=True)
-    toys = Campaign.create(reports, TOYS, head)
+    toys = Campaign.create(reports, TOYS, CampaignHead.of(head))
     for record in synthetic.records(head):
         toys.append_cell(record)
     for outcome in synthetic.outcomes(head):

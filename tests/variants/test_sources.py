@@ -12,6 +12,7 @@ import pytest
 from inprocess import c10k
 
 from harness.campaign.resuming import as_it_was
+from harness.contract.campaign_head import ServerEntry
 from harness.contract.errors import Exit
 from harness.variants import sources, strict_toml, variant_files
 
@@ -68,7 +69,7 @@ def test_a_build_by_hand_after_a_run_changes_no_source_of_its_resume(
     tmp_path: Path, script: str
 ) -> None:
     mine = add(tmp_path)
-    entry = {"digest": mine.digest()}
+    entry = ServerEntry(name="mine", digest=mine.digest())
     if missing := [tool for tool in ("gcc", "git") if shutil.which(tool) is None]:
         pytest.skip(f"not installed here: {missing}")
     subprocess.run(["sh", "-ec", script], cwd=mine.directory, check=True, timeout=60)
@@ -76,7 +77,7 @@ def test_a_build_by_hand_after_a_run_changes_no_source_of_its_resume(
     resumed = as_it_was(mine, entry)
 
     # Docker names the image by it: the resume runs the image of the run
-    assert resumed.digest() == entry["digest"]
+    assert resumed.digest() == entry.digest
 
 
 @pytest.mark.parametrize(
@@ -88,11 +89,11 @@ def test_a_source_that_changed_is_seen_next_to_what_a_build_wrote(
 ) -> None:
     mine = add(tmp_path)
     (mine.directory / "server").write_bytes(b"\x7fELF that is copied as it is")
-    entry = {"digest": mine.digest()}
+    entry = ServerEntry(name="mine", digest=mine.digest())
     (mine.directory / "shipped").write_bytes(b"\x7fELF another one")
     subprocess.run(["sh", "-ec", script], cwd=mine.directory, check=True, timeout=60)
 
-    assert as_it_was(mine, entry).digest() != entry["digest"]
+    assert as_it_was(mine, entry).digest() != entry.digest
 
 
 def test_a_directory_that_calls_itself_a_cache_has_no_sources(tmp_path: Path) -> None:

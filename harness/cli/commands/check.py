@@ -7,8 +7,9 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -263,7 +264,7 @@ def _ending(verdict: Verdict) -> str:
     return f"  {score.passed} of {score.applicable} passed{beside}; {took}"
 
 
-def _as_data(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
+def _as_data(verdicts: Iterable[Verdict]) -> list[dict[str, object]]:
     """Return one entry for each run of each server; runs count from 1."""
     begun: Counter[str] = Counter()
     entries = []
@@ -273,7 +274,7 @@ def _as_data(verdicts: Iterable[Verdict]) -> list[dict[str, Any]]:
     return entries
 
 
-def _entry(verdict: Verdict, run: int) -> dict[str, Any]:
+def _entry(verdict: Verdict, run: int) -> dict[str, object]:
     score = verdict.score
     return {
         "name": verdict.variant,
@@ -288,5 +289,5 @@ def _entry(verdict: Verdict, run: int) -> dict[str, Any]:
             if verdict.failure
             else None
         ),
-        "checks": [result.as_json() for result in verdict.results],
+        "checks": [asdict(result) for result in verdict.results],
     }

@@ -144,7 +144,7 @@ def run(
             added=added,
             keep_going=keep_going,
         )
-        backend = str(opened.head()["backend"])
+        backend = str(opened.head().backend)
     else:
         request = launch.request_of(
             profile=profile,

@@ -9,6 +9,7 @@ import time
 
 from harness.contract import selftest_spec
 from harness.contract.events import Events
+from harness.contract.selftest_events import SceneFailed, SceneFigures
 from harness.host import namespace
 from harness.load.selftest.scenes import SCENES, Cpus
 
@@ -36,11 +37,10 @@ def main() -> None:
             figures = scene(cpus)
         except (OSError, RuntimeError, ValueError) as error:
             print(f"{name}: {error}", file=sys.stderr)
-            events.emit("failed", id=name, text=str(error))
+            events.tell(SceneFailed(id=name, text=str(error)))
             continue
-        events.emit(
-            "figures", id=name, took_s=time.monotonic() - started_s, figures=figures.model_dump()
-        )
+        took_s = time.monotonic() - started_s
+        events.tell(SceneFigures(id=name, took_s=took_s, figures=figures.model_dump()))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -358,7 +358,7 @@ def load(name: str) -> Profile:
     return strict_toml.load(DIRECTORY / f"{name}.toml", Profile)
 
 
-def of_campaign(kept: Mapping[str, Any], directory: Path) -> tuple[str, Profile]:
+def of_campaign(kept: Mapping[str, object], directory: Path) -> tuple[str, Profile]:
     """Read the profile and its name from the `campaign.json` in `directory`.
 
     Raises:
