@@ -32,7 +32,7 @@ from harness.contract.errors import Exit
 from harness.host.cpu_accounting import PROCESSES
 from harness.store.campaign_store import campaigns
 
-sys.path.insert(0, str(ROOT / "tests" / "campaign"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 from faulty_servers import echo
 from forking_servers import HIDES, forks, lends, supervised
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from serving import until
 
 from harness.backends.kept_server import KeptServer
 from harness.backends.roster import Roster
@@ -56,13 +56,6 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
 
 def said(server: KeptServer) -> str:
     return server.log.text
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
 
 
 def kept(server: KeptServer) -> frozenset[int]:
@@ -129,7 +122,7 @@ def test_sigterm_reaches_the_server_and_sigkill_one_that_ignores_it(start: Start
         "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
         "print('up', file=sys.stderr, flush=True); [signal.pause() for _ in iter(int, 1)]"
     )
-    until(lambda: "up" in said(stubborn))
+    assert until(lambda: "up" in said(stubborn), WITHIN_S)
 
     assert polite.stop(Wait(WITHIN_S)) == -signal.SIGTERM
     assert stubborn.stop(Wait(0.3)) is None
@@ -140,7 +133,7 @@ def test_a_server_starts_with_no_signal_blocked_or_ignored_by_the_keeper(start: 
     server = start(
         "", "sh", "-c", "grep -E 'Sig(Ign|Blk)|Shd' /proc/$$/status | tr '\\n' ' ' >&2; sleep 60"
     )
-    until(lambda: "SigIgn" in said(server))
+    assert until(lambda: "SigIgn" in said(server), WITHIN_S)
 
     fields = said(server).split()
     assert int(fields[fields.index("SigBlk:") + 1], 16) == 0
@@ -167,19 +160,19 @@ signal.pause()
 
 def test_an_orphan_ends_with_its_keeper_and_not_with_its_server(start: Start) -> None:
     server = start(ORPHAN.format(cpu_s=0, then="time.sleep(600)"))
-    until(lambda: "forked" in said(server))
+    assert until(lambda: "forked" in said(server), WITHIN_S)
     assert server.stop(Wait(WITHIN_S)) == -signal.SIGTERM
     left = kept(server)
     assert len(left) >= 2  # the keeper and the orphan
 
     server.end()
 
-    until(lambda: not any(pid in server_processes.processes() for pid in left))
+    assert until(lambda: not any(pid in server_processes.processes() for pid in left), WITHIN_S)
 
 
 def test_the_cpu_time_of_an_orphan_that_ended_is_its_keepers(start: Start) -> None:
     server = start(ORPHAN.format(cpu_s=0.3, then="os._exit(0)"))
-    until(lambda: "forked" in said(server))
+    assert until(lambda: "forked" in said(server), WITHIN_S)
     seen = server_processes.processes()
     (main,) = [
         pid
@@ -192,7 +185,9 @@ def test_the_cpu_time_of_an_orphan_that_ended_is_its_keepers(start: Start) -> No
     ][:1]
     keeper = seen[main].parent
 
-    until(lambda: server_processes.processes()[keeper].collected_ticks * TICK_NS >= 0.29e9)
+    assert until(
+        lambda: server_processes.processes()[keeper].collected_ticks * TICK_NS >= 0.29e9, WITHIN_S
+    )
 
 
 def test_a_control_group_counts_the_server_and_is_gone_after_it(start: Start) -> None:
@@ -201,7 +196,7 @@ def test_a_control_group_counts_the_server_and_is_gone_after_it(start: Start) ->
     if group is None:
         pytest.skip("no control group can be made here")
 
-    until(lambda: group.cpu_ns() >= 0.29e9)
+    assert until(lambda: group.cpu_ns() >= 0.29e9, WITHIN_S)
     server.end()
 
     assert not group.directory.exists()

@@ -6,9 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import docker
 import pytest
 from command import C10k, commands
 from one_cell import busy
+
+BUILD_TIMEOUT_S = 900
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[docker.DockerClient]:
+    """Docker's engine, for tests marked `docker`."""
+    client = docker.from_env(timeout=BUILD_TIMEOUT_S)
+    yield client
+    client.close()
 
 
 @pytest.fixture

@@ -40,13 +40,6 @@ SHIPPED = "epoll-lt,thread-per-connection"
 BUILD_TIMEOUT_S = 900
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[docker.DockerClient]:
-    client = docker.from_env(timeout=BUILD_TIMEOUT_S)
-    yield client
-    client.close()
-
-
 @pytest.fixture(autouse=True, scope="module")
 def built(engine: docker.DockerClient) -> Iterator[None]:
     """The harness's image of this tree, built once for all tests here."""

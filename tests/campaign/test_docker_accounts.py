@@ -11,7 +11,7 @@ from faulty_servers import echo
 from forking_servers import HIDES, forks, lends, supervised
 from one_cell import profile
 from test_accounts import assert_agree
-from test_docker import built, engine  # noqa: F401 (fixtures)
+from test_docker import built  # noqa: F401 (a fixture)
 
 from harness.backends import cpu_time
 

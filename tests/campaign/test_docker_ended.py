@@ -28,13 +28,6 @@ ENGINE = "/var/run/docker.sock"
 ALLOCATES = "x = bytearray(256 << 20); print(sum(x))"
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[docker.DockerClient]:
-    client = docker.from_env(timeout=BUILD_TIMEOUT_S)
-    yield client
-    client.close()
-
-
 @pytest.fixture(autouse=True, scope="module")
 def image(engine: docker.DockerClient) -> Iterator[str]:
     """The harness's image of this tree, built once for all tests here."""

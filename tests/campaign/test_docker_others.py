@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import docker
@@ -25,13 +24,6 @@ print(json.dumps(other_programs.between(before, other_programs_read.snapshot()).
 """
 # docker compose -f docker-compose.yml -f docker-compose.pid.yml up
 OVERRIDE = ROOT / "docker-compose.pid.yml"
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[docker.DockerClient]:
-    client = docker.from_env(timeout=BUILD_TIMEOUT_S)
-    yield client
-    client.close()
 
 
 def seen(engine: docker.DockerClient, **options: Any) -> dict[str, Any]:

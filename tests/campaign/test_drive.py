@@ -9,12 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from serving import free_port, until
 
 from harness import gates
 from harness.campaign import drive_run
@@ -25,7 +25,7 @@ from harness.contract.stored_cell import StoredCell
 from harness.plan.profiles import profile as profiles
 
 ROOT = Path(__file__).parents[2]
-FRAIL = ROOT / "tests" / "load" / "frail_server.py"
+FRAIL = ROOT / "tests" / "support" / "frail_server.py"
 RIGHT = ROOT / "tests" / "bad_servers" / "right.py"
 TIMEOUT_S = 120
 
@@ -55,13 +55,6 @@ connections = [{connections}]
 Server = Callable[..., int]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def answers(address: tuple[str, int] | str) -> bool:
     family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     with socket.socket(family) as client:
@@ -69,10 +62,7 @@ def answers(address: tuple[str, int] | str) -> bool:
 
 
 def wait_for(address: tuple[str, int] | str) -> None:
-    deadline_s = time.monotonic() + 30
-    while not answers(address):
-        assert time.monotonic() < deadline_s, f"nobody listens on {address}"
-        time.sleep(0.02)
+    assert until(lambda: answers(address), 30), f"nothing listens on {address}"
 
 
 @pytest.fixture

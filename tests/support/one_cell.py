@@ -16,6 +16,7 @@ from command import C10k, Finished
 
 from harness.gates import GATES
 
+_cpus: dict[str, Any] = {}
 EFFECTS = {gate.code: gate.effect for gate in GATES}
 # A busy process, and the name that the report has to show for it
 BUSY = "open('/proc/self/comm', 'w').write({name!r})\nwhile True: pass"
@@ -116,5 +117,9 @@ def busy(cpus: Sequence[int]) -> Iterator[None]:
 
 def cpus_of(c10k: C10k, side: str) -> list[int]:
     """The CPUs that a campaign gives to the server or to the load here."""
-    done = c10k("run", "--dry-run", "--json", "--profile", profile(c10k), "--servers", "epoll-lt")
-    return [int(cpu) for cpu in json.loads(done.out)["cpus"][side]]
+    if not _cpus:  # the same for all campaigns of this process
+        told = c10k(
+            "run", "--dry-run", "--json", "--profile", profile(c10k), "--servers", "epoll-lt"
+        )
+        _cpus.update(json.loads(told.out)["cpus"])
+    return [int(cpu) for cpu in _cpus[side]]
