@@ -9,7 +9,7 @@ import pytest
 import synthetic
 from lines import analyse
 
-from harness.analysis import analyse, claims
+from harness.analysis import claims
 from harness.analysis.results import Analysis
 from harness.report import model
 
