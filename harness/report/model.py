@@ -22,6 +22,7 @@ from harness.report.charts.figure_data import Figure
 from harness.report.sections import (
     background,
     churn,
+    cost,
     host_fitness,
     matrix,
     memory,
@@ -144,6 +145,7 @@ def build(
         caption=tables.caption(analysis),
         groups=tables.groups(analysis, variants),
         figures=(
+            *cost.figures(analysis, variants),
             *figures.figures(analysis, variants),
             *varied.figures(analysis, variants),
             *memory.figures(analysis, variants),

@@ -44,11 +44,13 @@ from harness.report.charts.labels import Align, Box, free_box, segments
 from harness.report.charts.rows import ROW_PX
 
 X_TITLES = {
+    "cost": "open connections",
     "percentiles": "share of replies at least as fast",
     "load": "offered echoes/s",
     "ramp": "seconds since the first connect",
 }
 Y_TITLES = {
+    "cost": "µs of server CPU per echo",
     "efficiency": "echoes per second of server CPU",
     "latency": "p99, ms (log)",
     "percentiles": "latency, ms (log)",
@@ -118,7 +120,7 @@ def scales(figure: Figure) -> tuple[Scale, Scale]:
         y = linear(max([*highs, figure.target]))
     if figure.kind == "percentiles":
         return percentile_axis(max(point.x for point in points)), y
-    if figure.kind in ("ramp", "load"):
+    if figure.kind in ("cost", "ramp", "load"):
         return linear(max(point.x for point in points)), y
     return connections_axis(sorted({point.x for point in points})), y
 

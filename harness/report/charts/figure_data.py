@@ -14,7 +14,19 @@ from harness.contract.statuses import CellStatus
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE, half_width, rate_of
 
-Kind = Literal["efficiency", "dots", "latency", "percentiles", "load", "memory", "ramp", "why"]
+Kind = Literal[
+    "cost",
+    "efficiency",
+    "dots",
+    "latency",
+    "percentiles",
+    "load",
+    "memory",
+    "ramp",
+    "ratios",
+    "strips",
+    "why",
+]
 QUESTIONS = {
     "idle": "Scenario idle: {active} of the open connections are active",
     "active": "Scenario active: all open connections are active",

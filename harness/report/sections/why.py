@@ -1,4 +1,4 @@
-"""Explain the headline: CPU, switches, wake-ups, system calls and threads over connections."""
+"""Explain the headline: switches, wake-ups, system calls and threads over connections."""
 
 from __future__ import annotations
 
@@ -28,16 +28,6 @@ class Measure:
 
 
 MEASURES = (
-    Measure(
-        "cpu",
-        "Server CPU time per echo",
-        "µs of server CPU per echo",
-        "{} spends {} of CPU on an echo, {} {}",
-        "Lower is better. If a line rises to the right, the server pays for every open connection. "
-        "If it rises only for idle, the server pays for silent connections.",
-        lambda cell: cell.cpu_us_per_echo.median if cell.cpu_us_per_echo else None,
-        wording.micros,
-    ),
     Measure(
         "switches",
         "Context switches per echo",
