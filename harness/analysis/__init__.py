@@ -1,4 +1,4 @@
-"""Trials → medians, intervals and ranks. Pure: records in, frozen values out."""
+"""Trials → means, intervals and ranks. Pure: records in, frozen values out."""
 
 from __future__ import annotations
 

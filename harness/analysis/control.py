@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.analysis.intervals import compare
+from harness.analysis.intervals import Comparison, compare
 from harness.analysis.looks import Look
 from harness.analysis.results import Cell, Contrast
 
@@ -30,6 +30,11 @@ def apart(
         tuple(cell for cell in cells if cell.variant not in second),
         tuple(cell for cell in cells if cell.variant in second),
     )
+
+
+def distance(found: Comparison) -> float:
+    """How much a server differed from itself, as a share of the lower figure: 0.02 for 2 %."""
+    return max(found.ratio, 1 / found.ratio) - 1
 
 
 def floor(

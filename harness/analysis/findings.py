@@ -18,8 +18,8 @@ from harness.analysis.results import Analysis, Cell, CellKey, Contrast, RankGrou
 from harness.analysis.wording import Quantity
 from harness.contract.statuses import CellStatus
 
-# The brief of a verdict: three sentences are read, four are not.
-VERDICT_LINES_MAX = 3
+# A verdict is read at a glance: no long list of names.
+FIRST_NAMED_MAX = 4
 # A resource is worth a sentence where it costs twice the usual.
 OUTLIER_RATIO_MIN = 2.0
 OUTLIER_VARIANTS_MIN = 3
@@ -39,7 +39,7 @@ Kind = Literal[
     "generator",
     "shape",
     "noise",
-    "limit",
+    "cpu-time",
 ]
 
 
@@ -92,74 +92,23 @@ def find(campaign: Mapping[str, Any], analysis: Analysis) -> tuple[Finding, ...]
 
 
 def verdict(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """At most three sentences: who is first, what N changes, what stops or costs."""
-    first = [one for one in findings if one.kind in ("winner", "tie", "unranked")]
-    second = [one for one in findings if one.kind == "growth"]
-    third = [one for one in findings if one.kind == "ceiling"][:1]
-    third += [one for one in findings if one.kind == "memory"]
-    joined = [_joined(third)] if third else []
-    return tuple([*first[:1], *second[:1], *joined][:VERDICT_LINES_MAX])
+    """At most two sentences: who is first, then what N changes, what stops and what costs."""
+    first, rest = _chosen(findings)
+    return (*first, *([_joined(rest)] if rest else []))
 
 
-def shape(cells: Sequence[Cell], scenario: str) -> tuple[Finding | None, dict[str, float]]:
-    """How much of its efficiency each variant keeps from the smallest N to the largest it reached.
-
-    Only variants that reached the largest N of all enter the sentence.
-    """
-    ends: dict[str, tuple[Cell, Cell]] = {}
-    for cell in sorted(cells, key=lambda cell: cell.key.order):
-        if cell.key.scenario == scenario and cell.efficiency:
-            ends[cell.variant] = (ends.get(cell.variant, (cell, cell))[0], cell)
-    kept = {
-        name: last.efficiency.median / first.efficiency.median
-        for name, (first, last) in ends.items()
-        if first.efficiency and last.efficiency and first is not last
-    }
-    if not kept:
-        return None, {}
-    largest = max(last.key.connections for _, last in ends.values())
-    full = {name: kept[name] for name in kept if ends[name][1].key.connections == largest}
-    smallest = min(first.key.connections for first, _ in ends.values())
-    return _shape_sentence(full, smallest, largest), kept
+def further(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The findings that the verdict does not contain."""
+    first, rest = _chosen(findings)
+    return tuple(one for one in findings if one not in first and one not in rest)
 
 
-def extremes(template: str, values: Mapping[str, Quantity]) -> Finding | None:
-    """A sentence about the variants with the lowest and the highest of `values`.
-
-    `template` has four holes: name, value, name, value. With fewer than two variants there is
-    nothing to say.
-    """
-    if len(values) < 2:
-        return None
-    ordered = sorted(values, key=lambda name: (values[name].value, name))
-    lowest, highest = ordered[0], ordered[-1]
-    holes = (Name(lowest), values[lowest], Name(highest), values[highest])
-    return Finding("shape", _fill(template, *holes))
-
-
-def _shape_sentence(kept: Mapping[str, float], smallest: int, largest: int) -> Finding | None:
-    if not kept:
-        return None
-    worst = min(kept, key=lambda name: (kept[name], name))
-    best = max(kept, key=lambda name: (kept[name], name))
-    span = (wording.count(smallest), wording.count(largest))
-    if worst == best:
-        parts = _fill(
-            "{} keeps {} of its throughput per CPU from {} to {} connections",
-            Name(best),
-            wording.share(kept[best]),
-            *span,
-        )
-    else:
-        parts = _fill(
-            "From {} to {} connections {} keeps {} of its throughput per CPU, {} keeps {}",
-            *span,
-            Name(worst),
-            wording.share(kept[worst]),
-            Name(best),
-            wording.share(kept[best]),
-        )
-    return Finding("shape", parts)
+def _chosen(findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
+    """What the first sentence of the verdict says, and what the second one joins."""
+    first = [one for one in findings if one.kind in ("winner", "tie", "unranked")][:1]
+    kinds = ("growth", "ceiling", "memory")
+    firsts = (next((one for one in findings if one.kind == kind), None) for kind in kinds)
+    return first, [one for one in firsts if one is not None]
 
 
 def _winners(analysis: Analysis) -> Iterable[Finding]:
@@ -193,18 +142,19 @@ def _unranked(analysis: Analysis) -> Finding:
 
 
 def _tie(group: RankGroup, first: Sequence[Row], key: CellKey, width: tuple[Part, ...]) -> Finding:
-    names = {row.variant for row in first}
-    among = [pair.comparison for pair in group.pairs if {pair.one, pair.other} <= names]
+    tied = {row.variant for row in first}
+    among = [pair.comparison for pair in group.pairs if {pair.one, pair.other} <= tied]
     are_equal = all(one and one.outcome == "equivalent" for one in among)
     verb = " tie for first" if are_equal else " are too close to call for first place"
-    rates = sorted((_median(row) for row in first), reverse=True)
+    rates = sorted((_rate(row) for row in first), reverse=True)
     widest = max(filter(None, among), key=lambda one: one.interval.high / one.interval.low)
     parts = (
-        *_names(row.variant for row in first),
+        *_some(row.variant for row in first),
         *(verb, *width, *_at(key), ": ", wording.rate(rates[0])),
         *(" and " if len(rates) == 2 else " to ", wording.rate(rates[-1])),
-        " echoes per second of server CPU (",
-        *("" if len(among) == 1 else "the widest ", *_interval(widest), ")."),
+        " echoes per CPU second (",
+        *("ratio " if len(among) == 1 else "widest ratio ", wording.times(widest.ratio), ", "),
+        *(*_interval(widest), ")."),
     )
     return Finding("tie", parts)
 
@@ -219,8 +169,8 @@ def _alone(group: RankGroup, key: CellKey, width: tuple[Part, ...]) -> Finding:
         " is first",
         *width,
         *_at(key),
-        *_fill(": {} echoes per second of server CPU, ", wording.rate(_median(best))),
-        *_fill("{} the rate of ", wording.times(following.comparison.ratio)),
+        *fill(": {} echoes per CPU second, ", wording.rate(_rate(best))),
+        *fill("{} the rate of ", wording.times(following.comparison.ratio)),
         Name(following.variant),
         " (",
         *_interval(following.comparison),
@@ -243,12 +193,12 @@ def _growth(analysis: Analysis) -> Iterable[Finding]:
     for growth, here, small in sorted(grown, key=lambda one: (-one[0], one[1].variant)):
         if growth < GROWTH_MIN:
             return
-        there = _fill(
-            "{} is {} slower than {} there (",
+        there = fill(
+            "{} is {} slower than {} there (CI ",
             *(Name(here.variant), wording.times(here.comparison.ratio)),
             Name(here.best),
         )
-        parts = (*there, *_interval(here.comparison), ")", *_against(small), ".")
+        parts = (*there, *_bounds(here.comparison), ")", *_against(small), ".")
         yield Finding("growth", parts)
 
 
@@ -268,12 +218,12 @@ def _against(small: Contrast) -> tuple[Part, ...]:
     connections = wording.count(small.key.connections)
     ratio = small.comparison.ratio
     if small.comparison.outcome == "equivalent":
-        return _fill(", but equivalent to it at {}", connections)
+        return fill(", but equal to it at {}", connections)
     if small.comparison.outcome == "inconclusive":
-        return _fill(", but not settled at {}", connections)
+        return fill(", but not settled at {}", connections)
     if ratio < 1:
-        return _fill(", but ahead of it at {} ({})", connections, wording.times(ratio))
-    return _fill(", and {} at {}", wording.times(ratio), connections)
+        return fill(", but ahead of it at {} ({})", connections, wording.times(ratio))
+    return fill(", and {} at {}", wording.times(ratio), connections)
 
 
 def _ceilings(analysis: Analysis) -> Iterable[Finding]:
@@ -284,7 +234,7 @@ def _ceilings(analysis: Analysis) -> Iterable[Finding]:
         if held:
             yield Finding(
                 "ceiling",
-                _fill("{} stops at {} connections.", Name(row.variant), wording.count(max(held))),
+                fill("{} stops at {} connections.", Name(row.variant), wording.count(max(held))),
             )
 
 
@@ -293,7 +243,7 @@ def _outliers(analysis: Analysis) -> Iterable[Finding]:
     if most := _most(analysis, lambda row: row.memory_ratio):
         cell, ratio = most
         if cell.memory and (total := cell.memory.total) is not None:
-            text = "{} needs {} KiB of memory per connection, {} the median."
+            text = "{} takes {} KiB of memory per connection, {} the median."
             yield _outlier("memory", text, cell, wording.kib(total), ratio)
     if most := _most(analysis, lambda row: row.switches_ratio):
         cell, ratio = most
@@ -312,7 +262,7 @@ def _most(analysis: Analysis, ratio_of: Callable[[Row], float | None]) -> tuple[
 
 
 def _outlier(kind: Kind, text: str, cell: Cell, used: Quantity, ratio: float) -> Finding:
-    return Finding(kind, _fill(text, Name(cell.variant), used, wording.times(ratio)))
+    return Finding(kind, fill(text, Name(cell.variant), used, wording.times(ratio)))
 
 
 def _generator(analysis: Analysis) -> Iterable[Finding]:
@@ -321,7 +271,7 @@ def _generator(analysis: Analysis) -> Iterable[Finding]:
     if limited:
         text = "The server's CPU was not the limit for {} of {}: raw echoes/s are lower bounds (≥)."
         counts = (wording.count(len(rows)) for rows in (limited, known))
-        yield Finding("generator", _fill(text, *counts))
+        yield Finding("generator", fill(text, *counts))
 
 
 def _noise(analysis: Analysis) -> Iterable[Finding]:
@@ -336,9 +286,9 @@ def _noise(analysis: Analysis) -> Iterable[Finding]:
     yield Finding(
         "noise",
         (
-            *_fill(f"Noise floor: {{}} {verb}, {one.key.scenario}", Name(one.best)),
+            *fill(f"Noise floor: {{}} {verb}, {one.key.scenario}", Name(one.best)),
             *_at(one.key),
-            *_fill(", by {} (", wording.times(one.comparison.ratio)),
+            *fill(", by {} (", wording.times(one.comparison.ratio)),
             *_interval(one.comparison),
             ").",
         ),
@@ -357,31 +307,40 @@ def _joined(findings: Sequence[Finding]) -> Finding:
 
 
 def _at(key: CellKey) -> tuple[Part, ...]:
-    return _fill(
-        " at {} connections, {} of them active", *map(wording.count, (key.connections, key.active))
+    return fill(
+        " at {} connections ({} active)", *map(wording.count, (key.connections, key.active))
     )
 
 
 def _width(group: RankGroup) -> tuple[Part, ...]:
-    return _fill(" among those with {} workers", Quote(group.workers))
+    return fill(" among those with {} workers", Quote(group.workers))
 
 
 def _interval(comparison: Comparison) -> tuple[Part, ...]:
-    return _fill(
-        "{} interval of the ratio {} to {}",
-        wording.confidence(comparison.confidence),
-        wording.plain(comparison.interval.low),
-        wording.plain(comparison.interval.high),
-    )
+    return (*fill("{} CI ", wording.confidence(comparison.confidence)), *_bounds(comparison))
 
 
-def _median(row: Row) -> float:
-    return row.cell.efficiency.median if row.cell and row.cell.efficiency else 0.0
+def _bounds(comparison: Comparison) -> tuple[Part, ...]:
+    ends = (comparison.interval.low, comparison.interval.high)
+    return fill("{}–{}", *(wording.bound(end, comparison.ratio) for end in ends))
 
 
-def _names(names: Iterable[str]) -> tuple[Part, ...]:
+def _rate(row: Row) -> float:
+    return row.efficiency.mean if row.efficiency else 0.0
+
+
+def _some(listed: Iterable[str]) -> tuple[Part, ...]:
+    """`a, b and c`; of many the first ones, and how many others."""
+    known = list(listed)
+    if len(known) <= FIRST_NAMED_MAX:
+        return names(known)
+    shown = [part for name in known[: FIRST_NAMED_MAX - 1] for part in (Name(name), ", ")][:-1]
+    return (*shown, *fill(" and {} others", wording.count(len(known) - FIRST_NAMED_MAX + 1)))
+
+
+def names(found: Iterable[str]) -> tuple[Part, ...]:
     """`a, b and c`."""
-    listed = list(names)
+    listed = list(found)
     parts: list[Part] = []
     for position, name in enumerate(listed):
         if position:
@@ -390,7 +349,7 @@ def _names(names: Iterable[str]) -> tuple[Part, ...]:
     return tuple(parts)
 
 
-def _fill(template: str, *values: Part) -> tuple[Part, ...]:
+def fill(template: str, *values: Part) -> tuple[Part, ...]:
     """Put `values` where `template` has `{}`; braces inside values stay what they are."""
     texts = template.split("{}")
     parts: list[Part] = [texts[0]]

@@ -46,12 +46,12 @@ class Estimate:
     The anchor of waves has several trials in a block: their geometric mean is its value there.
 
     Attributes:
-        median: over the blocks.
-        interval: 95 % t interval of the geometric mean; None with fewer than three trials.
+        mean: geometric mean over the blocks, which the ratios of servers are made of.
+        interval: its 95 % t interval; None with fewer than three trials.
         series: the values, for pairing.
     """
 
-    median: float
+    mean: float
     interval: Interval | None
     series: Series
 
@@ -64,11 +64,6 @@ class Estimate:
     def by_block(self) -> dict[int, float]:
         """{block: value}."""
         return self.series.by_block
-
-    @property
-    def geometric_mean(self) -> float:
-        """What ratios are made of."""
-        return math.exp(statistics.fmean(math.log(value) for _, value in self.blocks))
 
     @property
     def half_width(self) -> float | None:
@@ -102,7 +97,7 @@ def estimate(series: Series) -> Estimate | None:
     values = list(series.by_block.values())
     if not values:
         return None
-    return Estimate(statistics.median(values), log_interval(values), series)
+    return Estimate(statistics.geometric_mean(values), log_interval(values), series)
 
 
 def log_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analysis.frame import planned_cells, profile_name
-from harness.analysis.intervals import TRIALS_MIN, Comparison, compare
+from harness.analysis.intervals import TRIALS_MIN, Comparison, Estimate, compare, estimate
 from harness.analysis.looks import Look, Looks, compare_all
 from harness.analysis.places import Place, places
 from harness.analysis.results import Cell, CellKey, Contrast, Headline, Pair, RankGroup, Row
@@ -54,12 +54,13 @@ class _Context:
         note: str = "",
         place: Place | None = None,
     ) -> Row:
+        cell = self.at_headline.get(name)
         return Row(
             variant=name,
             rank=place.rank if place else UNRANKED,
             is_best=place is not None and comparison is None,
             comparison=comparison,
-            cell=self.at_headline.get(name),
+            cell=cell,
             held=self.held.get(name),
             memory_ratio=self.memory_ratios.get(name),
             switches_ratio=self.switches_ratios.get(name),
@@ -67,6 +68,7 @@ class _Context:
             places=(place.best, place.worst) if place else None,
             is_settled=place is not None and place.is_settled,
             blocks_to_settle=place.blocks_to_settle if place else None,
+            efficiency=_at_look(cell, self.looks.last) if cell else None,
         )
 
 
@@ -261,6 +263,14 @@ def _compared(
     return None, {}, pairs
 
 
+def _at_look(cell: Cell, look: Look | None) -> Estimate | None:
+    """Return the figure of a row, of the values that its comparisons are made of."""
+    if cell.efficiency is None or look is None:
+        return cell.efficiency
+    series = look.until(cell.efficiency.series)
+    return estimate(Series.of_blocks(series.levelled or series.by_block)) or cell.efficiency
+
+
 def _level(series: Series) -> float:
     """What servers are put in order by; in waves as they are compared, through the anchor."""
     return statistics.geometric_mean((series.levelled or series.by_block).values())
@@ -296,4 +306,4 @@ def _thin(best: str | None, cell: Cell, looks: Looks) -> str:
 def _unranked_order(row: Row) -> tuple[bool, float, str]:
     """Those with a figure first, the highest on top."""
     found = row.cell.efficiency if row.cell else None
-    return (found is None, -found.median if found else 0.0, row.variant)
+    return (found is None, -found.mean if found else 0.0, row.variant)

@@ -276,6 +276,8 @@ class Row:
         comparison: with the best; None for the best itself and for the unranked.
         is_best: whether its rate is the highest; the "slower by" of the others is against it.
         held: connections it held at the headline's N; None when unknown.
+        efficiency: its cell's over the blocks of the last look; in waves as if all had run at the
+            same speed. Between servers with the same blocks, the ratio of these is `comparison`.
         memory_ratio: its memory per connection over the median of all variants at the headline.
         switches_ratio: the same of its context switches per echo.
         note: why it has no rank; empty when it has one.
@@ -297,6 +299,7 @@ class Row:
     places: tuple[int, int] | None = None
     is_settled: bool = False
     blocks_to_settle: int | None = None
+    efficiency: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)

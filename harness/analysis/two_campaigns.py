@@ -120,19 +120,19 @@ def changes(before: Analysis, after: Analysis, key: CellKey | None) -> tuple[Cha
     if key is None:
         return ()
     names = sorted({cell.variant for side in (before, after) for cell in side.cells})
-    medians: dict[str, tuple[float | None, float | None]] = {}
+    means: dict[str, tuple[float | None, float | None]] = {}
     values: dict[str, tuple[list[float], list[float]]] = {}
     for name in names:
         estimates = [
             cell.efficiency if (cell := side.cell(name, key)) else None for side in (before, after)
         ]
-        first, second = (found.median if found else None for found in estimates)
-        medians[name] = (first, second)
+        first, second = (found.mean if found else None for found in estimates)
+        means[name] = (first, second)
         one, other = ([v for _, v in found.blocks] if found else [] for found in estimates)
         if min(len(one), len(other)) >= TRIALS_MIN:
             values[name] = (one, other)
     compared = compare_unpaired(values)
-    return tuple(Change(name, key, *medians[name], compared.get(name)) for name in names)
+    return tuple(Change(name, key, *means[name], compared.get(name)) for name in names)
 
 
 def compare_unpaired(

@@ -42,8 +42,14 @@ def times(value: float) -> Quantity:
     return Quantity(value, f"{significant(value)}×")
 
 
+def bound(value: float, ratio: float) -> Quantity:
+    """A bound of a ratio's interval, with the decimals of the ratio: 0.98 of 1.02."""
+    decimals = len(significant(ratio).partition(".")[2])
+    return Quantity(value, f"{value:,.{decimals}f}")
+
+
 def plain(value: float) -> Quantity:
-    """A bound of an interval: 0.998."""
+    """A number without a unit: 0.998."""
     return Quantity(value, significant(value))
 
 

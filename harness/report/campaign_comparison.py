@@ -18,7 +18,7 @@ from harness.analysis.intervals import EFFECT_MIN, TRIALS_MIN, Comparison
 from harness.analysis.results import Analysis, Cell, CellKey
 from harness.analysis.two_campaigns import Change, Unlike
 from harness.report.model import Model
-from harness.report.sections import tables
+from harness.report.sections import anchors, tables
 from harness.report.sections.background import flat
 from harness.report.sections.validation import Banner
 
@@ -344,4 +344,4 @@ def _why(cell: Cell | None) -> str:
     if usable:
         return f"{usable} of {TRIALS_MIN} usable trials"
     because = f" ({cell.reasons[0].text})" if cell.reasons else ""
-    return tables.status_word(cell.status) + because
+    return anchors.status_word(cell.status) + because

@@ -80,13 +80,13 @@ def told(campaign: Mapping[str, Any], analysis: Analysis) -> dict[str, Any]:
     key = analysis.headline.key
     figures = {
         row.variant: {
-            "value": row.cell.efficiency.median,
-            "text": wording.rate(row.cell.efficiency.median).text,
-            "interval": half_width(row.cell.efficiency),
+            "value": row.efficiency.mean,
+            "text": wording.rate(row.efficiency.mean).text,
+            "interval": half_width(row.efficiency),
             "image": str(built.get(row.variant) or "").removeprefix("sha256:")[:DIGEST_DIGITS],
         }
         for row in analysis.rows
-        if row.cell and row.cell.efficiency
+        if row.efficiency
     }
     cpus = environment.get("cpus_online")
     return {

@@ -49,7 +49,7 @@ class Model:
     """One report.
 
     Attributes:
-        verdict: at most three findings; `verdict_lines` has them as text.
+        verdict: at most two findings; `verdict_lines` has them as text.
         findings: all findings.
         validity: whether the figures can be used, and the caveats.
         groups: the ranked table.
@@ -103,6 +103,11 @@ class Model:
     def verdict_lines(self) -> tuple[str, ...]:
         """The verdict as plain text."""
         return tuple(finding.text for finding in self.verdict)
+
+    @property
+    def further(self) -> tuple[Finding, ...]:
+        """The findings that the verdict does not contain."""
+        return findings.further(self.findings)
 
     @property
     def shapes_conclusion(self) -> str:

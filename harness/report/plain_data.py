@@ -3,7 +3,7 @@
 Rule 1: no data that other files have: single trials are in `trials.jsonl`. A value that was not
 observed is null or has no key.
 Rule 2: cells are rows under `columns`: repeated names would be most of the bytes.
-Rule 3: an estimate is `[median]`, or `[median, low, high]` with its 95 % interval. The `key` of a
+Rule 3: an estimate is `[mean]`, or `[mean, low, high]` with its 95 % interval. The `key` of a
 cell is its place in `keys`.
 Rule 4: five significant digits. The page prints three. With two more, rounding again gives the same
 third digit, except at a tie.
@@ -90,7 +90,7 @@ def compact(value: Any) -> Any:
     if isinstance(value, Interval):
         return [compact(value.low), compact(value.high)]
     if isinstance(value, Estimate):
-        return [compact(value.median), *(compact(value.interval) or ())]
+        return [compact(value.mean), *(compact(value.interval) or ())]
     if is_dataclass(value) and not isinstance(value, type):
         return compact({field.name: getattr(value, field.name) for field in fields(value)})
     if isinstance(value, Mapping):

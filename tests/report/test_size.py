@@ -66,7 +66,7 @@ def test_the_data_has_the_figures_of_each_cell_and_of_its_comparison(built: Mode
     poll, best = found["poll", place], found[contrast.best, place]
 
     interval = cell.efficiency.interval
-    expected = [cell.efficiency.median, interval.low, interval.high]
+    expected = [cell.efficiency.mean, interval.low, interval.high]
     assert poll["efficiency"] == pytest.approx(expected, rel=1e-4)
     assert poll["against_best.ratio"] == pytest.approx(contrast.comparison.ratio, rel=1e-4)
     assert best["against_best.ratio"] is None

@@ -97,7 +97,7 @@ class _Counter:
 
 
 def _text(request: Request, driven: Driven) -> str:
-    from harness.report.sections.tables import status_word
+    from harness.report.sections.anchors import status_word
     from harness.report.text import columns
     from harness.report.text.terminal_text import NOTE
 
@@ -121,7 +121,7 @@ def _text(request: Request, driven: Driven) -> str:
 
 def _row(cell: dict[str, Any]) -> tuple[str, ...]:
     from harness.analysis import wording
-    from harness.report.sections.tables import status_word
+    from harness.report.sections.anchors import status_word
 
     latency, mark = cell["latency_us"] or {}, "*" if _is_closed(cell) else ""
     p50, p99 = (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.analysis import findings, wording
+from harness.analysis import claims, wording
 from harness.analysis.findings import Finding
 from harness.analysis.intervals import Estimate
 from harness.analysis.results import MEMORY_KINDS, Analysis, Cell
@@ -111,12 +111,14 @@ class Figure:
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ...]:
     """Return the charts for which cells were measured."""
     colours = {variant.name: variant.colour for variant in variants}
+    mechanisms = {variant.name: variant.architecture for variant in variants}
     found: list[Figure] = []
     for scenario in QUESTIONS:
         cells = [cell for cell in analysis.cells if cell.key.scenario == scenario]
         if not any(cell.efficiency for cell in cells):
             continue
-        found.append(_efficiency(analysis, cells, scenario, colours))
+        claim = claims.scaling(analysis, cells, scenario, mechanisms)
+        found.append(_efficiency(analysis, cells, scenario, colours, claim))
         if any(cell.latency_us for cell in cells):
             found.append(_latency(analysis, cells, scenario, colours))
     return tuple(found)
@@ -129,14 +131,18 @@ def question(cells: Sequence[Cell], scenario: str) -> str:
 
 
 def _efficiency(
-    analysis: Analysis, cells: Sequence[Cell], scenario: str, colours: dict[str, int]
+    analysis: Analysis,
+    cells: Sequence[Cell],
+    scenario: str,
+    colours: dict[str, int],
+    claim: Finding | None,
 ) -> Figure:
-    statement, kept = findings.shape(cells, scenario)
+    kept = claims.kept(cells, scenario)
     rows = tuple(
         (
             cell.variant,
             f"{cell.key.connections:,}",
-            wording.rate(cell.efficiency.median).text,
+            wording.rate(cell.efficiency.mean).text,
             half_width(cell.efficiency) or NONE,
             rate_of(cell),
             _kept(cell, cells, kept),
@@ -148,8 +154,8 @@ def _efficiency(
         id=f"fig-{scenario}-efficiency",
         kind="efficiency",
         title="Throughput per server CPU",
-        statement=statement,
-        subtitle=f"{question(cells, scenario)}. Median of trials; the band is the 95 % interval.",
+        statement=claim,
+        subtitle=f"{question(cells, scenario)}. Mean of trials; the band is the 95 % interval.",
         reading="Higher is better. A level line means that more open connections cost nothing. "
         "The axis starts at zero, so heights are proportional to the values.",
         series=lines(analysis, cells, colours, lambda cell: rate_point(cell, cell.key.connections)),
@@ -173,7 +179,7 @@ def rate_point(cell: Cell, x: float) -> Point | None:
     found = cell.efficiency
     if found is None:
         return None
-    value = wording.rate(found.median).text
+    value = wording.rate(found.mean).text
     return estimated(found, x, value, f"{value} {half_width(found)}".strip())
 
 
@@ -182,7 +188,7 @@ def estimated(found: Estimate, x: float, value: str, text: str, scale: float = 1
     low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
     return Point(
         x,
-        found.median / scale,
+        found.mean / scale,
         low / scale if low is not None else None,
         high / scale if high is not None else None,
         text=text,
@@ -220,7 +226,7 @@ def _latency(
         id=f"fig-{scenario}-latency",
         kind="latency",
         title="p99 under full load (closed loop)",
-        statement=_tail(cells),
+        statement=None,
         subtitle=f"{question(cells, scenario)}. From one histogram per cell, merged over trials.",
         reading="Lower is better; both axes are logarithmic. Every active connection waits for "
         "its reply before it sends again. This is therefore time in the queue at full load, not "
@@ -229,18 +235,6 @@ def _latency(
         bars=(),
         header=header,
         rows=rows,
-    )
-
-
-def _tail(cells: Sequence[Cell]) -> Finding | None:
-    largest = max(cell.key.connections for cell in cells)
-    return findings.extremes(
-        f"At {largest:,} connections the p99 of {{}} is {{}}, that of {{}} {{}}",
-        {
-            cell.variant: wording.millis(cell.latency_us.p99, " ms")
-            for cell in cells
-            if cell.latency_us and cell.key.connections == largest
-        },
     )
 
 

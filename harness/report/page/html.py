@@ -24,8 +24,8 @@ from harness.report.charts.figure_data import Figure
 from harness.report.model import Model
 from harness.report.page.glossary import GLOSSARY
 from harness.report.plain_data import data, rounded
+from harness.report.sections.anchors import status_word
 from harness.report.sections.background import COLOURS
-from harness.report.sections.tables import status_word
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUMMARY_ID = "c10k-summary"
@@ -124,7 +124,7 @@ def cells_csv(model: Model) -> str:
         *("rate_share", "rate_offered_per_s", "closing", "status"),
     )
     figures = ("efficiency", "rate", "cpu_us_per_echo")
-    bounds = [f"{name}_{end}" for name in figures for end in ("median", "low", "high")]
+    bounds = [f"{name}_{end}" for name in figures for end in ("mean", "low", "high")]
     writer.writerow([*names, *bounds, "p50_us", "p99_us", "memory_bytes_per_connection"])
     for cell in model.analysis.cells:
         key = cell.key
@@ -136,7 +136,7 @@ def cells_csv(model: Model) -> str:
         for name in figures:
             found = getattr(cell, name)
             interval = found.interval if found else None
-            row += [found.median if found else ""]
+            row += [found.mean if found else ""]
             row += [interval.low, interval.high] if interval else ["", ""]
         row += [cell.latency_us.p50, cell.latency_us.p99] if cell.latency_us else ["", ""]
         total = cell.memory.total if cell.memory else None

@@ -20,6 +20,10 @@ from harness.plan.waves import Waves
 COLOURS = 12
 
 
+# What stands in the place of a value that is null, and the digits of a number with a fraction.
+NOT_SET = "n/a"
+DIGITS = 4
+
 # Names of `limits.asked` and `limits.applied` in the report; "" leaves out what is no limit.
 # (`pids` is the number of the server's processes in `applied`, and their limit in `asked`.)
 ASKED_NAMES = {"connections": ""}
@@ -243,7 +247,9 @@ def facts(campaign: Mapping[str, Any]) -> tuple[Fact, ...]:
         "environment": campaign.get("environment"),
         "build": _builds(campaign),
     }
-    return tuple(Fact(name.removeprefix("environment."), text) for name, text in flat(shown))
+    return tuple(
+        Fact(name.removeprefix("environment."), text) for name, text in flat(shown) if text
+    )
 
 
 def _builds(campaign: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,21 +265,30 @@ def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         for name, inner in value.items():
             yield from flat(inner, f"{prefix}.{name}" if prefix else str(name))
     elif isinstance(value, list | tuple):
-        yield prefix, ", ".join(_leaf(inner) for inner in value)
+        separator = "; " if any(isinstance(inner, Mapping) for inner in value) else ", "
+        yield prefix, separator.join(_leaf(inner) for inner in value)
     else:
         yield prefix, _leaf(value)
 
 
 def _leaf(value: Any) -> str:
     if value is None:
-        return "n/a"
+        return NOT_SET
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {text}" for name, text in flat(value))
+        told = ((name, text) for name, text in flat(value) if text not in ("", NOT_SET))
+        return " ".join(f"{name}={text}" for name, text in told)
     if isinstance(value, list | tuple):
         return " to ".join(map(_leaf, value))
+    if isinstance(value, float):
+        return _number(value)
     return str(value)
+
+
+def _number(value: float) -> str:
+    """Return a number without the digits that only its binary form has: 0.1, 900, 0.3333."""
+    return f"{value:.0f}" if value.is_integer() else f"{value:.{DIGITS}g}"
 
 
 def limits(records: Sequence[Record]) -> tuple[Limit, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from harness.analysis import findings, wording
+from harness.analysis import claims, wording
 from harness.analysis.results import Analysis, Cell
 from harness.report.charts.figure_data import Figure, Point, Series, estimated, rate_point
 from harness.report.sections.background import Variant
@@ -21,25 +21,26 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
         return
     most = max(cell.key.connections for cell in cells)
     drawn = _of_smallest([cell for cell in cells if cell.key.connections == most])
-    yield _cycles(cells, drawn, colours)
+    yield _cycles(analysis, cells, drawn, colours)
     if any(cell.connect_p99_us for cell in drawn):
-        yield _connect(cells, drawn, colours)
+        yield _connect(analysis, cells, drawn, colours)
 
 
-def _cycles(cells: Sequence[Cell], drawn: Sequence[Cell], colours: dict[str, int]) -> Figure:
-    values = {
-        cell.variant: wording.rate(cell.efficiency.median)
-        for cell in _first(drawn)
-        if cell.efficiency
-    }
+def _cycles(
+    analysis: Analysis, cells: Sequence[Cell], drawn: Sequence[Cell], colours: dict[str, int]
+) -> Figure:
+    values = {cell.variant: cell.efficiency for cell in _first(drawn) if cell.efficiency}
     return Figure(
         id="fig-churn-efficiency",
         kind="dots",
         title="Cycles per server CPU",
-        statement=findings.extremes(
-            f"{_by(drawn)} {{}} serves {{}} cycles per second of server CPU, {{}} {{}}", values
+        statement=claims.extremes(
+            f"{_by(drawn)} {{}} serves {{}} cycles per second of server CPU, {{}} {{}}",
+            values,
+            analysis.looks.last,
+            wording.rate,
         ),
-        subtitle=f"{_question(drawn)} Median of trials; the band is the 95 % interval.",
+        subtitle=f"{_question(drawn)} Mean of trials; the band is the 95 % interval.",
         reading="Further right is better. A cycle costs the server an accept, an echo and a close. "
         "FIN: the client closes in order. RST: it resets, and the server gets an error. The axis "
         "starts at zero, so lengths are proportional to the values.",
@@ -57,7 +58,7 @@ def _cycles(cells: Sequence[Cell], drawn: Sequence[Cell], colours: dict[str, int
         rows=tuple(
             (
                 *_who(cell),
-                wording.rate(cell.efficiency.median).text,
+                wording.rate(cell.efficiency.mean).text,
                 half_width(cell.efficiency) or NONE,
                 rate_of(cell),
             )
@@ -70,21 +71,22 @@ def _cycles(cells: Sequence[Cell], drawn: Sequence[Cell], colours: dict[str, int
     )
 
 
-def _connect(cells: Sequence[Cell], drawn: Sequence[Cell], colours: dict[str, int]) -> Figure:
+def _connect(
+    analysis: Analysis, cells: Sequence[Cell], drawn: Sequence[Cell], colours: dict[str, int]
+) -> Figure:
     timed = [cell for cell in drawn if cell.connect_p99_us]
-    values = {
-        cell.variant: wording.latency(cell.connect_p99_us.median)
-        for cell in _first(timed)
-        if cell.connect_p99_us
-    }
+    values = {cell.variant: cell.connect_p99_us for cell in _first(timed) if cell.connect_p99_us}
     return Figure(
         id="fig-churn-connect",
         kind="dots",
         title="p99 of connect() under churn",
-        statement=findings.extremes(
-            f"{_by(timed)} the p99 of connect() to {{}} is {{}}, to {{}} {{}}", values
+        statement=claims.extremes(
+            f"{_by(timed)} the p99 of connect() to {{}} is {{}}, to {{}} {{}}",
+            values,
+            analysis.looks.last,
+            wording.latency,
         ),
-        subtitle=f"{_question(timed)} Median of trials; the band is the 95 % interval.",
+        subtitle=f"{_question(timed)} Mean of trials; the band is the 95 % interval.",
         reading="Further left is better; the axis is logarithmic. connect() ends when the kernel "
         "puts the connection into the accept queue, before the server accepts it. The cycle also "
         "includes the echo and the close; the table has its p99.",
@@ -106,7 +108,7 @@ def _connect_point(cell: Cell, x: float) -> Point | None:
     found = cell.connect_p99_us
     if found is None:
         return None
-    value = wording.latency(found.median).text
+    value = wording.latency(found.mean).text
     return estimated(found, x, value, f"p99 {value} {half_width(found)}".strip(), scale=1e3)
 
 
@@ -115,7 +117,7 @@ def _connect_row(cell: Cell) -> tuple[str, ...]:
     return (
         *_who(cell),
         wording.latency(p50_us).text if p50_us else NONE,
-        wording.latency(p99_us.median).text if p99_us else NONE,
+        wording.latency(p99_us.mean).text if p99_us else NONE,
         half_width(p99_us) or NONE,
         wording.latency(cycle.p50).text if cycle else NONE,
         wording.latency(cycle.p99).text if cycle else NONE,

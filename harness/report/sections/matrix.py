@@ -16,7 +16,8 @@ from harness.analysis import wording
 from harness.analysis.intervals import compare
 from harness.analysis.results import Analysis, Cell
 from harness.contract.statuses import CellStatus
-from harness.report.sections.tables import status_word
+from harness.report.sections.anchors import status_word
+from harness.report.sections.tables import range_of
 
 # A matrix of one row would be a list. One of one column would repeat another chart.
 LINES_MIN = 2
@@ -130,16 +131,15 @@ def _entry(cell: Cell, twin: Cell | None, ceiling: int | None) -> Entry:
         words = f"stops at {ceiling:,}" if ceiling is not None else "stops"
         words = words if cell.status == CellStatus.CAPPED else status_word(cell.status)
         return Entry(cell.variant, words, "")
-    return Entry(cell.variant, wording.micros(cost.median).text, _against(cell, twin))
+    return Entry(cell.variant, wording.micros(cost.mean).text, _against(cell, twin))
 
 
 def _against(cell: Cell, twin: Cell | None) -> str:
-    """Return `6.10× (5.90 to 6.31)`, paired over blocks; with fewer than three, no interval."""
+    """Return `6.10× (5.90–6.31)`, paired over blocks; with fewer than three, no interval."""
     if twin is None or twin.efficiency is None or cell.efficiency is None:
         return ""
     one = compare(twin.efficiency.series, cell.efficiency.series)
     if one is None:
         logs = twin.efficiency.series.log_ratios(cell.efficiency.series).values()
         return wording.times(math.exp(statistics.fmean(logs))).text if logs else ""
-    low, high = wording.plain(one.interval.low), wording.plain(one.interval.high)
-    return f"{wording.times(one.ratio)} ({low} to {high})"
+    return f"{wording.times(one.ratio)} ({range_of(one)})"

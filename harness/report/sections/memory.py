@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.analysis import findings, wording
+from harness.analysis import wording
 from harness.analysis.results import MEMORY_KINDS, Analysis, Cell
 from harness.report.charts.figure_data import Bar, Figure
 from harness.report.sections.background import Variant
@@ -28,14 +28,7 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
         id="fig-memory",
         kind="memory",
         title="Memory per connection",
-        statement=findings.extremes(
-            "{} needs {} KiB per connection, {} needs {}",
-            {
-                cell.variant: wording.kib(total)
-                for cell in ordered
-                if cell.key.connections == most and (total := _total(cell)) is not None
-            },
-        ),
+        statement=None,
         subtitle="Memory beyond that of the server without connections, with "
         f"{most:,} open unless a bar says otherwise.",
         reading="Anonymous and kernel memory, without page cache. On loopback, kernel memory "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.analysis import findings, wording
+from harness.analysis import claims, wording
 from harness.analysis.results import Analysis, Cell
 from harness.contract.statuses import CellStatus
 from harness.report.charts.figure_data import Figure, Point, Series, stop_of
@@ -42,13 +42,15 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
         id="fig-ramp",
         kind="ramp",
         title=f"Opening {most:,} connections at once",
-        statement=findings.extremes(
+        statement=claims.extremes(
             f"{{}} opens {most:,} connections in {{}}, {{}} in {{}}",
             {
-                cell.variant: wording.seconds(cell.ramp.time_to_n_s.median)
+                cell.variant: cell.ramp.time_to_n_s
                 for cell in largest
                 if cell.ramp and cell.ramp.time_to_n_s
             },
+            analysis.looks.last,
+            wording.seconds,
         ),
         subtitle="A connection counts as established after its first verified echo."
         f"{_storm(largest)}",
@@ -82,7 +84,7 @@ def _storm(cells: Sequence[Cell]) -> str:
 
 def _ramp_label(cell: Cell) -> str:
     time = cell.ramp.time_to_n_s if cell.ramp else None
-    return f"{cell.variant} {wording.seconds(time.median)}" if time else cell.variant
+    return f"{cell.variant} {wording.seconds(time.mean)}" if time else cell.variant
 
 
 def _ramp_row(cell: Cell, *, is_timed: bool) -> tuple[str, ...]:
@@ -93,7 +95,7 @@ def _ramp_row(cell: Cell, *, is_timed: bool) -> tuple[str, ...]:
         cell.variant,
         f"{cell.key.connections:,}",
         f"{cell.held:,}" if cell.held is not None else NONE,
-        wording.seconds(ramp.time_to_n_s.median).text if ramp.time_to_n_s else NONE,
+        wording.seconds(ramp.time_to_n_s.mean).text if ramp.time_to_n_s else NONE,
         *(wording.millis(us).text if us else NONE for us in latencies),
         f"{ramp.failed:,}",
         f"{ramp.overflows:,}",

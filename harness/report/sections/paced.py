@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.analysis import findings, wording
-from harness.analysis.findings import Finding
+from harness.analysis import wording
 from harness.analysis.results import Analysis, Cell, CellKey
 from harness.contract.statuses import CellStatus
 from harness.report.charts.figure_data import Figure, Point, Series
+from harness.report.sections.anchors import status_word
 from harness.report.sections.background import Variant
-from harness.report.sections.tables import NONE, status_word
+from harness.report.sections.tables import NONE
 
 OPEN = (
     "Messages leave at fixed times, whether replies came or not. Latency counts from the intended "
@@ -39,7 +39,7 @@ def _percentiles(cells: Sequence[Cell], colours: dict[str, int]) -> Iterator[Fig
             id=f"fig-percentiles-{key.connections}-{key.rate_offered_per_s:g}",
             kind="percentiles",
             title=f"Latency at {_rate(key)}",
-            statement=_tail(drawn, f"At {_rate(key)} the p99 of {{}} is {{}}, that of {{}} {{}}"),
+            statement=None,
             subtitle=f"{key.connections:,} connections, {key.active:,} active. {OPEN}",
             reading="Lower is better. To the right of 99 % are the slowest 1 % of the replies. The "
             "line ends where fewer than ten are slower. Latencies include the generator's own "
@@ -87,7 +87,7 @@ def _rising(cells: Sequence[Cell], colours: dict[str, int]) -> Iterator[Figure]:
             id=f"fig-rising-{connections}",
             kind="load",
             title="Latency as the rate rises",
-            statement=_highest(drawn),
+            statement=None,
             subtitle=f"{connections:,} connections; the rate is a share of each server's own "
             f"capacity. {OPEN}",
             reading="Where a line is flat, the server has spare capacity; it bends up at the knee. "
@@ -144,22 +144,6 @@ def _status(cell: Cell) -> str:
     word = status_word(cell.status)
     is_missing = cell.status == CellStatus.MISSING
     return f"{word}: {cell.reasons[0].text}" if cell.reasons and not is_missing else word
-
-
-def _highest(cells: Sequence[Cell]) -> Finding | None:
-    """Return the tail at the highest share at which a server was measured."""
-    measured = [cell for cell in cells if cell.latency_us]
-    share = max((cell.key.rate_share or 0.0 for cell in measured), default=0.0)
-    at = [cell for cell in measured if cell.key.rate_share == share]
-    words = f"At {wording.share(share)} of its capacity the p99 of {{}} is {{}}, that of {{}} {{}}"
-    return _tail(at, words)
-
-
-def _tail(cells: Sequence[Cell], template: str) -> Finding | None:
-    return findings.extremes(
-        template,
-        {cell.variant: wording.latency(cell.latency_us.p99) for cell in cells if cell.latency_us},
-    )
 
 
 def _rate(key: CellKey) -> str:

@@ -9,11 +9,11 @@ from harness.analysis import settling, wording
 from harness.analysis.intervals import Comparison, Estimate
 from harness.analysis.results import Analysis, Cell, CellKey, Memory, Reason, Row
 from harness.contract.statuses import CellStatus
+from harness.report.sections.anchors import anchor, status_word
 from harness.report.sections.background import Variant
+from harness.report.sections.badges import Badge, badges
 
 NONE = "—"
-# The statuses that texts for people name differently from the data
-STATUS_WORDS: dict[str, str] = {CellStatus.MISSING: "not measured", CellStatus.VOID: "rejected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,11 @@ class RankedRow:
     """One server at the headline.
 
     Attributes:
-        efficiency: echoes per second of server CPU; `interval` is its half width.
+        efficiency: echoes per second of server CPU, or why there is none; `interval` is its half
+            width.
         slower: rate of the best divided by this one's; `slower_range` is its interval, `outcome`
             its meaning.
+        notes: what restricts the row, as badges.
         rate: raw echoes/s, with "≥" if the server was not the limit.
         events: events per wake-up, shown if latencies are not.
         conforms: conformance checks passed, of those that apply.
@@ -47,6 +49,7 @@ class RankedRow:
     conforms: str
     words: str
     tone: str
+    notes: tuple[Badge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,10 @@ def caption(analysis: Analysis) -> str:
         return "Not ranked. The cells of each server are below."
     where = f"{key.connections:,} open connections, {key.active:,} active"
     if any(row.is_best for row in analysis.rows):
-        return f"Ranked at {where}{_looked(analysis)}. 1=: equivalent; 1–3: not settled."
+        return (
+            f"Ranked at {where}{_looked(analysis)}. 1=: equivalent; 1–3: not settled."
+            f"{_confidence(analysis)}"
+        )
     return f"Not ranked. Figures at {where}."
 
 
@@ -106,6 +112,13 @@ def _looked(analysis: Analysis) -> str:
     """Return `, by the 8 blocks of look 1`."""
     look = analysis.looks.last
     return f", by the {look.blocks} blocks of look {look.number}" if look else ""
+
+
+def _confidence(analysis: Analysis) -> str:
+    """Return the confidence of the intervals in the table."""
+    known = {row.comparison.confidence for row in analysis.rows if row.comparison}
+    words = " and ".join(wording.confidence(one).text for one in sorted(known))
+    return f" Intervals: 95 % for a rate, {words} for a ratio." if words else ""
 
 
 def _why_not(analysis: Analysis) -> str:
@@ -124,7 +137,7 @@ def groups(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Group, ...]
     return tuple(
         Group(
             f"{group.workers} worker{'' if group.workers == '1' else 's'}" if is_mixed else "",
-            tuple(_ranked(row, known.get(row.variant), why_not) for row in group.rows),
+            tuple(_ranked(analysis, row, known.get(row.variant), why_not) for row in group.rows),
         )
         for group in analysis.groups
     )
@@ -135,16 +148,11 @@ def cell_rows(analysis: Analysis) -> tuple[CellRow, ...]:
     return tuple(_cell_row(analysis, cell) for cell in analysis.cells)
 
 
-def status_word(status: str) -> str:
-    """Return a cell's status as texts for people name it: `void` is *rejected*."""
-    return STATUS_WORDS.get(status, status)
-
-
 def rate_of(cell: Cell | None) -> str:
     """Return raw echoes/s, as a lower bound unless the server was the limit."""
     if cell is None or cell.rate is None:
         return NONE
-    return f"{'' if cell.saturated else '≥ '}{wording.rate(cell.rate.median)}"
+    return f"{'' if cell.saturated else '≥ '}{wording.rate(cell.rate.mean)}"
 
 
 def half_width(estimate: Estimate | None) -> str:
@@ -155,11 +163,11 @@ def half_width(estimate: Estimate | None) -> str:
 
 
 def range_of(comparison: Comparison | None) -> str:
-    """Return `0.998 to 1.03`, or an empty text."""
+    """Return `0.98–1.06`, or an empty text."""
     if comparison is None:
         return ""
-    low, high = comparison.interval.low, comparison.interval.high
-    return f"{wording.plain(low)} to {wording.plain(high)}"
+    ends = (comparison.interval.low, comparison.interval.high)
+    return "–".join(wording.bound(end, comparison.ratio).text for end in ends)
 
 
 def total_kib(memory: Memory | None) -> str:
@@ -168,7 +176,7 @@ def total_kib(memory: Memory | None) -> str:
     return NONE if total is None else wording.kib(total).text
 
 
-def _ranked(row: Row, variant: Variant | None, why_not: str) -> RankedRow:
+def _ranked(analysis: Analysis, row: Row, variant: Variant | None, why_not: str) -> RankedRow:
     cell, comparison = row.cell, row.comparison
     words, tone = _words(row, why_not)
     ratio = comparison.ratio if comparison else 1.0 if row.is_best else None
@@ -176,8 +184,8 @@ def _ranked(row: Row, variant: Variant | None, why_not: str) -> RankedRow:
         variant=row.variant,
         colour=variant.colour if variant else 0,
         rank=row.rank,
-        efficiency=_rate(cell.efficiency) if cell else NONE,
-        interval=half_width(cell.efficiency) if cell else "",
+        efficiency=_rate(row.efficiency) if row.efficiency else _no_rate(cell),
+        interval=half_width(row.efficiency),
         slower=wording.times(ratio).text if ratio else NONE,
         slower_range=range_of(comparison),
         outcome=comparison.outcome if comparison else "",
@@ -186,11 +194,19 @@ def _ranked(row: Row, variant: Variant | None, why_not: str) -> RankedRow:
         events=_plain(cell.events_per_wake_up) if cell else NONE,
         held=f"{row.held:,}" if row.held is not None else NONE,
         memory_kib=total_kib(cell.memory) if cell else NONE,
-        cpu_us=_micros(cell.cpu_us_per_echo) if cell else NONE,
+        cpu_us=wording.micros(1e6 / row.efficiency.mean).text if row.efficiency else NONE,
         conforms=(variant.conforms if variant else "") or NONE,
         words=words,
         tone=tone,
+        notes=badges(analysis, row),
     )
+
+
+def _no_rate(cell: Cell | None) -> str:
+    """Return what stands in place of a rate."""
+    if cell is not None and cell.status == CellStatus.CAPPED:
+        return "not reached"
+    return NONE
 
 
 def _words(row: Row, why_not: str) -> tuple[str, str]:
@@ -277,7 +293,7 @@ def _opening(cell: Cell) -> str:
         return ""
     words = []
     if ramp.time_to_n_s:
-        words.append(f"all after {wording.seconds(ramp.time_to_n_s.median)}")
+        words.append(f"all after {wording.seconds(ramp.time_to_n_s.mean)}")
     if ramp.connect_p99_us:
         words.append(f"connect p99 {wording.millis(ramp.connect_p99_us, ' ms')}")
     if ramp.hello_p99_us:
@@ -286,25 +302,12 @@ def _opening(cell: Cell) -> str:
     return "; ".join(words)
 
 
-def anchor(cell: Cell) -> str:
-    """Return the id of the cell's row: `cell-epoll-et-idle-10000-100-64-1`."""
-    key = cell.key
-    parts = [cell.variant, key.scenario, key.connections, key.active, key.payload_bytes, key.depth]
-    if key.rate_offered_per_s is not None:
-        parts.append(f"{key.rate_offered_per_s:g}")
-    if key.closing is not None:
-        parts.append(key.closing)
-    if key.rate_share is not None:
-        parts.append(f"share{key.rate_share:g}")
-    return "cell-" + "-".join(map(str, parts))
-
-
 def _rate(estimate: Estimate | None) -> str:
-    return wording.rate(estimate.median).text if estimate else NONE
+    return wording.rate(estimate.mean).text if estimate else NONE
 
 
 def _micros(estimate: Estimate | None) -> str:
-    return wording.micros(estimate.median).text if estimate else NONE
+    return wording.micros(estimate.mean).text if estimate else NONE
 
 
 def _plain(value: float | None) -> str:

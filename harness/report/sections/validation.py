@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.analysis import settling
+from harness.analysis import control, settling, wording
 from harness.analysis.findings import Finding
 from harness.analysis.frame import profile_name
 from harness.analysis.results import STATUSES, Analysis
@@ -19,7 +19,7 @@ from harness.gates.attempts import Attempts, attempt_of, trial_of
 from harness.gates.other_programs import Used, sentence
 from harness.host import cpus
 from harness.plan.waves import Waves
-from harness.report.sections import proofs, tables
+from harness.report.sections import anchors, proofs
 
 Level = Literal["ok", "warn", "bad"]
 STATES: dict[str, str] = {
@@ -49,7 +49,8 @@ class Validity:
         caveats: restrictions on the figures, one phrase each.
         counts: `(status in words, cells)` over all trials, without the zeros.
         watermark: text across the whole page; empty if the campaign is a benchmark.
-        noise: the difference of one server, run twice, from itself; empty without such a pair.
+        noise: how much one server, run twice, differed from itself; without a full stop, empty if
+            nothing is ranked.
     """
 
     level: Level
@@ -91,8 +92,8 @@ class Validity:
     def text(self) -> str:
         """The validity line."""
         line = self.statement + self.caveats_text
-        line = f"{line.removesuffix('.')}. {self.counted}." if self.counts else line
-        return f"{line} {self.noise}" if self.noise else line
+        line = f"{line.removesuffix('.')}. {self.noise}." if self.noise else line
+        return f"{line.removesuffix('.')}. {self.counted}." if self.counts else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +149,32 @@ def validity(campaign: Mapping[str, Any], analysis: Analysis, found: Sequence[Fi
     else:
         level, headline = "ok", "Valid"
     counts = tuple(
-        (tables.status_word(status), counted[status]) for status in STATUSES if counted[status]
+        (anchors.status_word(status), counted[status]) for status in STATUSES if counted[status]
     )
-    noise = " ".join(finding.text for finding in found if finding.kind == "noise")
     return Validity(
         level,  # type: ignore[arg-type]
         headline,
         tuple(caveats),
         counts,
         _watermark(campaign),
-        noise,
+        _noise(analysis),
         because,
         advice,
     )
+
+
+def _noise(analysis: Analysis) -> str:
+    """Return the noise floor: the most by which a server differed from itself, over all cells."""
+    if not any(row.is_best for row in analysis.rows):
+        return ""
+    if not analysis.floor:
+        return "No server ran twice, so the noise floor is unknown"
+    apart = {one.key: control.distance(one.comparison) for one in analysis.floor}
+    words = f"The same server twice differed by up to {wording.share(max(apart.values()))}"
+    key = analysis.headline.key
+    if key is None or key not in apart:
+        return words
+    return f"{words}, in the ranked cell by {wording.share(apart[key])}"
 
 
 def banners(campaign: Mapping[str, Any]) -> tuple[Banner, ...]:

@@ -96,7 +96,7 @@ def _figure(
         kind="efficiency" if is_line else "dots",
         title="Throughput per server CPU",
         statement=None,
-        subtitle=f"{varied.question.format(f'{active:,}')}. Median of trials; the band is the "
+        subtitle=f"{varied.question.format(f'{active:,}')}. Mean of trials; the band is the "
         "95 % interval.",
         reading=f"{'Higher' if is_line else 'Further right'} is better. The axis starts at zero, "
         f"so {'heights' if is_line else 'lengths'} are proportional to the values.",
@@ -107,7 +107,7 @@ def _figure(
             (
                 cell.variant,
                 f"{varied.size(cell.key):,}",
-                wording.rate(cell.efficiency.median).text,
+                wording.rate(cell.efficiency.mean).text,
                 half_width(cell.efficiency) or NONE,
                 rate_of(cell),
             )

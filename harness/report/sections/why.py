@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.analysis import findings, wording
+from harness.analysis import wording
 from harness.analysis.results import Analysis, Cell
 from harness.analysis.wording import Quantity
 from harness.report.charts.figure_data import Figure, Point, lines, question
@@ -20,7 +20,6 @@ class Measure:
     id: str
     title: str
     axis: str
-    template: str
     reading: str
     value: Callable[[Cell], float | None]
     written: Callable[[float], Quantity]
@@ -32,7 +31,6 @@ MEASURES = (
         "switches",
         "Context switches per echo",
         "switches per echo",
-        "{} switches {} times per echo, {} {}",
         "Voluntary and involuntary switches of the server's threads. A loop that gets several "
         "events per wake-up switches less than once per echo. A thread that serves one connection "
         "sleeps after each echo.",
@@ -43,7 +41,6 @@ MEASURES = (
         "wake-ups",
         "Events per wake-up",
         "descriptors that one wait reports",
-        "{} finds {} ready at a wake-up, {} {}",
         "All events of one wait share its cost; the server counts both. Near one, every echo pays "
         "for a wait. A thread that blocks in recv has no such waits and is not drawn.",
         lambda cell: cell.events_per_wake_up,
@@ -53,7 +50,6 @@ MEASURES = (
         "calls",
         "System calls per echo",
         "system calls per echo",
-        "{} makes {} system calls per echo, {} {}",
         "{tools} counted receive, send and all other calls that move data in an x-ray, a separate "
         "trial that is never timed. The server counted the waits in this cell. A server that waits "
         "without counting is not drawn. Locks (futex) are left out.",
@@ -64,7 +60,6 @@ MEASURES = (
         "threads",
         "Threads of the server",
         "threads",
-        "{} has a thread count of {}, {} {}",
         "Threads of all the server's processes, read in the window.",
         lambda cell: cell.threads,
         wording.count,
@@ -102,7 +97,7 @@ def _figure(
         id=f"fig-{scenario}-{measure.id}",
         kind="why",
         title=measure.title,
-        statement=_extremes(measure, cells),
+        statement=None,
         subtitle=f"{question(cells, scenario)}. Median of trials. {kind}.",
         reading=measure.reading.format(tools=_tools(cells)),
         series=lines(analysis, cells, colours, lambda cell: _point(measure, cell)),
@@ -137,15 +132,3 @@ def _point(measure: Measure, cell: Cell) -> Point | None:
         return None
     text = measure.written(value).text
     return Point(cell.key.connections, value, text=text)
-
-
-def _extremes(measure: Measure, cells: Sequence[Cell]) -> findings.Finding | None:
-    largest = max(cell.key.connections for cell in cells)
-    return findings.extremes(
-        f"At {largest:,} connections {measure.template}",
-        {
-            cell.variant: measure.written(measure.value(cell) or 0.0)
-            for cell in cells
-            if cell.key.connections == largest
-        },
-    )
