@@ -41,6 +41,7 @@ COLUMNS = (
     "is_void_by_host",
     "histogram",
     "timeline",
+    "tenths",
 )
 NUMBERS: dict[str, Callable[[StoredCell], float | None]] = {
     "rate": lambda cell: cell.echoes_per_s,
@@ -134,6 +135,7 @@ def _row(record: Record, facts: VariantFacts) -> dict[str, Any]:
         "is_void_by_host": is_void_by_host(cell, {code for code, _ in verdict.reasons}),
         "histogram": record.get("histogram"),
         "timeline": tuple((float(ms), float(n)) for ms, n in ramp.get("timeline") or ()),
+        "tenths": cell.parts_per_s,
         # Where connections come and go, how many there were at the lowest says nothing.
         "held": None if cell.closing else cell.connections_established_min,
     }

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from harness.report.charts import hits, renderer, rows
+from harness.report.charts import hits, ratio_rows, reach, renderer, rows, strips
 from harness.report.charts.axes import (
     HEIGHT,
     LINE_PX,
@@ -92,8 +92,11 @@ def svg(figure: Figure, render: renderer.Render = renderer.here) -> str:
     if drawn is None:
         return ""
     image = _inlined(render(drawn), figure)
-    if figure.bars or figure.kind == "dots":
-        return hits.over_rows(image, rows.words(figure), ROW_PX)
+    if figure.kind == "strips":
+        return hits.over_rows(image, strips.words(figure), strips.ROW_PX)
+    if figure.bars or figure.kind in ("dots", "ratios"):
+        words = ratio_rows.words(figure) if figure.kind == "ratios" else rows.words(figure)
+        return hits.over_rows(image, words, ROW_PX)
     return hits.over_lines(image, figure, *scales(figure))
 
 
@@ -105,6 +108,10 @@ def spec(figure: Figure) -> Spec | None:
         return None
     elif figure.kind == "dots":
         drawn = rows.dots(figure)
+    elif figure.kind == "ratios":
+        drawn = ratio_rows.spec(figure)
+    elif figure.kind == "strips":
+        drawn = strips.spec(figure)
     else:
         drawn = _lines(figure, *scales(figure))
     return {**drawn, "config": CONFIG}
@@ -121,7 +128,8 @@ def scales(figure: Figure) -> tuple[Scale, Scale]:
     if figure.kind == "percentiles":
         return percentile_axis(max(point.x for point in points)), y
     if figure.kind in ("cost", "ramp", "load"):
-        return linear(max(point.x for point in points)), y
+        beyond = [point for series in figure.series for point in series.beyond]
+        return linear(max(point.x for point in (*points, *beyond))), y
     return connections_axis(sorted({point.x for point in points})), y
 
 
@@ -174,6 +182,7 @@ def _marks(figure: Figure, x: Scale, y: Scale) -> list[Spec]:
     marks.append(layer(values, "line", {"strokeWidth": 2}, **lines))
     if figure.kind not in DOTLESS_KINDS:
         marks.append(layer(values, "point", {"filled": True, "size": 36, "opacity": 1}, **lines))
+    marks += reach.layers(figure, places)
     if stops := _stops(figure):
         look = {"text": "✕", "fontSize": 15, "fontWeight": "bold"}
         marks.append(layer(stops, "text", look, **places))

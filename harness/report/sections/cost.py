@@ -6,12 +6,10 @@ the title names only what the blocks show (harness/analysis/slopes.py).
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.analysis import wording
+from harness.analysis import claims, wording
 from harness.analysis.findings import Finding, Name, Part
-from harness.analysis.intervals import Estimate
 from harness.analysis.results import Analysis, Cell
 from harness.analysis.slopes import PER_CONNECTIONS, Slope, ordered, slopes
 from harness.report.charts.figure_data import Figure, Point, lines, question
@@ -26,12 +24,17 @@ NAMED_MAX = 2
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ...]:
     """Return the charts of the cost of an echo, `idle` next to `active`."""
     colours = {variant.name: variant.colour for variant in variants}
+    mechanisms = {variant.name: variant.architecture for variant in variants}
     return tuple(
-        figure for scenario in SCENARIOS for figure in _figure(analysis, scenario, colours)
+        figure
+        for scenario in SCENARIOS
+        for figure in _figure(analysis, scenario, colours, mechanisms)
     )
 
 
-def _figure(analysis: Analysis, scenario: str, colours: dict[str, int]) -> Iterator[Figure]:
+def _figure(
+    analysis: Analysis, scenario: str, colours: dict[str, int], mechanisms: Mapping[str, str]
+) -> Iterator[Figure]:
     cells = [
         cell
         for cell in analysis.cells
@@ -45,7 +48,8 @@ def _figure(analysis: Analysis, scenario: str, colours: dict[str, int]) -> Itera
         id=f"fig-{scenario}-cpu",
         kind="cost",
         title="CPU time per echo over open connections",
-        statement=statement(found, SCENARIOS[scenario]),
+        statement=statement(found, SCENARIOS[scenario])
+        or claims.scaling(analysis, cells, scenario, mechanisms),
         subtitle=f"{question(cells, scenario)}. Mean of trials; the band is the 95 % interval. "
         "Both axes are linear.",
         reading=_reading(found),
@@ -129,23 +133,18 @@ def _point(cell: Cell) -> Point | None:
     if found is None:
         return None
     low, high = (found.interval.low, found.interval.high) if found.interval else (None, None)
-    value = _mean(found)
+    value = found.mean
     text = wording.micros(value).text
     if found.half_width is not None:
         text += f" {wording.half_width(found.half_width)}"
     return Point(cell.key.connections, value, low, high, text=text)
 
 
-def _mean(found: Estimate) -> float:
-    """The geometric mean over the blocks, which the interval belongs to."""
-    return statistics.geometric_mean(found.by_block.values())
-
-
 def _row(
     name: str, cells: Sequence[Cell], steps: Sequence[int], found: Slope | None
 ) -> tuple[str, ...]:
     known = {
-        cell.key.connections: wording.micros(_mean(cell.cpu_us_per_echo)).text
+        cell.key.connections: wording.micros(cell.cpu_us_per_echo.mean).text
         for cell in cells
         if cell.variant == name and cell.cpu_us_per_echo
     }

@@ -1,4 +1,4 @@
-"""Explain the headline: switches, wake-ups, system calls and threads over connections."""
+"""Explain the headline: switches, wake-ups and threads over connections."""
 
 from __future__ import annotations
 
@@ -47,16 +47,6 @@ MEASURES = (
         wording.plain,
     ),
     Measure(
-        "calls",
-        "System calls per echo",
-        "system calls per echo",
-        "{tools} counted receive, send and all other calls that move data in an x-ray, a separate "
-        "trial that is never timed. The server counted the waits in this cell. A server that waits "
-        "without counting is not drawn. Locks (futex) are left out.",
-        lambda cell: cell.syscalls_per_echo,
-        wording.plain,
-    ),
-    Measure(
         "threads",
         "Threads of the server",
         "threads",
@@ -99,7 +89,7 @@ def _figure(
         title=measure.title,
         statement=None,
         subtitle=f"{question(cells, scenario)}. Median of trials. {kind}.",
-        reading=measure.reading.format(tools=_tools(cells)),
+        reading=measure.reading,
         series=lines(analysis, cells, colours, lambda cell: _point(measure, cell)),
         bars=(),
         header=("server", *(f"{connections:,}" for connections in steps)),
@@ -107,11 +97,6 @@ def _figure(
         y_title=measure.axis,
         is_log=is_log,
     )
-
-
-def _tools(cells: Sequence[Cell]) -> str:
-    """Return the tools that counted the system calls of these cells."""
-    return " and ".join(sorted({cell.syscalls_tool for cell in cells if cell.syscalls_tool}))
 
 
 def _matrix(
