@@ -102,7 +102,7 @@ def test_a_ceiling_ends_no_line_of_a_chart_whose_connections_it_holds(built: Mod
 
     stops = {one.id: {s.variant for s in one.series if s.stop} for one in drawn if one.series}
     assert stops["fig-depth-efficiency"] == set()
-    assert stops["fig-idle-efficiency"] == {"select-fdset"}
+    assert stops["fig-idle-cpu"] == {"select-fdset"}
 
 
 @pytest.mark.browser

@@ -65,7 +65,7 @@ NAMED_BESIDE_KINDS = (*DOTLESS_KINDS, "load")
 # The renderer measures text in its own font. The page's font may be wider, so this leaves room.
 PADDING = {"left": 12, "right": 14, "top": 8, "bottom": 2}
 # 1 / (1 - p) as per cent: 1 is 0 %, 10 is 90 %, 1,000 is 99.9 %.
-PERCENT_LABELS = "format(100 * (1 - 1 / datum.value), '.5~g') + ' %'"
+PERCENT_LABELS = "format(100 * (1 - 1 / datum.value), '.8~g') + ' %'"
 CONFIG: Spec = {
     "background": "transparent",
     "padding": PADDING,
@@ -258,7 +258,13 @@ _IDLE = re.compile(
     r'<path class="(?:background|foreground)"[^>]*/>'
 )
 _LONG = re.compile(r"-?\d+\.\d\d+")
+_TAG = re.compile(r"<[^>]*>")
 _CLIP = re.compile(r"clip\d+")
+
+
+def _shortened(match: re.Match[str]) -> str:
+    """Round the coordinates of a tag; texts between tags keep their digits."""
+    return _LONG.sub(_short, match.group())
 
 
 def _short(match: re.Match[str]) -> str:
@@ -274,7 +280,7 @@ def _inlined(rendered: str, figure: Figure) -> str:
     def clip(match: re.Match[str]) -> str:
         return f"{figure.id}-clip{numbers.setdefault(match.group(), len(numbers))}"
 
-    lean = _LONG.sub(_short, _IDLE.sub("", _FONT.sub("", rendered)))
+    lean = _TAG.sub(_shortened, _IDLE.sub("", _FONT.sub("", rendered)))
     body = _CLIP.sub(clip, _ARIA.sub("", lean))
     head: Callable[[re.Match[str]], str] = lambda match: (  # noqa: E731 (a one-line replacement)
         f'<svg class="chart" role="img" aria-labelledby="{figure.id}-title {figure.id}-reading" '

@@ -12,6 +12,7 @@ from harness.analysis import claims, wording
 from harness.analysis.findings import Finding, Name, Part
 from harness.analysis.results import Analysis, Cell
 from harness.analysis.slopes import PER_CONNECTIONS, Slope, ordered, slopes
+from harness.analysis.wording import Quantity
 from harness.report.charts.figure_data import Figure, Point, lines, question
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE
@@ -68,6 +69,7 @@ def statement(found: Mapping[str, Slope], what: str) -> Finding | None:
     """Name what further connections cost; None if no server is shown to pay for them.
 
     Free is a server whose interval contains zero and lies below those of all that are said to pay.
+    The others are said not to be settled.
 
     Args:
         what: the connections, such as `idle connections`.
@@ -80,24 +82,36 @@ def statement(found: Mapping[str, Slope], what: str) -> Finding | None:
     if not pay:
         return None
     least = min(one.interval.low for _, one in pay)
-    free = [
-        (name, one)
-        for name, one in ordered(found)
+    free = {
+        name: one
+        for name, one in reversed(ordered(found))
         if one.interval.contains(0) and one.interval.high < least
-    ]
+    }
     parts: list[Part] = ["Each ", wording.count(PER_CONNECTIONS), f" {what} cost "]
     parts += _listed([_paying(*one) for one in pay])
     parts.append(" of CPU per echo")
     if free:
-        most = max(one.interval.high for _, one in free)
-        parts += ["; ", *_listed([(Name(name),) for name, _ in free])]
-        parts += [" nothing measurable (at most ", wording.micros(most), ")"]
+        most = max(one.interval.high for one in free.values())
+        parts += ["; ", *_listed([(Name(name),) for name in free])]
+        parts += [" nothing measurable (≤ ", _micros(most), ")"]
+    known = {name for name, _ in pay} | free.keys()
+    if left := [name for name in found if name not in known]:
+        parts += ["; not settled for ", *_listed([(Name(name),) for name in left])]
     return Finding("shape", tuple(parts))
 
 
 def _paying(name: str, one: Slope) -> tuple[Part, ...]:
-    low, high = wording.plain(one.interval.low), wording.plain(one.interval.high)
-    return (Name(name), " ", wording.micros(one.us), " (", low, "–", high, ")")
+    low, high = (_short(end) for end in (one.interval.low, one.interval.high))
+    return (Name(name), " ", _micros(one.us), " (", low, "–", high, ")")
+
+
+def _short(us: float) -> Quantity:
+    """Two digits: an interval that is a tenth of its figure wide gives no more."""
+    return Quantity(us, wording.significant(us, 2))
+
+
+def _micros(us: float) -> Quantity:
+    return Quantity(us, f"{wording.significant(us, 2)} µs")
 
 
 def _listed(told: Sequence[tuple[Part, ...]]) -> list[Part]:

@@ -9,6 +9,7 @@ from harness.analysis import wording
 from harness.analysis.results import Analysis, Cell, Contrast
 from harness.report.charts.figure_data import Figure, Point, Series
 from harness.report.sections.background import Variant
+from harness.report.sections.tables import range_of
 
 OUTCOMES = {"different": "different", "equivalent": "equivalent", "inconclusive": "not settled"}
 
@@ -56,8 +57,7 @@ def by_block(one: Contrast, cells: dict[str, Cell], last: int) -> dict[int, floa
 
 def _series(one: Contrast, ratios: dict[int, float], colours: dict[str, int]) -> Series:
     found = one.comparison
-    interval = f"{wording.plain(found.interval.low)}–{wording.plain(found.interval.high)}"
-    told = f"{wording.times(found.ratio)} ({interval})"
+    told = f"{wording.times(found.ratio)} ({range_of(found)})"
     mean = Point(
         0,
         found.ratio,
@@ -76,7 +76,7 @@ def _row(one: Contrast, ratios: dict[int, float]) -> tuple[str, ...]:
         one.variant,
         one.best,
         wording.times(found.ratio).text,
-        f"{wording.plain(found.interval.low)}–{wording.plain(found.interval.high)}",
+        range_of(found),
         OUTCOMES[found.outcome],
         f"{found.blocks}",
         *(wording.plain(end).text for end in (min(ratios.values()), max(ratios.values()))),
