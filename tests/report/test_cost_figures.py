@@ -56,7 +56,7 @@ def test_the_title_names_who_pays_and_who_does_not_with_the_intervals() -> None:
     assert told is not None
     assert told.text == (
         "Each 1,000 idle connections cost select 2.9 µs (2.0–3.6) and poll 2.7 µs (1.7–3.6) of CPU "
-        "per echo; epoll-et, epoll-lt and 1 more nothing measurable (≤ 0.19 µs)"
+        "per echo; epoll-et, epoll-lt and 1 other nothing measurable (≤ 0.19 µs)"
     )
 
 
@@ -64,7 +64,11 @@ def test_the_title_names_who_pays_and_who_does_not_with_the_intervals() -> None:
     ("others", "ending"),
     [
         ({"wide": slope(1.5, -1.0, 4.0, "inconclusive")}, "; not settled for wide"),
-        ({"small": slope(0.02, 0.01, 0.03, "equivalent")}, "; not settled for small"),
+        ({"small": slope(0.02, 0.01, 0.03, "equivalent")}, "; small at most 0.030 µs"),
+        (
+            {"b": slope(1.9, 1.8, 2.0), "c": slope(1.8, 1.7, 1.9)},
+            " and 1 other less of CPU per echo",
+        ),
         ({}, " of CPU per echo"),
     ],
 )

@@ -57,6 +57,8 @@ class Series:
     Attributes:
         stop: the text at its end if a declared ceiling ended it.
         beyond: load: places that could not be measured; their `y` is that of the last point.
+        shape, dash: its marker and the lengths of its lines and gaps (emphasis.py).
+        is_quiet: whether it stays behind the others: thin, without markers and without a label.
     """
 
     variant: str
@@ -65,6 +67,9 @@ class Series:
     points: tuple[Point, ...]
     stop: str = ""
     beyond: tuple[Point, ...] = ()
+    shape: str = "circle"
+    dash: tuple[int, ...] = ()
+    is_quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

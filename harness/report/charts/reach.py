@@ -17,7 +17,7 @@ def layers(figure: Figure, places: Spec) -> list[Spec]:
     lines: Values = []
     dots: Values = []
     for series in figure.series:
-        if not series.beyond or not series.points:
+        if not series.beyond or not series.points or series.is_quiet:
             continue
         row = {"line": series.variant, "colour": series.colour}
         own = [row | {"x": one.x, "y": one.y} for one in series.beyond]

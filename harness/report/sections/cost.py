@@ -68,8 +68,8 @@ def _figure(
 def statement(found: Mapping[str, Slope], what: str) -> Finding | None:
     """Name what further connections cost; None if no server is shown to pay for them.
 
-    Free is a server whose interval contains zero and lies below those of all that are said to pay.
-    The others are said not to be settled.
+    Free is a server whose interval contains zero, or that changes by less than 5 %, if its interval
+    lies below those of all that are said to pay. The others are said not to be settled.
 
     Args:
         what: the connections, such as `idle connections`.
@@ -85,15 +85,17 @@ def statement(found: Mapping[str, Slope], what: str) -> Finding | None:
     free = {
         name: one
         for name, one in reversed(ordered(found))
-        if one.interval.contains(0) and one.interval.high < least
+        if (one.interval.contains(0) or one.outcome == "equivalent") and one.interval.high < least
     }
     parts: list[Part] = ["Each ", wording.count(PER_CONNECTIONS), f" {what} cost "]
-    parts += _listed([_paying(*one) for one in pay])
+    parts += _listed([_paying(*one) for one in pay], " less")
     parts.append(" of CPU per echo")
     if free:
         most = max(one.interval.high for one in free.values())
         parts += ["; ", *_listed([(Name(name),) for name in free])]
-        parts += [" nothing measurable (≤ ", _micros(most), ")"]
+        is_zero = all(one.interval.contains(0) for one in free.values())
+        bound = _micros(most)
+        parts += [" nothing measurable (≤ ", bound, ")"] if is_zero else [" at most ", bound]
     known = {name for name, _ in pay} | free.keys()
     if left := [name for name in found if name not in known]:
         parts += ["; not settled for ", *_listed([(Name(name),) for name in left])]
@@ -101,24 +103,22 @@ def statement(found: Mapping[str, Slope], what: str) -> Finding | None:
 
 
 def _paying(name: str, one: Slope) -> tuple[Part, ...]:
-    low, high = (_short(end) for end in (one.interval.low, one.interval.high))
-    return (Name(name), " ", _micros(one.us), " (", low, "–", high, ")")
+    ends = (one.interval.low, one.interval.high)
+    # An interval that is a tenth of its figure wide, or wider, gives no third digit
+    digits = 2 if ends[1] - ends[0] >= one.us / 10 else 3
+    low, high = (Quantity(end, wording.significant(end, digits)) for end in ends)
+    return (Name(name), " ", _micros(one.us, digits), " (", low, "–", high, ")")
 
 
-def _short(us: float) -> Quantity:
-    """Two digits: an interval that is a tenth of its figure wide gives no more."""
-    return Quantity(us, wording.significant(us, 2))
+def _micros(us: float, digits: int = 2) -> Quantity:
+    return Quantity(us, f"{wording.significant(us, digits)} µs")
 
 
-def _micros(us: float) -> Quantity:
-    return Quantity(us, f"{wording.significant(us, 2)} µs")
-
-
-def _listed(told: Sequence[tuple[Part, ...]]) -> list[Part]:
-    """`a, b and 2 more`."""
+def _listed(told: Sequence[tuple[Part, ...]], rest: str = "") -> list[Part]:
+    """`a, b and 2 others`, with `rest` behind it."""
     shown = list(told[:NAMED_MAX])
     if left := len(told) - len(shown):
-        shown.append((wording.count(left), " more"))
+        shown.append((wording.count(left), f" other{'s' if left > 1 else ''}{rest}"))
     parts: list[Part] = []
     for place, one in enumerate(shown):
         if place:
