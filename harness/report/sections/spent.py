@@ -97,9 +97,9 @@ def _calls(
         totals.update(calls)
     names = sorted(totals, key=lambda name: (-totals[name], name))
     shown = names[:CALLS_NAMED_MAX]
-    parts = [(name, f"c{place}") for place, name in enumerate(shown)]
+    parts = [(name, f"p{place}") for place, name in enumerate(shown)]
     if len(names) > len(shown):
-        parts.append((OTHERS, f"c{CALLS_NAMED_MAX}"))
+        parts.append((OTHERS, f"p{CALLS_NAMED_MAX}"))
     bars = tuple(
         Bar(
             cell.variant,
