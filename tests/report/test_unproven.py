@@ -96,7 +96,9 @@ def test_events_per_wake_up_stand_next_to_the_cost_in_place_of_latencies(late: M
     rows = [row for group in late.groups for row in group.rows]
     assert {row.events for row in rows if row.tone == "ok"} == {"2.00"}
     page = html.render(late)
-    assert 'data-label="events/wake-up">2.00</td>' in page
+    more = page[page.index('id="ranked-more"') :].partition("</table>")[0]
+    assert ">events/wake-up</a>" in more
+    assert '<td class="n">2.00</td>' in more
     table = page[page.index('id="cells-poll"') :].partition("</table>")[0]
     assert "/wake-up" in table
     assert {width(row) for row in table.split("</tr>")[:-1]} == {13}

@@ -1,8 +1,9 @@
 """Choose which servers stand out in charts, and the marker and dash of each line.
 
 Rule 1: a page has eight colours that can be told apart (tests/report/test_colours.py). With more
-servers the best, the capped and then the best of each further mechanism have one; the rest are grey
-and have no label. The page's script colours those that a reader pins or points at.
+servers the best, the capped and then the best of each further mechanism have one: mechanisms of
+many servers first, and `epoll-lt` and `epoll-et` count as one. The rest are grey and have no label.
+The page's script colours those that a reader pins or points at.
 Rule 2: no meaning depends on colour alone: the marker shows the mechanism, the dash the language.
 """
 
@@ -34,7 +35,7 @@ class Emphasis:
 
     Attributes:
         palette: {a server's number: its place in the page's colours}; the others are grey.
-        shapes: {mechanism: marker}.
+        shapes: {mechanism: marker} of the servers that have a colour.
         dashes: {language: dash}.
     """
 
@@ -54,12 +55,12 @@ def emphasis(analysis: Analysis, variants: Sequence[Variant]) -> Emphasis:
     chosen = [variant.name for variant in variants]
     if len(variants) > COLOURS:
         chosen = _chosen(analysis, variants)
-    coloured = [variant.colour for variant in variants if variant.name in chosen]
-    mechanisms = sorted({variant.architecture for variant in variants})
+    loud = [variant for variant in variants if variant.name in chosen]
+    mechanisms = sorted({variant.architecture for variant in loud})
     languages = Counter(variant.language for variant in variants)
     ordered = sorted(languages, key=lambda name: (-languages[name], name))
     return Emphasis(
-        palette={colour: place for place, colour in enumerate(coloured)},
+        palette={colour: place for place, colour in enumerate(variant.colour for variant in loud)},
         shapes={name: SHAPES[place % len(SHAPES)] for place, name in enumerate(mechanisms)},
         dashes={name: DASHES[place % len(DASHES)] for place, name in enumerate(ordered)},
         servers=len(variants),
@@ -84,7 +85,7 @@ def _styled(series: Series, known: Emphasis, variant: Variant | None) -> Series:
         return series
     return replace(
         series,
-        shape=known.shapes[variant.architecture],
+        shape=known.shapes.get(variant.architecture, SHAPES[0]),
         dash=known.dashes[variant.language],
         is_quiet=variant.colour not in known.palette,
     )
@@ -92,8 +93,10 @@ def _styled(series: Series, known: Emphasis, variant: Variant | None) -> Series:
 
 def _chosen(analysis: Analysis, variants: Sequence[Variant]) -> list[str]:
     """The servers that have a colour, the most important first."""
-    mechanisms = {variant.name: variant.architecture for variant in variants}
-    names = [row.variant for row in analysis.rows]
+    mechanisms = {variant.name: variant.architecture.partition("-")[0] for variant in variants}
+    frequent = Counter(mechanisms.values())
+    ranked = [row.variant for row in analysis.rows if row.variant in mechanisms]
+    names = sorted([*ranked, *mechanisms], key=lambda name: -frequent[mechanisms[name]])
     best = [row.variant for row in analysis.rows if row.is_best]
     capped = [
         row.variant
@@ -101,8 +104,8 @@ def _chosen(analysis: Analysis, variants: Sequence[Variant]) -> list[str]:
         if row.cell is not None and row.cell.status == CellStatus.CAPPED
     ]
     chosen = list(dict.fromkeys([*best, *capped]))[:COLOURS]
-    for name in [*names, *mechanisms]:
+    for name in names:
         seen = {mechanisms.get(one) for one in chosen}
         if len(chosen) < COLOURS and mechanisms.get(name) not in seen:
             chosen.append(name)
-    return chosen
+    return list(dict.fromkeys([*chosen, *ranked, *mechanisms]))[:COLOURS]
