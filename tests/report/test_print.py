@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 
 def words(title: bytes) -> str:
-    """A text of a PDF: in brackets if all its letters are in Latin-1, else UTF-16 in hexadecimal."""
+    """A text of a PDF: in brackets if it is Latin-1, else UTF-16 in hexadecimal."""
     if title.startswith(b"<"):
         return bytes.fromhex(title[1:-1].decode()).decode("utf-16")
     return title[1:-1].decode("latin-1").replace("\\", "")
