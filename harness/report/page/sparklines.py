@@ -12,7 +12,7 @@ from harness.analysis.results import Cell, Tenths
 from harness.contract.statuses import CellStatus
 from harness.report.sections.anchors import anchor
 
-WIDTH_PX, HEIGHT_PX = 60, 16
+WIDTH_PX, HEIGHT_PX = 40, 16
 # The line of the mean is in the middle; a tenth this far from it lies on the edge.
 REACH = 0.3
 
