@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+import synthetic
 
 from harness.analysis.intervals import Interval, Outcome
 from harness.analysis.slopes import Slope
+from harness.report import model
 from harness.report.charts import draw_svg
 from harness.report.charts.figure_data import Figure
 from harness.report.model import Model
@@ -104,3 +107,21 @@ def test_texts_of_a_chart_keep_their_digits(built: Model) -> None:
     image = draw_svg.svg(drawn)
 
     assert all(f">{bar.label}</text>" in image for bar in drawn.bars)
+
+
+def test_a_server_that_does_not_conform_is_drawn_and_has_no_slope(
+    head: dict[str, Any], records: list[dict[str, Any]]
+) -> None:
+    failed = {"failures": [{"check": "T5", "text": "it broke"}]}
+    variants = [
+        one | ({"conformance": failed} if one["name"] == "poll" else {}) for one in head["variants"]
+    ]
+
+    built = model.build(head | {"variants": variants}, records, synthetic.outcomes(head))
+
+    drawn = figure(built, "fig-idle-cpu")
+    rows = {row[0]: row for row in drawn.rows}
+    assert rows["poll"][-2:] == ("—", "—")
+    assert "poll" in {series.variant for series in drawn.series}
+    assert drawn.statement is not None
+    assert "poll" not in drawn.statement.text

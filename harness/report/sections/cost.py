@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.analysis import claims, wording
 from harness.analysis.findings import Finding, Name, Part
+from harness.analysis.ranking import NONCONFORMING
 from harness.analysis.results import Analysis, Cell
 from harness.analysis.slopes import PER_CONNECTIONS, Slope, ordered, slopes
 from harness.analysis.wording import Quantity
@@ -43,7 +44,8 @@ def _figure(
     ]
     if not cells:
         return
-    found = slopes(cells, analysis.looks.last)
+    barred = {row.variant for row in analysis.rows if row.note == NONCONFORMING}
+    found = slopes((cell for cell in cells if cell.variant not in barred), analysis.looks.last)
     steps = sorted({cell.key.connections for cell in cells})
     yield Figure(
         id=f"fig-{scenario}-cpu",

@@ -13,12 +13,10 @@ from harness.analysis import wording
 from harness.analysis.results import Analysis, Cell, CellKey
 from harness.contract.statuses import CellStatus
 from harness.report.charts.figure_data import Figure, Point, Series
-from harness.report.sections.anchors import status_word
+from harness.report.sections.anchors import NOT_REACHABLE, is_out_of_reach, status_word
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE
 
-# The gate that says so.
-NOT_REACHABLE = "not-reachable"
 HEADER = ("server", "p50", "p90", "p99", "p99.9", "max", "n", "self-delay p99")
 OPEN = (
     "Messages leave at fixed times, whether replies came or not. Latency counts from the intended "
@@ -107,12 +105,6 @@ def _rising(cells: Sequence[Cell], colours: dict[str, int]) -> Iterator[Figure]:
 
 def _names(cells: Sequence[Cell]) -> list[str]:
     return sorted({cell.variant for cell in cells})
-
-
-def is_out_of_reach(cell: Cell) -> bool:
-    """Whether the generator could not keep the rate in any trial, for lack of CPU time."""
-    is_rejected = cell.status == CellStatus.VOID
-    return is_rejected and any(reason.code == NOT_REACHABLE for reason in cell.reasons)
 
 
 def _approach(name: str, cells: Sequence[Cell], colours: dict[str, int]) -> Series:
