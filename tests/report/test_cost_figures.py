@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import synthetic
 
+from harness.analysis.findings import Name
 from harness.analysis.intervals import Interval, Outcome
 from harness.analysis.slopes import Slope
 from harness.report import model
@@ -124,4 +125,4 @@ def test_a_server_that_does_not_conform_is_drawn_and_has_no_slope(
     assert rows["poll"][-2:] == ("—", "—")
     assert "poll" in {series.variant for series in drawn.series}
     assert drawn.statement is not None
-    assert "poll" not in drawn.statement.text
+    assert Name("poll") not in drawn.statement.parts

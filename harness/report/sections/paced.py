@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from harness.analysis import wording
 from harness.analysis.results import Analysis, Cell, CellKey
-from harness.contract.statuses import CellStatus
 from harness.report.charts.figure_data import Figure, Point, Series
-from harness.report.sections.anchors import NOT_REACHABLE, is_out_of_reach, status_word
+from harness.report.sections.anchors import cell_word, is_out_of_reach
 from harness.report.sections.background import Variant
 from harness.report.sections.tables import NONE
 
@@ -92,7 +91,8 @@ def _rising(cells: Sequence[Cell], colours: dict[str, int]) -> Iterator[Figure]:
             reading="Where a line is flat, the server has spare capacity; it bends up at the knee. "
             "The first point is the rate that all servers have in common, the others are shares of "
             "each server's own capacity. Out of reach: the load's CPUs are busy before the rate is "
-            "reached, so the server's latency there is not known. More CPUs would tell.",
+            "reached, so the server's latency there is not known. More CPUs would tell. The tables "
+            "of the servers have the reasons.",
             series=tuple(one for one in series if one.points),
             bars=(),
             header=(
@@ -146,18 +146,8 @@ def _share_row(cell: Cell) -> tuple[str, ...]:
         wording.latency(found.p99).text if found else NONE,
         wording.share(cell.server_busy).text if cell.server_busy is not None else NONE,
         wording.latency(cell.self_delay_p99_us).text if cell.self_delay_p99_us else NONE,
-        _status(cell),
+        cell_word(cell),
     )
-
-
-def _status(cell: Cell) -> str:
-    """Return the status in words, with the first reason."""
-    if is_out_of_reach(cell):
-        told = next(reason.text for reason in cell.reasons if reason.code == NOT_REACHABLE)
-        return f"out of reach: {told}"
-    word = status_word(cell.status)
-    is_missing = cell.status == CellStatus.MISSING
-    return f"{word}: {cell.reasons[0].text}" if cell.reasons and not is_missing else word
 
 
 def _rate(key: CellKey) -> str:
