@@ -46,7 +46,7 @@ def _shares(cell: Cell) -> tuple[Part, ...]:
     if cell.saturated is False and cell.server_busy is not None:
         parts = (
             *parts,
-            *fill(", and is idle for {} of the time", wording.share(1 - cell.server_busy)),
+            *fill(", and its CPU is idle for {} of the time", wording.share(1 - cell.server_busy)),
         )
     return parts
 

@@ -22,7 +22,7 @@ from harness.analysis.series import Series
 from harness.analysis.wording import Quantity
 
 # What a server pays for as N grows, by scenario.
-PAYS_FOR = {"idle": "idle connections", "active": "more connections"}
+PAYS_FOR = {"idle": "idle connections", "active": "active connections"}
 NAMED_MAX = 4
 
 
@@ -56,18 +56,24 @@ def scaling(
     if look is None or scenario not in PAYS_FOR:
         return None
     growths = _growths(analysis, cells, scenario, look)
-    pay = {name for name, one in growths.items() if _is_slower(one.comparison)}
-    flat = {name for name, one in growths.items() if one.comparison.outcome == "equivalent"}
-    what = PAYS_FOR[scenario]
     known = {name: mechanisms.get(name) or name for name in growths}
-    if pay and flat:
-        some, others = _named(pay, known), _named(flat, known)
-        ends = " does not" if len(others) == 1 else " do not"
-        return _claim(*names(some), f" {_pays(some)} for {what}; ", *names(others), ends)
-    if flat:
+    flat = {name for name, one in growths.items() if one.comparison.outcome == "equivalent"}
+    paying = {name for name, one in growths.items() if _is_slower(one.comparison)}
+    what = PAYS_FOR[scenario]
+    more = _split(growths, paying, look)
+    rest = set(growths) - more
+    if more and rest:
+        some, others = _named(more, known), _named(rest, known)
+        if rest <= flat:
+            ends = " does not" if len(others) == 1 else " do not"
+            return _claim(*names(some), f" {_pays(some)} for {what}; ", *names(others), ends)
+        return _claim(*names(some), f" {_pays(some)} more for {what} than ", *names(others))
+    if growths and paying == set(growths):
+        return _claim(*names(_named(paying, known)), f" {_pays(list(paying))} for {what}")
+    if growths and flat == set(growths):
         words = "does" if len(_named(flat, known)) == 1 else "do"
         return _claim(*names(_named(flat, known)), f" {words} not pay for {what}")
-    return _more(pay, growths, look, known, what)
+    return None
 
 
 def extremes(
@@ -92,28 +98,25 @@ def extremes(
     return Finding("shape", fill(template, *holes))
 
 
-def _more(
-    pay: set[str],
-    growths: Mapping[str, _Growth],
-    look: Look,
-    mechanisms: Mapping[str, str],
-    what: str,
-) -> Finding | None:
-    """Which servers pay more than others, if every pair of the two groups is shown to differ."""
+def _split(growths: Mapping[str, _Growth], paying: set[str], look: Look) -> set[str]:
+    """Those that pay more than all others, if every pair of the two groups is shown to differ.
+
+    Of all such groups the one with the widest gap to the others; empty if there is none.
+    """
     confidence = look.confidence(len(growths))
-    others = set(growths) - pay
+    ordered = sorted(growths, key=lambda name: (-growths[name].comparison.ratio, name))
 
     def is_apart(name: str, other: str) -> bool:
         found = compare(growths[name].series, growths[other].series, confidence)
         return found is not None and _is_slower(found)
 
-    if not pay or not all(is_apart(name, other) for name in pay for other in others):
-        return None
-    some = _named(pay, mechanisms)
-    if not others:
-        return _claim(*names(some), f" {_pays(some)} for {what}")
-    less = names(_named(others, mechanisms))
-    return _claim(*names(some), f" {_pays(some)} more for {what} than ", *less)
+    ratios = [growths[name].comparison.ratio for name in ordered]
+    splits = [(ratios[size - 1] / ratios[size], size) for size in range(1, len(ordered))]
+    for _, size in sorted(splits, reverse=True):
+        more, rest = ordered[:size], ordered[size:]
+        if set(more) <= paying and all(is_apart(one, other) for one in more for other in rest):
+            return set(more)
+    return set()
 
 
 def _growths(

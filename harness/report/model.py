@@ -17,7 +17,9 @@ from harness.analysis.findings import Finding
 from harness.analysis.frame import profile_name
 from harness.contract.record import Record
 from harness.report import history
+from harness.report.charts import emphasis
 from harness.report.charts import figure_data as figures
+from harness.report.charts.emphasis import Emphasis
 from harness.report.charts.figure_data import Figure
 from harness.report.sections import (
     background,
@@ -61,6 +63,7 @@ class Model:
         fitness: the doctor's answer about the host; None if it did not run.
         sections: one per server.
         matrices: language × mechanism, if families share mechanisms.
+        emphasis: which servers have a colour in charts, and the marker and dash of each.
         history: the figures that the index joins from campaign to campaign.
         command: the command that repeats the campaign.
         no_latency: why latencies are hidden in every format, and what that means for the ranking;
@@ -95,6 +98,7 @@ class Model:
     matrices: tuple[Matrix, ...]
     history: Mapping[str, Any]
     analysis: Analysis
+    emphasis: Emphasis
     no_latency: str = ""
     attempts: tuple[Attempt, ...] = ()
 
@@ -133,6 +137,7 @@ def build(
     cells = tables.cell_rows(analysis)
     found = (*findings.find(campaign, analysis), *bottlenecks.find(campaign, analysis))
     variants = background.variants(campaign, analysis)
+    drawn = emphasis.emphasis(analysis, variants)
     return Model(
         campaign=str(campaign.get("campaign") or "unnamed"),
         title=background.title(analysis, variants),
@@ -148,15 +153,20 @@ def build(
         command=background.command(campaign),
         caption=tables.caption(analysis),
         groups=tables.groups(analysis, variants),
-        figures=(
-            *figures.figures(analysis, variants),
-            *varied.figures(analysis, variants),
-            *memory.figures(analysis, variants),
-            *paced.figures(analysis, variants),
-            *opening.figures(analysis, variants),
-            *churn.figures(analysis, variants),
-            *why.figures(analysis, variants),
+        figures=emphasis.applied(
+            (
+                *figures.figures(analysis, variants),
+                *varied.figures(analysis, variants),
+                *memory.figures(analysis, variants),
+                *paced.figures(analysis, variants),
+                *opening.figures(analysis, variants),
+                *churn.figures(analysis, variants),
+                *why.figures(analysis, variants),
+            ),
+            drawn,
+            variants,
         ),
+        emphasis=drawn,
         cells=cells,
         failures=checks.failures(outcomes),
         checks=checks.checks(campaign, records, outcomes),

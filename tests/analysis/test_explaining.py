@@ -139,7 +139,10 @@ def test_the_calls_of_a_server_that_never_waits_are_those_that_move_data() -> No
     assert campaign_with(line, counters=None).syscalls_per_echo == 2.0
 
 
-def sentences(architecture: str, **columns: float) -> list[str]:
+SHARES = {"user_share": 0.2, "system_share": 0.5, "softirq_share": 0.3}
+
+
+def sentences(architecture: str, **columns: float | None) -> list[str]:
     """What is said of epoll-lt's headline cell, were it of this architecture."""
     head = synthetic.campaign()
     next(one for one in head["variants"] if one["name"] == "epoll-lt")["architecture"] = (
@@ -149,7 +152,7 @@ def sentences(architecture: str, **columns: float) -> list[str]:
     cells = tuple(
         replace(cell, **({"voluntary_per_echo": None} | columns))  # type: ignore[arg-type]
         if cell.variant == "epoll-lt"
-        else replace(cell, voluntary_per_echo=None)
+        else replace(cell, user_share=None)
         for cell in analysis.cells
     )
     return [one.text for one in bottlenecks.find(head, replace(analysis, cells=cells))]
@@ -161,20 +164,37 @@ def sentences(architecture: str, **columns: float) -> list[str]:
         (
             "poll",
             {"events_per_wake_up": 40.0},
-            "scanning 9,900 idle descriptors per wake-up, which finds 40",
+            "each wake-up scans 10,000 descriptors to find 40",
         ),
-        ("thread-per-connection", {"voluntary_per_echo": 0.9}, "0.900 voluntary context switches"),
-        ("epoll-lt", {"syscalls_per_echo": 2.05, "events_per_wake_up": 20.0}, "system calls"),
+        (
+            "thread-per-connection",
+            {"voluntary_per_echo": 0.9},
+            "its threads go to sleep 0.900 times per echo",
+        ),
+        (
+            "epoll-lt",
+            {"syscalls_per_echo": 2.05, "events_per_wake_up": 20.0},
+            ": 2.05 system calls per echo.",
+        ),
     ],
 )
-def test_the_limit_is_told_from_the_columns(
+def test_it_is_told_where_the_cpu_time_goes(
     architecture: str, columns: dict[str, float], expected: str
 ) -> None:
-    (sentence,) = sentences(architecture, **columns)
+    (sentence,) = sentences(architecture, **SHARES, **columns)
 
-    assert sentence.startswith("epoll-lt is limited by ")
+    start = "epoll-lt spends 80 % of its CPU time in the kernel and 20 % in its own code"
+    assert sentence.startswith(f"{start} (network interrupts: 30 %)")
     assert expected in sentence
 
 
-def test_nothing_is_said_of_a_server_without_columns() -> None:
-    assert sentences("poll") == []
+def test_a_server_whose_cpu_was_not_the_limit_is_said_to_be_idle() -> None:
+    (sentence,) = sentences(
+        "epoll-lt", **SHARES, saturated=False, server_busy=0.7, syscalls_per_echo=2.0
+    )
+
+    assert ", and its CPU is idle for 30 % of the time" in sentence
+
+
+def test_a_count_is_no_cause_without_the_shares_of_the_cpu_time() -> None:
+    assert sentences("poll", events_per_wake_up=40.0, user_share=None) == []

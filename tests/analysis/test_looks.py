@@ -285,7 +285,7 @@ def test_what_is_not_settled_is_said_in_table_and_validity_line_with_what_to_do(
     assert shown.words == f"none; not settled: about {more} more blocks"
     assert f"`c10k run --resume 20260301-140200-quick --blocks +{more}`" in built.validity.text
     assert "about" in terminal_text.render(built)
-    assert built.caption.endswith("by the 8 blocks of look 1. 1=: equivalent; 1–3: not settled.")
+    assert "by the 8 blocks of look 1. 1=: equivalent; 1–3: not settled." in built.caption
     told = settling.progress(built.analysis, Look(1, 8), 4)
     assert told.startswith("look 1 after 8 blocks: not settled: epoll-lt and epoll-et")
     assert told.endswith("; 4 more blocks")

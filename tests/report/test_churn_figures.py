@@ -52,7 +52,6 @@ def test_of_several_sizes_the_smallest_is_drawn_and_told_and_the_table_has_all()
 
     assert [replace(one, rows=()) for one in several] == [replace(one, rows=()) for one in alone]
     for figure, drawn in zip(several, alone, strict=True):
-        assert figure.statement is not None
         assert "one echo of 64 B" in figure.subtitle
         sizes = [row[2] for row in figure.rows]
         assert sizes.count("64") == sizes.count("16,384") == len(drawn.rows) == 12

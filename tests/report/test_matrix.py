@@ -62,7 +62,7 @@ def test_a_twin_is_told_by_how_many_times_the_cpu_time_with_its_interval(
     assert largest.families == ("C++", "Python")
     (poll,) = entry(largest, "poll", "Python")
     (own,) = entry(largest, "poll", "C++")
-    assert poll.against == "6.00× (6.00 to 6.00)"
+    assert poll.against == "6.00× (6.00–6.00)"
     assert own.against == ""
     assert float(poll.cost.split()[0]) == pytest.approx(6 * float(own.cost.split()[0]), rel=0.01)
 
@@ -76,7 +76,7 @@ def test_a_server_with_a_ceiling_is_the_twin_of_one_with_a_ceiling() -> None:
     smallest = model.build(head, records, []).matrices[0]
 
     (select,) = entry(smallest, "select", "Python")
-    assert select.against == "5.00× (5.00 to 5.00)"
+    assert select.against == "5.00× (5.00–5.00)"
 
 
 def test_a_twin_that_stops_says_where(matrix: tuple[Matrix, ...]) -> None:

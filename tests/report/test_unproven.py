@@ -63,7 +63,7 @@ def width(row: str) -> int:
 def visible(page: str) -> str:
     page = re.sub(r'href="data:[^"]*"', "", page)  # cells.csv, which keeps its columns
     shown = re.sub(r"<(script|style).*?</\1>", " ", page, flags=re.DOTALL)
-    return shown[: shown.index('<h2 id="method">')]
+    return shown[: shown.index('<div id="method">')]
 
 
 def test_the_ranking_stands_where_only_latency_is_not_proven(late: Model, fine: Model) -> None:
@@ -82,7 +82,7 @@ def test_every_format_hides_latencies_and_says_why_in_their_place(late: Model, f
     }
     for kind, render in told.items():
         # Gates, which judge a record by its own latency, name the p99 of their bounds
-        hidden = re.sub(r'<h2 id="checks">.*', "", render(late), flags=re.DOTALL)
+        hidden = re.sub(r'<div id="checks">.*', "", render(late), flags=re.DOTALL)
         assert REASON in hidden, kind
         assert BATCHES in hidden, kind
         assert not re.search(r"p50|p99|self-delay", hidden), kind
@@ -96,7 +96,9 @@ def test_events_per_wake_up_stand_next_to_the_cost_in_place_of_latencies(late: M
     rows = [row for group in late.groups for row in group.rows]
     assert {row.events for row in rows if row.tone == "ok"} == {"2.00"}
     page = html.render(late)
-    assert 'data-label="events/wake-up">2.00</td>' in page
+    more = page[page.index('id="ranked-more"') :].partition("</table>")[0]
+    assert ">events/wake-up</a>" in more
+    assert '<td class="n">2.00</td>' in more
     table = page[page.index('id="cells-poll"') :].partition("</table>")[0]
     assert "/wake-up" in table
     assert {width(row) for row in table.split("</tr>")[:-1]} == {13}

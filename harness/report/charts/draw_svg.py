@@ -11,7 +11,9 @@ Rule 2: a series ends where its data ends, and a single point is a dot.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from harness.report.charts import hits, renderer, rows
 from harness.report.charts.axes import (
@@ -60,6 +62,9 @@ LOG_KINDS = ("latency", "percentiles", "load")
 DOTLESS_KINDS = ("ramp", "percentiles")
 # Kinds whose lines end at different but close x: their names are next to the plot.
 NAMED_BESIDE_KINDS = (*DOTLESS_KINDS, "load")
+LINE_WIDTH_PX, QUIET_PX = 2, 1
+# Areas in square pixels at which markers look equally large
+DOT_PX2 = defaultdict(lambda: 44, circle=36, cross=64, diamond=54)
 # The renderer measures text in its own font. The page's font may be wider, so this leaves room.
 PADDING = {"left": 12, "right": 14, "top": 8, "bottom": 2}
 # 1 / (1 - p) as per cent: 1 is 0 %, 10 is 90 %, 1,000 is 99.9 %.
@@ -151,6 +156,9 @@ def _marks(figure: Figure, x: Scale, y: Scale) -> list[Spec]:
         {
             "line": f"{series.variant}/{point.segment}",
             "colour": series.colour,
+            "shape": series.shape,
+            "dash": list(series.dash),
+            "is_quiet": series.is_quiet,
             "x": point.x,
             "y": point.y,
             "low": point.low,
@@ -166,16 +174,31 @@ def _marks(figure: Figure, x: Scale, y: Scale) -> list[Spec]:
     }
     lines = {**places, "detail": name("line")}
     marks = []
-    if banded := [value for value in values if value["low"] is not None]:
+    loud = [value for value in values if not value["is_quiet"]]
+    if banded := [value for value in loud if value["low"] is not None]:
         band = {**lines, "y": _axis_y(figure, y, "low"), "y2": {"field": "high"}}
         marks.append(layer(banded, "area", {"opacity": 0.15}, **band))
-    marks.append(layer(values, "line", {"strokeWidth": 2}, **lines))
+    quiet = [value for value in values if value["is_quiet"]]
+    for width, some in ((QUIET_PX, quiet), (LINE_WIDTH_PX, loud)):
+        for dash, alike in _by(some, "dash"):
+            look = {"strokeWidth": width, **({"strokeDash": dash} if dash else {})}
+            marks.append(layer(alike, "line", look, **lines))
     if figure.kind not in DOTLESS_KINDS:
-        marks.append(layer(values, "point", {"filled": True, "size": 36, "opacity": 1}, **lines))
+        for shape, alike in _by(loud, "shape"):
+            look = {"filled": True, "size": DOT_PX2[shape], "opacity": 1}
+            look |= {} if shape == "circle" else {"shape": shape}
+            marks.append(layer(alike, "point", look, **lines))
     if stops := _stops(figure):
         look = {"text": "✕", "fontSize": 15, "fontWeight": "bold"}
         marks.append(layer(stops, "text", look, **places))
     return marks
+
+
+def _by(values: Values, field: str) -> Iterator[tuple[Any, Values]]:
+    """Yield the values of each `field`, the most frequent last, so that it is on top."""
+    known = sorted({str(value[field]): value[field] for value in values}.items(), reverse=True)
+    for _, one in known:
+        yield one, [value for value in values if value[field] == one]
 
 
 def _stops(figure: Figure) -> Values:
@@ -194,6 +217,8 @@ def _labels(figure: Figure, x: Scale, y: Scale) -> list[Spec]:
     taken: list[Box] = []
     drawn = segments(figure.series, x, y)
     for series in figure.series:
+        if series.is_quiet:
+            continue
         last = series.points[-1]
         lines = [series.label, series.stop] if series.stop else [series.label]
         box = None

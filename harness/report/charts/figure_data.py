@@ -40,13 +40,22 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One server's line. `stop` is the text at its end if a declared ceiling ended it."""
+    """One server's line.
+
+    Attributes:
+        stop: the text at its end if a declared ceiling ended it.
+        shape, dash: its marker and the lengths of its lines and gaps (emphasis.py).
+        is_quiet: whether it stays behind the others: thin, without markers and without a label.
+    """
 
     variant: str
     colour: int
     label: str
     points: tuple[Point, ...]
     stop: str = ""
+    shape: str = "circle"
+    dash: tuple[int, ...] = ()
+    is_quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,20 @@ from harness.report.model import Model
 from harness.report.page.glossary import GLOSSARY
 from harness.report.plain_data import data, rounded
 from harness.report.sections.anchors import status_word
-from harness.report.sections.background import COLOURS
 
+# More findings than that are collapsed: charts follow them.
+FINDINGS_MAX = 12
+# The markers of the charts' key, in a box of 10 × 10 pixels around 0.
+MARKER_PATHS = {
+    "circle": "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
+    "square": "M-3.5,-3.5h7v7h-7z",
+    "triangle-up": "M0,-4L4.5,4H-4.5z",
+    "triangle-down": "M0,4L4.5,-4H-4.5z",
+    "triangle-right": "M4,0L-4,4.5V-4.5z",
+    "triangle-left": "M-4,0L4,4.5V-4.5z",
+    "diamond": "M0,-5L3.5,0L0,5L-3.5,0z",
+    "cross": "M-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3z",
+}
 TEMPLATES = Path(__file__).parent / "templates"
 SUMMARY_ID = "c10k-summary"
 SCRIPT = (TEMPLATES / "page.js").read_text(encoding="utf-8")
@@ -49,8 +61,10 @@ def render(model: Model, render_chart: renderer.Render = renderer.here) -> str:
             data=_json(data(model)),
             cells_csv=_data_uri("text/csv", cells_csv(model)),
             glossary=GLOSSARY,
-            colours=range(max(COLOURS, len(variants))),
-            palette=COLOURS,
+            colours=range(len(variants)),
+            palette=model.emphasis.palette,
+            marker_paths=MARKER_PATHS,
+            findings_max=FINDINGS_MAX,
             colour_of={variant.name: variant.colour for variant in variants},
             script=Markup(SCRIPT),  # noqa: S704 (ours, from the package)
             script_hash=SCRIPT_HASH,

@@ -16,10 +16,6 @@ from harness.contract.record import Record, number
 from harness.plan.trial_plan import blocks_of
 from harness.plan.waves import Waves
 
-# Number of colours of the page. More servers share them; labels distinguish those.
-COLOURS = 12
-
-
 # What stands in the place of a value that is null, and the digits of a number with a fraction.
 NOT_SET = "n/a"
 DIGITS = 4
