@@ -22,6 +22,7 @@ from harness.analysis.results import (
     Memory,
     Ramp,
     Reason,
+    Tenths,
 )
 from harness.analysis.series import Place, Series
 from harness.contract.statuses import CellStatus
@@ -41,14 +42,29 @@ def cells(frame: pd.DataFrame, anchor: str | None = None) -> tuple[Cell, ...]:
         cast(CellKey, key): _by_place(rows, "efficiency")
         for key, rows in anchored.groupby("key", sort=False)
     }
+    deepest = _largest_idle(used["key"])
     found = []
     for (variant, name), rows in used.groupby(["variant", "key"], sort=False):
         key = cast(CellKey, name)
-        found.append(_cell(str(variant), key, rows, levels.get(key, {})))
+        has_curve = key.is_open_loop or key == deepest
+        found.append(_cell(str(variant), key, rows, levels.get(key, {}), with_curve=has_curve))
     return tuple(sorted(found, key=lambda cell: (cell.key.order, cell.variant)))
 
 
-def _cell(variant: str, key: CellKey, rows: pd.DataFrame, anchor: Mapping[Place, float]) -> Cell:
+def _largest_idle(keys: Iterable[CellKey]) -> CellKey | None:
+    """The headline's key, or that of the cell that stands in for it."""
+    idle = (key for key in set(keys) if key.scenario == "idle")
+    return max(idle, key=lambda key: key.order, default=None)
+
+
+def _cell(
+    variant: str,
+    key: CellKey,
+    rows: pd.DataFrame,
+    anchor: Mapping[Place, float],
+    *,
+    with_curve: bool,
+) -> Cell:
     usable = rows[rows["status"].isin(USABLE)]
     has_traffic = key.scenario != "ramp"
     busy = _median(usable, "server_busy")
@@ -66,7 +82,7 @@ def _cell(variant: str, key: CellKey, rows: pd.DataFrame, anchor: Mapping[Place,
         server_busy=busy,
         generator_busy=_median(usable, "generator_busy"),
         cpu_us_per_echo=_estimate(usable, "cpu_us_per_echo") if has_traffic else None,
-        latency_us=_latency(key, usable) if has_traffic else None,
+        latency_us=_latency(usable, with_curve=with_curve) if has_traffic else None,
         memory=_memory(usable),
         threads=_median(usable, "threads"),
         ramp=None if has_traffic else _ramp(usable if len(usable) else rows),
@@ -74,6 +90,7 @@ def _cell(variant: str, key: CellKey, rows: pd.DataFrame, anchor: Mapping[Place,
         self_delay_p99_us=_median(usable, "self_delay_p99_us"),
         connect_p50_us=_median(usable, "churn_connect_p50_us"),
         connect_p99_us=_estimate(usable, "churn_connect_p99_us"),
+        tenths=_tenths(rows),
         syscalls_tool=None,  # a text: mypy takes any field that is missing here for one of COLUMNS
         **{name: _median(usable, name) for name in echo_costs.COLUMNS},
     )
@@ -146,8 +163,19 @@ def _texts(column: Iterable[Any]) -> list[str]:
     return [value for value in column if isinstance(value, str) and value]
 
 
-def _latency(key: CellKey, rows: pd.DataFrame) -> Latency | None:
-    return merged_latency(_texts(rows["histogram"]), with_curve=key.is_open_loop)
+def _latency(rows: pd.DataFrame, *, with_curve: bool) -> Latency | None:
+    return merged_latency(_texts(rows["histogram"]), with_curve=with_curve)
+
+
+def _tenths(rows: pd.DataFrame) -> tuple[Tenths, ...]:
+    """Of the trials that have them; without echoes there is no mean to compare with."""
+    columns = (rows[name].tolist() for name in ("block", "status", "tenths"))
+    found = (
+        Tenths(int(block), str(status), tenths)
+        for block, status, tenths in zip(*columns, strict=True)
+        if isinstance(tenths, tuple) and sum(tenths) > 0
+    )
+    return tuple(sorted(found, key=lambda one: one.block))
 
 
 def _memory(rows: pd.DataFrame) -> Memory | None:

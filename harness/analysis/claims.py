@@ -34,15 +34,6 @@ class _Growth:
     comparison: Comparison
 
 
-def kept(cells: Sequence[Cell], scenario: str) -> dict[str, float]:
-    """How much of its efficiency each server keeps from its smallest N to its largest."""
-    return {
-        name: last.efficiency.mean / first.efficiency.mean
-        for name, (first, last) in _ends(cells, scenario).items()
-        if first.efficiency and last.efficiency and first is not last
-    }
-
-
 def scaling(
     analysis: Analysis, cells: Sequence[Cell], scenario: str, mechanisms: Mapping[str, str]
 ) -> Finding | None:

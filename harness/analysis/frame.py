@@ -62,6 +62,7 @@ class Row:
         is_void_by_host: a busy host can cause every reason that voids it.
         histogram: of the latency, in the standard compressed encoding (base64).
         timeline: `(ms since the first connect, connections established)`.
+        tenths: echoes per second in each tenth of the window.
         numbers: `NUMBERS` and `DERIVED`, one column each.
     """
 
@@ -77,6 +78,7 @@ class Row:
     is_void_by_host: bool = False
     histogram: str | None = None
     timeline: tuple[tuple[float, float], ...] = ()
+    tenths: tuple[float, ...] = ()
     numbers: Mapping[str, float | None] = field(default_factory=dict)
 
 
@@ -149,6 +151,7 @@ def _row(cell: StoredCell, facts: VariantFacts, *, is_used: bool) -> Row:
         is_void_by_host=is_void_by_host(cell, {code for code, _ in verdict.reasons}),
         histogram=cell.histogram,
         timeline=cell.ramp.timeline,
+        tenths=cell.parts_per_s or (),
         numbers={name: read(cell) for name, read in NUMBERS.items()} | _derived(cell),
     )
 

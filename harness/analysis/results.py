@@ -70,8 +70,8 @@ class Latency:
     """Percentiles in µs of the merged histogram; p999 is None below 10,000 values.
 
     Attributes:
-        curve: `(1 / (1 - p), µs)` from the median outwards, as far as ten values lie beyond. Only
-            open loops have one, because a client sees only their latency.
+        curve: `(1 / (1 - p), µs)` from the fastest outwards, as far as ten values lie beyond. Only
+            open loops and the largest `idle` cell have one.
     """
 
     p50: float
@@ -128,6 +128,15 @@ class Ramp:
 
 
 @dataclass(frozen=True, slots=True)
+class Tenths:
+    """Echoes per second in each tenth of the window of one trial, and that trial's status."""
+
+    block: int
+    status: str
+    per_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One cell of one server over its trials.
 
@@ -159,6 +168,7 @@ class Cell:
         user_share, system_share, softirq_share: of the time in which the server's CPUs were busy.
         connect_p50_us, connect_p99_us: of connect() in churn, over trials.
         void_by_itself: trials that are void for a reason that no busy host causes.
+        tenths: of each trial that has them, by block.
     """
 
     variant: str
@@ -192,6 +202,7 @@ class Cell:
     connect_p50_us: float | None = None
     connect_p99_us: Estimate | None = None
     void_by_itself: int = 0
+    tenths: tuple[Tenths, ...] = ()
 
     def count(self, status: str) -> int:
         """Return how many of its trials have that status."""

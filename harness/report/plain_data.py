@@ -114,6 +114,8 @@ def _largest_storm(cells: tuple[Cell, ...]) -> int:
 
 
 def _as_drawn(cell: Cell, connections: int) -> Cell:
+    """Leave out tenths of windows, which `trials.jsonl` has, and ramps that are not drawn."""
+    cell = replace(cell, tenths=())
     if cell.ramp is None or cell.key.connections == connections:
         return cell
     return replace(cell, ramp=replace(cell.ramp, timeline=()))

@@ -97,7 +97,7 @@ def test_a_title_compares_only_figures_that_have_a_value_in_each_block(
 
     claimed = {figure.id: figure.statement.text for figure in built.figures if figure.statement}
     assert set(claimed) <= {
-        *("fig-idle-efficiency", "fig-active-efficiency", "fig-ramp"),
+        *("fig-idle-cpu", "fig-active-cpu", "fig-ramp"),
         *("fig-churn-efficiency", "fig-churn-connect"),
     }
     assert claimed["fig-churn-efficiency"].startswith("With connections closed by FIN thread-per-")

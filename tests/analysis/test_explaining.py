@@ -12,7 +12,7 @@ from lines import analyse
 from harness.analysis import bottlenecks, echo_costs, xrays
 from harness.contract.stored_campaign import StoredHead, StoredXray
 from harness.contract.stored_cell import StoredCell
-from harness.report.sections import why
+from harness.report.sections import spent
 
 RECORD: dict[str, Any] = {
     "echoes_per_s": 2_000.0,
@@ -112,7 +112,7 @@ def test_the_report_names_what_counted_the_calls(tool: str) -> None:
             record["server"]["counters"] = RECORD["server"]["counters"]
     analysis = analyse(head, records, synthetic.outcomes(head))
 
-    (figure,) = (one for one in why.figures(analysis, ()) if one.id == "fig-idle-calls")
+    (figure,) = (one for one in spent.figures(head, analysis, ()) if one.id == "fig-calls")
 
     assert f"{tool} counted receive, send" in figure.reading
 

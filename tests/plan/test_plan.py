@@ -172,7 +172,7 @@ def test_churn_comes_after_everything_in_steps_of_its_own() -> None:
 
     steps = trial_plan.steps_of(standard)
 
-    assert [step.connections for step in steps] == [100, 1000, 10_000, 100]
+    assert [step.connections for step in steps] == [100, 500, 1000, 2000, 5000, 10_000, 100]
     *others, last = steps
     assert {cell.scenario for cell in last.cells} == {"churn"}
     assert "churn" not in {cell.scenario for step in others for cell in step.cells}

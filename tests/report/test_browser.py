@@ -225,7 +225,7 @@ def test_a_sort_button_is_named_by_the_words_of_its_header(live: Page) -> None:
 
 
 def test_a_server_that_is_left_out_leaves_tables_and_charts(live: Page) -> None:
-    line = live.locator("#fig-idle-efficiency [stroke='var(--s2)']").first
+    line = live.locator("#fig-idle-cpu [stroke='var(--s2)']").first
     assert line.is_visible()
 
     live.get_by_role("button", name="poll", exact=True).click()
@@ -250,10 +250,10 @@ def test_the_address_restores_what_was_chosen(live: Page) -> None:
 
 
 def test_a_point_under_the_pointer_says_its_value_and_its_server_stands_out(live: Page) -> None:
-    live.locator("#fig-idle-efficiency [data-v='5'] circle").last.hover()
+    live.locator("#fig-idle-cpu [data-v='5'] circle").last.hover()
 
     words = live.locator(".tip").inner_text()
-    row = live.locator("#fig-idle-efficiency-numbers tr[data-v='5']").last.text_content() or ""
+    row = live.locator("#fig-idle-cpu-numbers tr[data-v='5']").last.text_content() or ""
     assert words.startswith("thread-per-connection at 10,000: ")
     assert " ".join(words.split()[3:5]) in row
     assert live.locator("body").get_attribute("data-hot") == "5"
@@ -268,7 +268,7 @@ def test_a_point_says_its_value_where_its_line_is_drawn(live: Page) -> None:
     centres = """where => [...document.querySelectorAll(where)].map(e => {
         const box = e.getBoundingClientRect();
         return [box.x + box.width / 2, box.y + box.height / 2].map(Math.round).join()})"""
-    for figure in ("fig-idle-efficiency", "fig-active-latency"):
+    for figure in ("fig-idle-cpu", "fig-active-latency"):
         dots = live.evaluate(centres, f"#{figure} .mark-symbol path")
         shapes = live.evaluate(centres, f"#{figure} circle")
         apart = [

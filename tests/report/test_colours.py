@@ -100,7 +100,7 @@ def test_of_many_servers_eight_have_a_colour_the_best_and_the_capped_among_them(
 
 
 def test_a_grey_line_has_neither_label_nor_marker_and_its_words_stay(many: Model) -> None:
-    figure = next(one for one in many.figures if one.id == "fig-idle-efficiency")
+    figure = next(one for one in many.figures if one.id == "fig-idle-cpu")
     quiet = [series for series in figure.series if series.is_quiet]
     drawn = draw_svg.svg(figure)
     markers = "".join(re.findall(r'<g class="mark-symbol[^>]*>(.*?)</g>', drawn))
@@ -117,7 +117,7 @@ def test_mechanisms_have_a_marker_and_languages_a_dash_each(many: Model) -> None
     assert len(set(many.emphasis.shapes.values())) == len(many.emphasis.shapes) == 5
     assert many.emphasis.dashes == {"C++": (), "Python": (7, 3), "Rust": (2, 2)}
     assert len(set(SHAPES)) == len(set(DASHES)) == 8
-    figure = next(one for one in many.figures if one.id == "fig-idle-efficiency")
+    figure = next(one for one in many.figures if one.id == "fig-idle-cpu")
     drawn = draw_svg.svg(figure)
 
     assert 'stroke-dasharray="7,3"' in drawn

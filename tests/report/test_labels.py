@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser
 
 from harness.report import model
-from harness.report.charts import figure_data
 from harness.report.charts.axes import HEIGHT, WIDTH
 from harness.report.charts.labels import Box, Segment, free_box
 from harness.report.model import Model
 from harness.report.page import html
-from harness.report.sections import varied
+from harness.report.sections import cost, varied
 
 MIDDLE = (WIDTH / 2, HEIGHT / 2)
 WORDS = ("select-fdset", "stops at 1,019")
@@ -96,13 +95,13 @@ def test_a_ceiling_ends_no_line_of_a_chart_whose_connections_it_holds(built: Mod
 
     changed = replace(analysis, cells=(*analysis.cells, *held))
     drawn = [
-        *figure_data.figures(changed, built.variants),
+        *cost.figures(changed, built.variants),
         *varied.figures(changed, built.variants),
     ]
 
     stops = {one.id: {s.variant for s in one.series if s.stop} for one in drawn if one.series}
     assert stops["fig-depth-efficiency"] == set()
-    assert stops["fig-idle-efficiency"] == {"select-fdset"}
+    assert stops["fig-idle-cpu"] == {"select-fdset"}
 
 
 @pytest.mark.browser

@@ -102,13 +102,13 @@ def test_a_pointer_that_moves_from_point_to_point_forces_one_layout_each(
 ) -> None:
     page.goto(reports[MANY].as_uri())
     session = observed(page)
-    page.locator("#fig-idle-efficiency circle").first.scroll_into_view_if_needed()
+    page.locator("#fig-idle-cpu circle").first.scroll_into_view_if_needed()
     page.evaluate(PAINTED)
 
     before = counted(session)["LayoutCount"]
     # In one task, so that no frame is drawn between two moves.
     page.evaluate(
-        """() => [...document.querySelectorAll('#fig-idle-efficiency circle')].slice(0, 10)
+        """() => [...document.querySelectorAll('#fig-idle-cpu circle')].slice(0, 10)
         .reduce((last, next) => {
           last?.dispatchEvent(new PointerEvent(
             'pointerout', {bubbles: true, relatedTarget: next}));

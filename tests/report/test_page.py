@@ -154,7 +154,7 @@ def test_no_series_has_a_point_at_a_cell_that_was_not_reached(built: Model) -> N
         (cell.variant, cell.key.connections) for cell in built.analysis.cells if cell.efficiency
     }
     for figure in built.figures:
-        if figure.kind in ("efficiency", "latency", "why"):
+        if figure.kind in ("cost", "latency", "why"):
             for series in figure.series:
                 assert {(series.variant, int(point.x)) for point in series.points} <= reached
     assert ("select-fdset", 10_000) not in reached
@@ -164,8 +164,7 @@ def test_the_causes_stand_below_the_results_for_idle_and_active_alike(built: Mod
     causes = {figure.id: figure for figure in built.figures if figure.kind == "why"}
 
     assert list(causes) == [
-        *("fig-idle-cpu", "fig-active-cpu", "fig-idle-switches", "fig-active-switches"),
-        "fig-idle-threads",
+        *("fig-modes", "fig-idle-switches", "fig-active-switches", "fig-idle-threads"),
     ]
     threads = {series.variant: series for series in causes["fig-idle-threads"].series}
     assert [point.y for point in threads["thread-per-connection"].points] == [101, 1_001, 10_001]
@@ -183,7 +182,7 @@ def test_a_void_cell_leaves_a_gap_in_its_line(head: dict[str, Any], records: Lin
 
     figures = model.build(head, lines, synthetic.outcomes(head)).figures
 
-    figure = next(figure for figure in figures if figure.id == "fig-idle-efficiency")
+    figure = next(figure for figure in figures if figure.id == "fig-idle-cpu")
     poll = [series for series in figure.series if series.variant == "poll"]
     assert [[(point.x, point.segment) for point in series.points] for series in poll] == [
         [(100, 0), (10_000, 1)]

@@ -333,6 +333,7 @@ def _with_traffic(
         "window_s": WINDOW_S,
         "echoes": echoes,
         "echoes_per_s": echoes / WINDOW_S,
+        "parts_per_s": [rate * share for share in (0.98, 1.02) * 5],
         "latency_us": {"p50": mean_us, "p99": mean_us * 1.6, "mean": mean_us, "count": echoes},
         "histogram": _histogram(mean_us, dice),
         "generator": {

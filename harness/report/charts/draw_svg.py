@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from harness.report.charts import hits, renderer, rows
+from harness.report.charts import hits, ratio_rows, reach, renderer, rows, strips
 from harness.report.charts.axes import (
     HEIGHT,
     LINE_PX,
@@ -46,11 +46,13 @@ from harness.report.charts.labels import Align, Box, free_box, segments
 from harness.report.charts.rows import ROW_PX
 
 X_TITLES = {
+    "cost": "open connections",
     "percentiles": "share of replies at least as fast",
     "load": "offered echoes/s",
     "ramp": "seconds since the first connect",
 }
 Y_TITLES = {
+    "cost": "µs of server CPU per echo",
     "efficiency": "echoes per second of server CPU",
     "latency": "p99, ms (log)",
     "percentiles": "latency, ms (log)",
@@ -68,7 +70,7 @@ DOT_PX2 = defaultdict(lambda: 44, circle=36, cross=64, diamond=54)
 # The renderer measures text in its own font. The page's font may be wider, so this leaves room.
 PADDING = {"left": 12, "right": 14, "top": 8, "bottom": 2}
 # 1 / (1 - p) as per cent: 1 is 0 %, 10 is 90 %, 1,000 is 99.9 %.
-PERCENT_LABELS = "format(100 * (1 - 1 / datum.value), '.5~g') + ' %'"
+PERCENT_LABELS = "format(100 * (1 - 1 / datum.value), '.8~g') + ' %'"
 CONFIG: Spec = {
     "background": "transparent",
     "padding": PADDING,
@@ -95,8 +97,11 @@ def svg(figure: Figure, render: renderer.Render = renderer.here) -> str:
     if drawn is None:
         return ""
     image = _inlined(render(drawn), figure)
-    if figure.bars or figure.kind == "dots":
-        return hits.over_rows(image, rows.words(figure), ROW_PX)
+    if figure.kind == "strips":
+        return hits.over_rows(image, strips.words(figure), strips.ROW_PX)
+    if figure.bars or figure.kind in ("dots", "ratios"):
+        words = ratio_rows.words(figure) if figure.kind == "ratios" else rows.words(figure)
+        return hits.over_rows(image, words, ROW_PX)
     return hits.over_lines(image, figure, *scales(figure))
 
 
@@ -108,6 +113,10 @@ def spec(figure: Figure) -> Spec | None:
         return None
     elif figure.kind == "dots":
         drawn = rows.dots(figure)
+    elif figure.kind == "ratios":
+        drawn = ratio_rows.spec(figure)
+    elif figure.kind == "strips":
+        drawn = strips.spec(figure)
     else:
         drawn = _lines(figure, *scales(figure))
     return {**drawn, "config": CONFIG}
@@ -123,8 +132,9 @@ def scales(figure: Figure) -> tuple[Scale, Scale]:
         y = linear(max([*highs, figure.target]))
     if figure.kind == "percentiles":
         return percentile_axis(max(point.x for point in points)), y
-    if figure.kind in ("ramp", "load"):
-        return linear(max(point.x for point in points)), y
+    if figure.kind in ("cost", "ramp", "load"):
+        beyond = [point for series in figure.series for point in series.beyond]
+        return linear(max(point.x for point in (*points, *beyond))), y
     return connections_axis(sorted({point.x for point in points})), y
 
 
@@ -188,6 +198,7 @@ def _marks(figure: Figure, x: Scale, y: Scale) -> list[Spec]:
             look = {"filled": True, "size": DOT_PX2[shape], "opacity": 1}
             look |= {} if shape == "circle" else {"shape": shape}
             marks.append(layer(alike, "point", look, **lines))
+    marks += reach.layers(figure, places)
     if stops := _stops(figure):
         look = {"text": "✕", "fontSize": 15, "fontWeight": "bold"}
         marks.append(layer(stops, "text", look, **places))
@@ -272,7 +283,13 @@ _IDLE = re.compile(
     r'<path class="(?:background|foreground)"[^>]*/>'
 )
 _LONG = re.compile(r"-?\d+\.\d\d+")
+_TAG = re.compile(r"<[^>]*>")
 _CLIP = re.compile(r"clip\d+")
+
+
+def _shortened(match: re.Match[str]) -> str:
+    """Round the coordinates of a tag; texts between tags keep their digits."""
+    return _LONG.sub(_short, match.group())
 
 
 def _short(match: re.Match[str]) -> str:
@@ -288,7 +305,7 @@ def _inlined(rendered: str, figure: Figure) -> str:
     def clip(match: re.Match[str]) -> str:
         return f"{figure.id}-clip{numbers.setdefault(match.group(), len(numbers))}"
 
-    lean = _LONG.sub(_short, _IDLE.sub("", _FONT.sub("", rendered)))
+    lean = _TAG.sub(_shortened, _IDLE.sub("", _FONT.sub("", rendered)))
     body = _CLIP.sub(clip, _ARIA.sub("", lean))
     head: Callable[[re.Match[str]], str] = lambda match: (  # noqa: E731 (a one-line replacement)
         f'<svg class="chart" role="img" aria-labelledby="{figure.id}-title {figure.id}-reading" '

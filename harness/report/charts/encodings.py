@@ -14,8 +14,8 @@ from harness.report.charts.axes import Scale
 FONT_PX = 12
 # 100, 1k, 2.5M: labels of axes are short; the data tables have all digits.
 LABELS = (
-    "datum.value >= 1e6 ? format(datum.value / 1e6, '~g') + 'M' : "
-    "datum.value >= 1e3 ? format(datum.value / 1e3, '~g') + 'k' : format(datum.value, '~g')"
+    "datum.value >= 1e6 ? format(datum.value / 1e6, '.3~g') + 'M' : "
+    "datum.value >= 1e3 ? format(datum.value / 1e3, '.3~g') + 'k' : format(datum.value, '~g')"
 )
 
 Values = list[dict[str, Any]]

@@ -6,15 +6,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.analysis import claims, wording
+from harness.analysis import wording
 from harness.analysis.findings import Finding
 from harness.analysis.intervals import Estimate
-from harness.analysis.results import MEMORY_KINDS, Analysis, Cell
+from harness.analysis.results import Analysis, Cell
 from harness.contract.statuses import CellStatus
 from harness.report.sections.background import Variant
-from harness.report.sections.tables import NONE, half_width, rate_of
+from harness.report.sections.tables import NONE, half_width
 
-Kind = Literal["efficiency", "dots", "latency", "percentiles", "load", "memory", "ramp", "why"]
+Kind = Literal[
+    "cost",
+    "efficiency",
+    "dots",
+    "latency",
+    "percentiles",
+    "load",
+    "memory",
+    "ramp",
+    "ratios",
+    "strips",
+    "why",
+]
 QUESTIONS = {
     "idle": "Scenario idle: {active} of the open connections are active",
     "active": "Scenario active: all open connections are active",
@@ -44,6 +56,7 @@ class Series:
 
     Attributes:
         stop: the text at its end if a declared ceiling ended it.
+        beyond: load: places that could not be measured; their `y` is that of the last point.
         shape, dash: its marker and the lengths of its lines and gaps (emphasis.py).
         is_quiet: whether it stays behind the others: thin, without markers and without a label.
     """
@@ -53,6 +66,7 @@ class Series:
     label: str
     points: tuple[Point, ...]
     stop: str = ""
+    beyond: tuple[Point, ...] = ()
     shape: str = "circle"
     dash: tuple[int, ...] = ()
     is_quiet: bool = False
@@ -60,7 +74,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One server's memory per connection: `(kind, KiB)` in the order of stacking."""
+    """What one server uses: `(part, size)` in the order of stacking."""
 
     variant: str
     colour: int
@@ -80,6 +94,8 @@ class Figure:
         x_title: title of its horizontal axis, if the kind has no fixed one.
         y_title, is_log: why and dots: the axis of its values.
         levels: dots: the names of the values of x, in their order; a row has a dot for each.
+        spans: strips: names of the stretches of its horizontal axis, each of length one.
+        parts: bars: the parts of a bar and the CSS variable of each, in the order of stacking.
     """
 
     id: str
@@ -97,25 +113,22 @@ class Figure:
     y_title: str = ""
     is_log: bool = False
     levels: tuple[str, ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()
+    spans: tuple[str, ...] = ()
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of memory in its bars, in the order of stacking."""
-        found = {kind for bar in self.bars for kind, size in bar.parts if size}
-        return tuple(kind for kind in MEMORY_KINDS if kind in found)
+    def kinds(self) -> tuple[tuple[str, str], ...]:
+        """The parts that its bars have, each with its CSS variable."""
+        found = {part for bar in self.bars for part, size in bar.parts if size}
+        return tuple((part, colour) for part, colour in self.parts if part in found)
 
 
 def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ...]:
-    """Return the charts for which cells were measured."""
+    """Return the charts of latency in a closed loop, for the scenarios that were measured."""
     colours = {variant.name: variant.colour for variant in variants}
-    mechanisms = {variant.name: variant.architecture for variant in variants}
     found: list[Figure] = []
     for scenario in QUESTIONS:
         cells = [cell for cell in analysis.cells if cell.key.scenario == scenario]
-        if not any(cell.efficiency for cell in cells):
-            continue
-        claim = claims.scaling(analysis, cells, scenario, mechanisms)
-        found.append(_efficiency(analysis, cells, scenario, colours, claim))
         if any(cell.latency_us for cell in cells):
             found.append(_latency(analysis, cells, scenario, colours))
     return tuple(found)
@@ -125,50 +138,6 @@ def question(cells: Sequence[Cell], scenario: str) -> str:
     """Describe the scenario in words."""
     active = max(cell.key.active for cell in cells)
     return QUESTIONS.get(scenario, f"Scenario {scenario}").format(active=f"{active:,}")
-
-
-def _efficiency(
-    analysis: Analysis,
-    cells: Sequence[Cell],
-    scenario: str,
-    colours: dict[str, int],
-    claim: Finding | None,
-) -> Figure:
-    kept = claims.kept(cells, scenario)
-    rows = tuple(
-        (
-            cell.variant,
-            f"{cell.key.connections:,}",
-            wording.rate(cell.efficiency.mean).text,
-            half_width(cell.efficiency) or NONE,
-            rate_of(cell),
-            _kept(cell, cells, kept),
-        )
-        for cell in cells
-        if cell.efficiency
-    )
-    return Figure(
-        id=f"fig-{scenario}-efficiency",
-        kind="efficiency",
-        title="Throughput per server CPU",
-        statement=claim,
-        subtitle=f"{question(cells, scenario)}. Mean of trials; the band is the 95 % interval.",
-        reading="Higher is better. A level line means that more open connections cost nothing. "
-        "The axis starts at zero, so heights are proportional to the values.",
-        series=lines(analysis, cells, colours, lambda cell: rate_point(cell, cell.key.connections)),
-        bars=(),
-        header=("server", "connections", "echoes per CPU second", "interval", "echoes/s", "kept"),
-        rows=rows,
-    )
-
-
-def _kept(cell: Cell, cells: Sequence[Cell], kept: dict[str, float]) -> str:
-    """Return the share kept, in the row of the server's largest N; empty in other rows."""
-    largest = max(
-        one.key.connections for one in cells if one.variant == cell.variant and one.efficiency
-    )
-    is_last = cell.key.connections == largest and cell.variant in kept
-    return wording.share(kept[cell.variant]).text if is_last else ""
 
 
 def rate_point(cell: Cell, x: float) -> Point | None:

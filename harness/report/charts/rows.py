@@ -1,10 +1,9 @@
-"""Draw charts of one row per server: bars of memory, and dots if there are too few for a line."""
+"""Draw charts of one row per server: stacked bars, and dots if there are too few for a line."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from harness.analysis.results import MEMORY_KINDS
 from harness.report.charts.axes import LETTER_PX, WIDTH, Scale, linear, logarithmic
 from harness.report.charts.encodings import (
     FONT_PX,
@@ -32,7 +31,7 @@ def words(figure: Figure) -> tuple[tuple[int, str], ...]:
 
 
 def bars(figure: Figure) -> Spec:
-    """Draw memory per connection, its kinds stacked, with the total at the end of each bar."""
+    """Draw the parts of each server's bar, stacked, with the total at the end of the bar."""
     values: Values = []
     totals: Values = []
     for bar in figure.bars:
@@ -45,15 +44,16 @@ def bars(figure: Figure) -> Spec:
         totals.append({"variant": bar.variant, "at": reached, "text": bar.label})
     names = [bar.variant for bar in figure.bars]
     x = linear(max(total["at"] for total in totals))
-    colours = [f"var(--k-{kind})" for kind in MEMORY_KINDS]
+    kinds = [kind for kind, _ in figure.parts]
+    colours = [f"var(--{colour})" for _, colour in figure.parts]
     drawn = layer(
         values,
         "bar",
         {"size": ROW_PX - 8},
-        x=_across("from", x, "KiB per connection"),
+        x=across("from", x, figure.x_title),
         x2={"field": "to"},
-        y=_servers(names),
-        color=name("kind", legend=None, scale={"domain": list(MEMORY_KINDS), "range": colours}),
+        y=servers(names),
+        color=name("kind", legend=None, scale={"domain": kinds, "range": colours}),
     )
     return _layered([drawn, _ends(totals, names)], names)
 
@@ -67,14 +67,14 @@ def dots(figure: Figure) -> Spec:
     x = logarithmic(min(lows), max(highs)) if figure.is_log else linear(max(highs))
     title = f"{figure.y_title}{' (log)' if figure.is_log else ''}"
     colour = coloured(series.colour for series in figure.series)
-    band = {"x": _across("low", x, title), "x2": {"field": "high"}, "y": _servers(names)}
+    band = {"x": across("low", x, title), "x2": {"field": "high"}, "y": servers(names)}
     fill = {"condition": {"test": "datum.is_last", **colour}, "value": "var(--bg)"}
     dot = layer(
         values,
         "point",
         {"size": DOT_PX2, "strokeWidth": 2, "opacity": 1},
-        x=_across("at", x, title),
-        y=_servers(names),
+        x=across("at", x, title),
+        y=servers(names),
         stroke=colour,
         fill=fill,
     )
@@ -125,14 +125,14 @@ def _ends(values: Values, names: list[str]) -> Spec:
         "fontSize": FONT_PX,
         "color": "var(--ink)",
     }
-    return layer(values, "text", look, x=quantity("at"), y=_servers(names), text=name("text"))
+    return layer(values, "text", look, x=quantity("at"), y=servers(names), text=name("text"))
 
 
-def _across(field: str, x: Scale, title: str) -> Spec:
+def across(field: str, x: Scale, title: str) -> Spec:
     return quantity(field, title=title, scale=scaled(x), axis=axis(x))
 
 
-def _servers(names: list[str]) -> Spec:
+def servers(names: list[str]) -> Spec:
     """Reserve room for the longest name: the renderer does not know the page's font."""
     room = max(map(len, names)) * LETTER_PX
     sides = {"ticks": False, "grid": False, "minExtent": room, "labelLimit": 0}
@@ -145,7 +145,7 @@ def _layered(layers: list[Spec], names: list[str]) -> Spec:
 
 def _parts(bar: Bar) -> str:
     parts = ", ".join(f"{kind} {size:.2f}" for kind, size in bar.parts if size)
-    return f"{bar.variant}: per connection {bar.label} ({parts})"
+    return f"{bar.variant}: {bar.label} ({parts})"
 
 
 def _points(figure: Figure, series: Series) -> str:

@@ -22,6 +22,7 @@ from harness.analysis.findings import Finding, Name
 from harness.report.charts import draw_svg, renderer
 from harness.report.charts.figure_data import Figure
 from harness.report.model import Model
+from harness.report.page import sparklines
 from harness.report.page.glossary import GLOSSARY
 from harness.report.plain_data import data, rounded
 from harness.report.sections.anchors import status_word
@@ -57,6 +58,7 @@ def render(model: Model, render_chart: renderer.Render = renderer.here) -> str:
         .render(
             model=model,
             charts={figure.id: _svg(figure, render_chart) for figure in model.figures},
+            sparks=sparklines.of_cells(model.analysis.cells),
             summary=_json(summary(model)),
             data=_json(data(model)),
             cells_csv=_data_uri("text/csv", cells_csv(model)),

@@ -37,6 +37,8 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> Iterator[Figure]
         bars=bars,
         header=("server", "connections", *(f"{kind} KiB" for kind in MEMORY_KINDS), "all KiB"),
         rows=tuple(_memory_row(cell) for cell in ordered),
+        x_title="KiB per connection",
+        parts=tuple((kind, f"k-{kind}") for kind in MEMORY_KINDS),
     )
 
 

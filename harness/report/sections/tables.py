@@ -9,7 +9,7 @@ from harness.analysis import settling, wording
 from harness.analysis.intervals import Comparison, Estimate
 from harness.analysis.results import Analysis, Cell, CellKey, Memory, Reason, Row
 from harness.contract.statuses import CellStatus
-from harness.report.sections.anchors import anchor, status_word
+from harness.report.sections.anchors import anchor, cell_word, status_word
 from harness.report.sections.background import Variant
 from harness.report.sections.badges import Badge, badges
 
@@ -242,7 +242,7 @@ def _cell_row(analysis: Analysis, cell: Cell) -> CellRow:
         anchor=anchor(cell),
         variant=cell.variant,
         what=what(key),
-        status=status_word(cell.status),
+        status=cell_word(cell),
         status_class=cell.status,
         trials=_trials(cell),
         established=f"{cell.held:,}" if cell.held is not None else NONE,

@@ -1,4 +1,4 @@
-"""Explain the headline: CPU, switches, wake-ups, system calls and threads over connections."""
+"""Explain the headline: switches, wake-ups and threads over connections."""
 
 from __future__ import annotations
 
@@ -28,15 +28,6 @@ class Measure:
 
 MEASURES = (
     Measure(
-        "cpu",
-        "Server CPU time per echo",
-        "µs of server CPU per echo",
-        "Lower is better. If a line rises to the right, the server pays for every open connection. "
-        "If it rises only for idle, the server pays for silent connections.",
-        lambda cell: cell.cpu_us_per_echo.mean if cell.cpu_us_per_echo else None,
-        wording.micros,
-    ),
-    Measure(
         "switches",
         "Context switches per echo",
         "switches per echo",
@@ -53,16 +44,6 @@ MEASURES = (
         "All events of one wait share its cost; the server counts both. Near one, every echo pays "
         "for a wait. A thread that blocks in recv has no such waits and is not drawn.",
         lambda cell: cell.events_per_wake_up,
-        wording.plain,
-    ),
-    Measure(
-        "calls",
-        "System calls per echo",
-        "system calls per echo",
-        "{tools} counted receive, send and all other calls that move data in an x-ray, a separate "
-        "trial that is never timed. The server counted the waits in this cell. A server that waits "
-        "without counting is not drawn. Locks (futex) are left out.",
-        lambda cell: cell.syscalls_per_echo,
         wording.plain,
     ),
     Measure(
@@ -108,7 +89,7 @@ def _figure(
         title=measure.title,
         statement=None,
         subtitle=f"{question(cells, scenario)}. Median of trials. {kind}.",
-        reading=measure.reading.format(tools=_tools(cells)),
+        reading=measure.reading,
         series=lines(analysis, cells, colours, lambda cell: _point(measure, cell)),
         bars=(),
         header=("server", *(f"{connections:,}" for connections in steps)),
@@ -116,11 +97,6 @@ def _figure(
         y_title=measure.axis,
         is_log=is_log,
     )
-
-
-def _tools(cells: Sequence[Cell]) -> str:
-    """Return the tools that counted the system calls of these cells."""
-    return " and ".join(sorted({cell.syscalls_tool for cell in cells if cell.syscalls_tool}))
 
 
 def _matrix(
