@@ -172,7 +172,7 @@ def test_no_python_that_the_harness_starts_looks_into_the_current_directory() ->
     started = [
         words
         for text in sources
-        for words in re.findall(r'(?:sys\.executable|\["python"), (.*)', text)
+        for words in re.findall(r'(?:(?<!command_of\()sys\.executable|\["python"|, python), (.*)', text)
     ]
 
     assert len(started) >= 6
