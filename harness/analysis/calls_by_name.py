@@ -1,7 +1,7 @@
 """System calls per echo by name: those of an x-ray, with the waits of the timed cell. Pure.
 
-As in harness/analysis/xrays.py: the x-ray tells how many calls move a message, and the timed cell
-how often the server waited. Locks are left out.
+As in harness/analysis/xrays.py: the x-ray counts the calls that move a message, and the timed cell
+counts the waits of the server. Locks are not counted.
 """
 
 from __future__ import annotations

@@ -169,11 +169,8 @@ def test_a_module_in_the_current_directory_is_not_taken_for_one_of_pythons(
 def test_no_python_that_the_harness_starts_looks_into_the_current_directory() -> None:
     """`-P` leaves it out of the path, as `-I` does; without them `-m` puts it first."""
     sources = [path.read_text() for path in Path("harness").rglob("*.py")]
-    started = [
-        words
-        for text in sources
-        for words in re.findall(r'(?:(?<!command_of\()sys\.executable|\["python"|, python), (.*)', text)
-    ]
+    started_by = re.compile(r'(?:(?<!command_of\()sys\.executable|\["python"|, python), (.*)')
+    started = [words for text in sources for words in started_by.findall(text)]
 
     assert len(started) >= 6
     assert [words for words in started if not words.startswith(('"-P", ', '"-I", '))] == []
