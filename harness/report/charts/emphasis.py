@@ -1,9 +1,9 @@
 """Choose which servers stand out in charts, and the marker and dash of each line.
 
-Rule 1: a page has eight colours that readers can distinguish (tests/report/test_colours.py). With more
-servers the best, the capped and then the best of each further mechanism have one: mechanisms of
-many servers first, and `epoll-lt` and `epoll-et` count as one. The rest are grey and have no label.
-The page's script colours those that a reader pins or points at.
+Rule 1: a page has eight colours that readers can distinguish (tests/report/test_colours.py). With
+more servers the best, the capped and then the best of each further mechanism have one: mechanisms
+of many servers first, and `epoll-lt` and `epoll-et` count as one. The rest are grey and have no
+label. The page's script colours those that a reader pins or points at.
 Rule 2: no meaning depends on colour alone: the marker shows the mechanism, the dash the language.
 """
 
