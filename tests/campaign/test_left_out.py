@@ -47,7 +47,9 @@ class Store:
         profile = profiles.load(str(path))
         self.trials = trial_plan.make(profile, ["poll"], 1)
         self.campaign = Campaign.create(directory, "one", CampaignHead.of({}))
-        request = SimpleNamespace(profile=profile, trials=self.trials, budget_s=None)
+        request = SimpleNamespace(
+            profile=profile, trials=self.trials, budget_s=None, blocks_planned=profile.trials
+        )
         nothing = cast("Any", None)
         self.rounds = Rounds(self.campaign, cast("Any", request), nothing, nothing)
 

@@ -170,7 +170,7 @@ def test_a_window_too_short_for_a_figure_voids_the_ranked_cell(c10k: C10k) -> No
     text = profile.read_text().replace("ranked = false", "ranked = true")
     profile.write_text(text.replace("active = 10", "active = 100"))
 
-    done = c10k.run(profile, "--servers", "epoll-lt")
+    done = c10k.run(profile, "--servers", "epoll-lt", "--verbose")
 
     assert done.code == 5, done.err + done.out
     assert "server CPU time" in done.out

@@ -120,7 +120,12 @@ class Attempted:
             self.campaign.append_outcome(end | {"repeats": []})
         self.trials = [one for one in trials if one.block == BLOCK]
         request = SimpleNamespace(
-            profile=profile, trials=trials, split=None, workers=0, budget_s=None
+            profile=profile,
+            trials=trials,
+            split=None,
+            workers=0,
+            budget_s=None,
+            blocks_planned=profile.trials,
         )
         progress = SimpleNamespace(event=lambda name, **facts: None)
         self.rounds = Rounds(

@@ -185,4 +185,4 @@ def test_a_dry_run_shows_blocks_budget_and_estimate() -> None:
     assert told["estimate_s"] <= 600
     more = f"8 blocks, up to {told['blocks_max']} if"
     assert more in dry_run("--budget", "10m")
-    assert "8 blocks, about" in dry_run()
+    assert "total: 8 blocks; 8 trials, " in dry_run()

@@ -268,7 +268,7 @@ def test_a_dry_run_shows_the_waves_and_what_bounds_them() -> None:
     told = CliRunner().invoke(run, asked)
     data = CliRunner().invoke(run, [*asked, "--json"])
 
-    assert told.output.splitlines()[2:5] == [
+    assert told.output.splitlines()[3:6] == [
         "2 waves of at most 3 servers, paired through epoll-lt; bounded by servers_per_wave",
         "wave 1: poll, select",
         "wave 2: asio",
