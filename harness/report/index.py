@@ -73,7 +73,8 @@ def entry(model: Model, href: str) -> Entry:
 
 def entries(reports: Path) -> list[Entry]:
     """Read the line of every campaign directory under `reports`."""
-    return [_read(path.parent) for path in sorted(reports.glob("*/campaign.json"))]
+    found = sorted(reports.glob("*/campaign.json"))
+    return [_read(path.parent) for path in found if path.is_file()]
 
 
 def summary_of(page: str) -> dict[str, Any] | None:
@@ -88,13 +89,17 @@ def summary_of(page: str) -> dict[str, Any] | None:
 
 def _read(directory: Path) -> Entry:
     report = directory / "report.html"
-    if report.is_file():
+    try:
         with report.open("rb") as file:
             head = file.read(HEAD_BYTES).decode("utf-8", errors="replace")
-        known = summary_of(head)
-        if known is not None:
-            return _entry(known, f"{quote(directory.name)}/{report.name}")
-    return _without_report(directory)
+    except OSError:
+        return _without_report(directory)
+    known = summary_of(head)
+    if known is None:
+        return _without_report(directory)
+    # By the directory a command finds it, also where it was copied
+    known["campaign"] = directory.name
+    return _entry(known, f"{quote(directory.name)}/{report.name}")
 
 
 def _without_report(directory: Path) -> Entry:

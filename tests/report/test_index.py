@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_a_hostile_campaign_is_listed_as_text(head: dict[str, Any], tmp_path: Pa
     (entry,) = index.entries(tmp_path)
     page = index.render([entry])
 
-    assert entry.campaign == evil
+    assert (entry.campaign, entry.created) == (directory.name, evil)
     assert "<script" not in page
     assert 'href="a%20b%26%3Cc%3E/report.html"' in page
 
@@ -126,3 +127,26 @@ def test_judging_a_cell_loads_no_library_of_charts_or_tables() -> None:
 
 def _values(entry: index.Entry) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in entry.__slots__}
+
+
+def test_a_copy_is_listed_by_its_directory_and_what_is_no_file_is_no_campaign(
+    tmp_path: Path, built: Model
+) -> None:
+    for name in ("copy", "pipe"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "copy" / "campaign.json").write_text("{}")
+    (tmp_path / "copy" / "report.html").write_text(html.render(built))
+    os.mkfifo(tmp_path / "pipe" / "campaign.json")
+
+    (entry,) = index.entries(tmp_path)
+
+    assert entry.campaign == "copy"
+
+
+def test_a_report_that_cannot_be_read_hides_no_other_campaign(tmp_path: Path) -> None:
+    for name in ("loop", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "campaign.json").write_text(json.dumps(synthetic.campaign()))
+    (tmp_path / "loop" / "report.html").mkdir()  # root, too, cannot read it as a file
+
+    assert [entry.href for entry in index.entries(tmp_path)] == ["", ""]
