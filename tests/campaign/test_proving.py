@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -122,3 +124,35 @@ def test_what_an_earlier_run_proved_stays_proven(bench: Bench) -> None:
     bench.prover().before(2)
 
     assert bench.places == [0, *[1] * ATTEMPTS_MAX]
+
+
+class OfAnotherVersion:
+    """A backend whose load measures something else, and the trial that it opens."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = [
+            {"event": "figures", "id": "late", "took_s": 1.0, "figures": {"x": None}}
+        ]
+
+    @contextmanager
+    def open(self, _: object) -> Iterator[OfAnotherVersion]:
+        yield self
+
+    def next_event(self, _: float) -> dict[str, Any] | None:
+        return self.events.pop() if self.events else None
+
+    def load_log(self) -> str:
+        return ""
+
+
+def test_figures_of_a_load_of_another_version_fail_the_self_test_with_a_sentence() -> None:
+    split = CpuSplit(server=(1,), load=(0,))
+
+    proved = generator_proof.prove(cast("Any", OfAnotherVersion()), split, "mine")
+
+    assert not proved.passed
+    assert "the self-test's figures.late" in generator_fitness.why_not(kept_of(proved), "ranking")
+
+
+def kept_of(proved: Selftest) -> StoredSelftest:
+    return StoredSelftest.of(proved.as_json())
