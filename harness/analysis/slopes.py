@@ -105,6 +105,37 @@ def slopes(cells: Iterable[Cell], look: Look | None) -> dict[str, Slope]:
     return {name: one for name, one in every.items() if one}
 
 
+def alike(cells: Iterable[Cell]) -> list[Cell]:
+    """Return the cells of the traffic that has the most N, so that one line has one traffic.
+
+    Traffic is active connections, payload and depth. Of several with as many N, the one with the
+    most active connections has the line. A cell whose connections are all active is the first of
+    the lines with as many active connections or more.
+    """
+    every = list(cells)
+    steps: dict[tuple[int, int, int], set[int]] = {}
+    for cell in every:
+        # Where all are active, their number is N, and no traffic of its own
+        active = 0 if _is_full(cell) else cell.key.active
+        traffic = (active, cell.key.payload_bytes, cell.key.depth)
+        steps.setdefault(traffic, set()).add(cell.key.connections)
+    if not steps:
+        return []
+    partial = [traffic for traffic in steps if traffic[0]]
+    active, *message = max(partial or steps, key=lambda one: (len(steps[one]), one))
+
+    def has(cell: Cell) -> bool:
+        bound = active or math.inf
+        fits = cell.key.active <= bound if _is_full(cell) else cell.key.active == active
+        return fits and [cell.key.payload_bytes, cell.key.depth] == message
+
+    return [cell for cell in every if has(cell)]
+
+
+def _is_full(cell: Cell) -> bool:
+    return cell.key.active == cell.key.connections
+
+
 def ordered(found: Mapping[str, Slope]) -> Sequence[tuple[str, Slope]]:
     """Return the slopes, the steepest first."""
     return sorted(found.items(), key=lambda one: (-one[1].us, one[0]))

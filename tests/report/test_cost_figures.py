@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import synthetic
 
+from harness.analysis import slopes
 from harness.analysis.findings import Name
 from harness.analysis.intervals import Interval, Outcome
 from harness.analysis.slopes import Slope
@@ -126,3 +128,29 @@ def test_a_server_that_does_not_conform_is_drawn_and_has_no_slope(
     assert "poll" in {series.variant for series in drawn.series}
     assert drawn.statement is not None
     assert Name("poll") not in drawn.statement.parts
+
+
+def test_what_is_settled_is_not_called_unsettled() -> None:
+    found = {
+        "poll": slope(2.0, 0.05, 3.95),
+        "falls": slope(-1.0, -1.5, -0.5),
+        "dear": slope(0.04, -0.02, 0.1, "equivalent"),
+        "open": slope(1.0, -0.5, 2.5, "inconclusive"),
+    }
+
+    told = cost.statement(found, "idle connections")
+
+    assert told is not None
+    assert told.parts[-2:] == ("; not settled for ", Name("open"))
+
+
+def test_one_line_has_one_traffic(built: Model) -> None:
+    cells = [cell for cell in built.analysis.cells if cell.key.scenario == "idle"]
+    others = [
+        replace(cell, key=replace(cell.key, active=10))
+        for cell in cells
+        if cell.key.connections == 10_000
+    ]
+
+    assert slopes.alike([*others, *cells]) == slopes.alike([*cells, *others]) == cells
+    assert slopes.alike([]) == []

@@ -12,7 +12,7 @@ from harness.analysis import claims, wording
 from harness.analysis.findings import Finding, Name, Part
 from harness.analysis.ranking import NONCONFORMING
 from harness.analysis.results import Analysis, Cell
-from harness.analysis.slopes import PER_CONNECTIONS, Slope, ordered, slopes
+from harness.analysis.slopes import PER_CONNECTIONS, Slope, alike, ordered, slopes
 from harness.analysis.wording import Quantity
 from harness.report.charts.figure_data import Figure, Point, lines, question
 from harness.report.sections.background import Variant
@@ -37,11 +37,11 @@ def figures(analysis: Analysis, variants: Sequence[Variant]) -> tuple[Figure, ..
 def _figure(
     analysis: Analysis, scenario: str, colours: dict[str, int], mechanisms: Mapping[str, str]
 ) -> Iterator[Figure]:
-    cells = [
+    cells = alike(
         cell
         for cell in analysis.cells
         if cell.key.scenario == scenario and cell.cpu_us_per_echo is not None
-    ]
+    )
     if not cells:
         return
     barred = {row.variant for row in analysis.rows if row.note == NONCONFORMING}
@@ -71,7 +71,7 @@ def statement(found: Mapping[str, Slope], what: str) -> Finding | None:
     """Name what further connections cost; None if no server is shown to pay for them.
 
     Free is a server whose interval contains zero, or that changes by less than 5 %, if its interval
-    lies below those of all that are said to pay. The others are said not to be settled.
+    lies below those of all that are said to pay. Others without a verdict are called not settled.
 
     Args:
         what: the connections, such as `idle connections`.
@@ -99,7 +99,8 @@ def statement(found: Mapping[str, Slope], what: str) -> Finding | None:
         bound = _micros(most)
         parts += [" nothing measurable (≤ ", bound, ")"] if is_zero else [" at most ", bound]
     known = {name for name, _ in pay} | free.keys()
-    if left := [name for name in found if name not in known]:
+    open_ones = (name for name, one in found.items() if one.outcome == "inconclusive")
+    if left := [name for name in open_ones if name not in known]:
         parts += ["; not settled for ", *_listed([(Name(name),) for name in left])]
     return Finding("shape", tuple(parts))
 
