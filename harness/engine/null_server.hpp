@@ -51,7 +51,7 @@ public:
 private:
     struct Peer {
         std::string unsent;        // what the socket did not take
-        std::uint64_t number = 0;  // tells it from an earlier connection with its descriptor
+        std::uint64_t number = 0;  // an earlier connection with its descriptor has another
         Nanoseconds due = 0;       // of the last reply held back: those after it stay behind it
         bool is_open = false;
         bool is_doomed = false;  // to be dropped
